@@ -13,7 +13,7 @@ NEWEST_VENV ?= .venv-newest
 
 BIN := $(VENV)/bin
 PY := $(BIN)/python
-NOT_HERE := -m "not slow and not gpu and not vllm and not transformers4"
+NOT_HERE := -m "not slow and not browser and not gpu and not vllm and not transformers4"
 # A file's tests stay together, because they share what they train; tests/conftest.py says in which order files begin.
 PARALLEL := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 # What trains, saves, resumes and loads: where a new version of the libraries would show first.
@@ -26,7 +26,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export TOKENIZERS_PARALLELISM := false
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format test-unit test-integration test-e2e test-packaging test-slow test-newest doctest \
+.PHONY: help demo test lint format test-unit test-integration test-e2e test-packaging test-slow test-browser test-newest doctest \
 	docs dist release clean distclean
 
 help:
@@ -35,7 +35,8 @@ help:
 	@echo "make lint       ruff and mypy"
 	@echo "make format     rewrite the sources in the one format"
 	@echo "make test-unit  also test-integration, test-e2e, test-packaging, doctest"
-	@echo "make test-slow    the tests that take more than a minute each (about an hour)"
+	@echo "make test-slow    the tests that take more than a minute each, and those of pages in a Chromium (about an hour)"
+	@echo "make test-browser the tests of pages in a Chromium alone; apt-get install chromium, or dnf install chromium"
 	@echo "make test-newest  the stages with the newest versions that are allowed, in $(NEWEST_VENV)/"
 	@echo "make docs       the documentation as pages, into site/index.html; every link is checked"
 	@echo "make dist       wheel and sdist into dist/; make release checks first what a release needs (docs/releasing.md)"
@@ -54,6 +55,10 @@ $(VENV)/.installed-demo: pyproject.toml constraints.txt | $(PY)
 
 $(VENV)/.installed-test: pyproject.toml constraints.txt | $(PY)
 	$(PY) -m pip install --compile -c constraints.txt -e '.[all,dev]'
+	@touch $@
+
+$(VENV)/.installed-browser: $(VENV)/.installed-test
+	$(PY) -m pip install --compile -c constraints.txt -e '.[browser]'
 	@touch $@
 
 # --- work --------------------------------------------------------------------------------------------------
@@ -80,8 +85,14 @@ test: $(VENV)/.installed-test
 	$(MAKE) --no-print-directory -j $(if $(filter 0 1,$(WORKERS)),1,2) lint doctest
 	$(PY) -m pytest $(NOT_HERE) $(PARALLEL) tests/unit tests/integration tests/e2e tests/packaging $(PYTEST_ARGS)
 
-test-slow: $(VENV)/.installed-test
-	$(PY) -m pytest -m "slow and not gpu and not vllm and not transformers4" $(PARALLEL) tests $(PYTEST_ARGS)
+# A Chromium is looked for before an hour of tests, not after.
+test-slow: $(VENV)/.installed-browser
+	$(PY) tests/integration/chromium.py
+	$(PY) -m pytest -m "(slow or browser) and not gpu and not vllm and not transformers4" $(PARALLEL) tests $(PYTEST_ARGS)
+
+test-browser: $(VENV)/.installed-browser
+	$(PY) tests/integration/chromium.py
+	$(PY) -m pytest -m browser tests/integration $(PYTEST_ARGS)
 
 # torch stays at the pinned version: its size is most of the installation.
 test-newest:

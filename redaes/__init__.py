@@ -1,10 +1,10 @@
-"""Says which of two pictures looks better, by how much, and why.
+"""Compare two pictures: which one looks better, by how much, and why.
 
 >>> from redaes import Assessor
 >>> result = Assessor().compare("a.jpg", "b.jpg")  # doctest: +SKIP
 >>> print(result)  # doctest: +SKIP
 
-All that is meant to be used from Python is a name of this module; docs/python.md shows it.
+Everything that is meant to be used from Python is a name of this module; docs/python.md shows how.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ make_torchvision_importable()
 
 
 def __getattr__(name: str) -> Any:
-    """Loads a public name when it is first asked for, so that ``import redaes`` costs nothing."""
+    """Load a public name when it is first asked for, so that ``import redaes`` costs nothing."""
     if name == "__version__":
         globals()[name] = found = _version()
         return found
@@ -130,7 +130,7 @@ def _version() -> str:
 
     try:
         return version("redaes")
-    except PackageNotFoundError:  # used from a checkout without being installed
+    except PackageNotFoundError:  # redaes is used from a checkout without being installed
         return "0+unknown"
 
 

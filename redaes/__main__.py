@@ -1,4 +1,4 @@
-"""``python -m redaes``: the ``redaes`` command."""
+"""Run the ``redaes`` command as ``python -m redaes``."""
 
 from redaes.cli import main
 

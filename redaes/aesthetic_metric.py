@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from redaes.images.given import PictureInput
 
 METRICS = ("redaes",)
-"""Names that :func:`create_metric` knows."""
+"""Names that :func:`create_metric` takes."""
 
 _MODE: Mode = "fast"
-"""No reasons are asked for: a number is all that is given."""
+"""The metric gives a number only, so no reasons are asked for."""
 
 
 def create_metric(
@@ -44,21 +44,21 @@ def create_metric(
     endpoint: str | None = None,
     references: ReferenceSet | None = None,
 ) -> AestheticMetric:
-    """A metric that is made and called as those of ``pyiqa`` are.
+    """Make a metric that is called as the metrics of ``pyiqa`` are.
 
     Args:
         metric_name: ``redaes``.
-        as_loss: must be False: what the model says has no gradient.
-        device: such as ``cuda``; None: the best there is.
-        model: as for :meth:`Assessor.from_pretrained`, or the name behind the endpoint; None: ``redaes/nano``, or the
-            only one there.
-        adapter: folder of a LoRA adapter for the model.
-        endpoint: address of a server to ask, in place of a model in this process. Where it reports no probabilities,
-            answers are drawn and counted instead, as a warning says.
-        references: what scores are relative to; None: :meth:`Assessor.default_references`.
+        as_loss: must be False, because the model's answers have no gradient.
+        device: where the model computes, such as ``cuda``; None: the best device of this machine.
+        model: as for :meth:`Assessor.from_pretrained`, or the model's name at the endpoint; None: ``redaes/nano``, or
+            the only model that the endpoint offers.
+        adapter: folder of a LoRA adapter for the model; None: no adapter.
+        endpoint: address of a server to ask instead of a model in this process. If the server reports no probabilities,
+            answers are sampled and counted instead, and a warning says so.
+        references: the pictures that scores are relative to; None: :meth:`Assessor.default_references`.
 
     Raises:
-        InputError: another name, ``as_loss``, or options that do not go together.
+        InputError: the name is unknown, ``as_loss`` is set, or the options do not go together.
         BackendError: the model cannot be loaded, or the server cannot be asked.
         MissingDependency: torch is absent.
     """
@@ -82,15 +82,15 @@ def create_metric(
 
 
 class AestheticMetric:
-    """See :func:`create_metric`, which makes it. Larger is better.
+    """Score pictures as a metric of ``pyiqa`` does; larger is better. :func:`create_metric` makes one.
 
     Attributes:
         metric_name: ``redaes``.
-        metric_mode: ``NR``: it needs no reference picture, and takes one.
+        metric_mode: ``NR``: the metric needs no reference picture, but takes one.
         lower_better: False.
-        score_range: of scores, as pyiqa writes it; with a reference picture it is -9, 9.
+        score_range: lowest and highest score, as ``pyiqa`` writes it; with a reference picture the range is -9, 9.
         as_loss: False.
-        assessor: who is asked.
+        assessor: the assessor that is asked.
         failures: for each picture of the last call, why it has no number; None: it has one.
     """
 
@@ -103,11 +103,11 @@ class AestheticMetric:
     def __init__(self, assessor: Assessor, references: ReferenceSet | None = None) -> None:
         """
         Args:
-            assessor: who is asked.
-            references: what scores are relative to; None: the assessor's default ones.
+            assessor: the assessor that is asked.
+            references: the pictures that scores are relative to; None: the assessor's default references.
 
         Raises:
-            InputError: another model ranked the references.
+            InputError: the references were ranked by another model.
         """
         if references is not None:
             assessor.check_references(references, references.mode)
@@ -117,7 +117,9 @@ class AestheticMetric:
 
     @property
     def device(self) -> torch.device:
-        """Where the model computes, as far as that is known here: on the CPU, if it is behind a server."""
+        """The device on which the model computes; the CPU if the model is behind a server, whose device is not
+        known.
+        """
         import torch
 
         return getattr(self.assessor.backend, "device", torch.device("cpu"))
@@ -125,7 +127,7 @@ class AestheticMetric:
     def __call__(
         self, target: PictureInput | Sequence[PictureInput], ref: PictureInput | Sequence[PictureInput] | None = None
     ) -> torch.Tensor:
-        """A number for each picture, of shape (N,), on the CPU and without a gradient.
+        """Return one number for each picture, as a tensor of shape (N,) on the CPU without a gradient.
 
         Args:
             target: a picture in a form that :meth:`Assessor.compare` takes; or several, as a tensor of shape
@@ -135,12 +137,12 @@ class AestheticMetric:
                 better.
 
         Returns:
-            A picture about which the model gave no usable answer has NaN, never a number that is made up: a warning
-            names it and ``failures`` says why.
+            One number a picture. A picture about which the model gave no usable answer gets NaN, never a made-up
+            number: a warning names the picture and ``failures`` says why.
 
         Raises:
-            ImageError: a picture that cannot be used; names it and the remedy. Nothing was asked then.
-            InputError: other than one reference picture, or one for each.
+            ImageError: a picture cannot be used; the message names it and the remedy. The model was not asked.
+            InputError: there is neither one reference picture nor one for each picture.
             ParseError: there is no usable answer about any of the pictures.
             BackendError: the model cannot be asked.
         """
@@ -167,14 +169,16 @@ class AestheticMetric:
     forward = __call__
 
     def eval(self) -> AestheticMetric:
-        """Itself: a metric of pyiqa is a module that can be put into evaluation mode; this one always is."""
+        """Return the metric itself: metrics of ``pyiqa`` are modules with an evaluation mode, and this one is always in
+        it.
+        """
         return self
 
     def to(self, device: str | torch.device) -> AestheticMetric:
-        """Itself, if it is there.
+        """Return the metric itself if its model is on this device.
 
         Raises:
-            InputError: it is elsewhere: a model is put on a device when it is loaded.
+            InputError: the model is on another device; its device is chosen when it is loaded.
         """
         import torch
 
@@ -205,7 +209,7 @@ class AestheticMetric:
 
 
 def _served(endpoint: str, model: str | None) -> Assessor:
-    """An assessor that can score, of a model behind a server."""
+    """Return an assessor of a model behind a server, set up so that it can score."""
     from redaes.backends.connecting import connect
 
     backend = connect(endpoint, model)
@@ -220,7 +224,7 @@ def _served(endpoint: str, model: str | None) -> Assessor:
 
 
 def _pictures(given: Any, name: str) -> list[LoadedImage]:
-    """One picture, or each of several."""
+    """Return one picture, or each of several."""
     if isinstance(given, list | tuple) or getattr(given, "ndim", 0) == 4:
         if not len(given):
             raise InputError(f"{name} holds no picture; give at least one")

@@ -1,7 +1,7 @@
-"""What engines are given to hold an answer to a form while it is written: a JSON schema, a regular expression, a GBNF.
+"""Grammars that hold an answer to its form while a model writes it: JSON schema, regular expression and GBNF.
 
-Whatever the expression allows, the form's strict reader reads, and the GBNF grammar allows the same: both allow less
-than the reader takes. A schema cannot say as much (that a tie has no factors, that none is named twice).
+The regular expression and the GBNF grammar allow the same answers. The form's strict reader reads all of them, and some
+more. A JSON schema is weaker: it cannot say that a tie has no factors, or that no factor is named twice.
 
 GBNF is llama.cpp's notation, which xgrammar reads too. White space is written as ``json.dumps`` writes it.
 """
@@ -25,37 +25,41 @@ MAX_OBSERVATION = 400
 
 @dataclass(frozen=True)
 class Closing:
-    """What follows prose that has been long enough."""
+    """The text that closes a piece of prose and goes on with the answer."""
 
     begins: str
-    """Its first characters, which no prose of the form holds."""
+    """Its first characters, which never occur in prose of the form."""
     endless: str
-    """Regular expression for it and the rest of the answer, with no bound on prose to come."""
+    """Regular expression for the closing and the rest of the answer, with no bound on the prose that follows."""
     longest: str
-    """An example with as little prose to come as may be, as long as any then."""
+    """The longest closing and rest of the answer, with the shortest allowed prose in it."""
 
 
 @dataclass(frozen=True)
 class AnswerGrammar:
-    """One form of reasoned answers, as engines take it."""
+    """One form of reasoned answers in the notations that inference engines take."""
 
     form: Form
     pattern: str
-    """Regular expression for the whole answer, of what all engines have: classes, groups, counts, no looking round."""
+    """Regular expression for the whole answer. It uses only what all engines support: classes, groups and counts, no
+    lookaround.
+    """
     gbnf: str
-    """The same as GBNF; its first rule is ``root``."""
+    """The same grammar as GBNF; its first rule is ``root``."""
     opening: str
-    """What every answer begins with, up to its first prose."""
+    """The text with which every answer begins, up to its first prose."""
     endless: str
-    """As :attr:`pattern`, with no bound on the length of prose: for engines that count tokens and end it themselves."""
+    """:attr:`pattern` without a bound on the length of prose, for engines that count tokens and end the prose
+    themselves.
+    """
     closings: tuple[Closing, ...]
-    """How the prose is ended, for each that an answer has, in their order."""
+    """How each piece of prose is closed, in the order of the answer."""
     schema: Mapping[str, Any] | None = None
-    """JSON schema; None: the form is no JSON."""
+    """JSON schema of the form; None: the form is not JSON."""
 
 
 _PIECE = "piece"
-"""Name of the rule for what prose is made of."""
+"""Name of the GBNF rule for a piece of prose."""
 
 
 class _Part(NamedTuple):
@@ -66,7 +70,7 @@ class _Part(NamedTuple):
 
 
 def grammar_of(form: Form) -> AnswerGrammar:
-    """What holds reasoned answers to a form.
+    """Return the grammar of reasoned answers in a form.
 
     >>> grammar_of("text").schema is None
     True
@@ -80,7 +84,7 @@ def _words(text: str) -> _Part:
 
 
 def _one_of(characters: str) -> _Part:
-    """A class of characters, which both notations write alike."""
+    """Return a class of characters, which both notations write alike."""
     return _Part(f"[{characters}]", f"[{characters}]")
 
 
@@ -94,7 +98,7 @@ def _either(*parts: _Part) -> _Part:
 
 
 def _repeated(most: int | None, part: _Part) -> _Part:
-    # By its name in GBNF: llama.cpp counts every rule within what is repeated, and refuses 2000.
+    # The rule is used by its name in GBNF: llama.cpp counts every rule within a repetition and refuses 2000 of them.
     times = "*" if most is None else f"{{0,{most}}}"
     return _Part(f"{part.pattern}{times}", f"{_PIECE}{times}")
 
@@ -104,7 +108,7 @@ def _perhaps(part: _Part) -> _Part:
 
 
 def _some_factors(quote: str) -> _Part:
-    """One to three factors, each once, in their usual order."""
+    """Return one to three factors, each once, in their usual order."""
 
     def choice(start: int, more: int) -> _Part:
         options = []
@@ -119,7 +123,7 @@ def _some_factors(quote: str) -> _Part:
 
 
 def _no_dec(free: str, after_d: str, after_de: str) -> _Part:
-    """One to three characters, of these classes."""
+    """Return one to three characters, of these classes."""
     return _either(_one_of(free), _sequence("D", _either(_one_of(after_d), _sequence("e", _one_of(after_de)))))
 
 

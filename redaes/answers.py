@@ -1,4 +1,4 @@
-"""The one grammar of answers: text to record, record to text, and the tokens at which to read.
+"""The text form of answers: reading it into records, writing records as text, and the tokens that are read.
 
 A reasoned comparison::
 
@@ -44,7 +44,7 @@ _SCORE = re.compile(r"Score: ([0-9])")
 
 
 def render_verdict(verdict: Verdict) -> str:
-    """The text of a verdict, the inverse of :func:`parse`.
+    """Return the text of a verdict, the inverse of :func:`parse`.
 
     >>> print(render_verdict(Verdict(winner="B", delta=-3.4, rationale=None)))
     Winner: B
@@ -58,14 +58,16 @@ def render_verdict(verdict: Verdict) -> str:
 
 
 def render_rationale(rationale: Rationale) -> str:
-    """The reasoning with its closing, checkable sentence."""
+    """Return the reasoning with its closing, checkable sentence."""
     if rationale.better == "tie":
         return f"{rationale.text} Decisive: nothing."
     return f"{rationale.text} Decisive: {', '.join(rationale.factors)}, better in {rationale.better}."
 
 
 def stated(delta: float, rationale: Rationale | None = None) -> Verdict:
-    """The verdict that states ``delta`` (points), rounded as the grammar writes it; small ones are ties."""
+    """Return the verdict that states ``delta``, in points, rounded as the grammar writes it; differences below the tie
+    margin are ties.
+    """
     winner = winner_of(delta)
     return Verdict(winner=winner, delta=0.0 if winner == "tie" else round(delta, 1), rationale=rationale)
 

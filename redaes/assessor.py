@@ -1,6 +1,6 @@
-"""The product: which of two pictures is better, by how much, and why; asked in both orders, and debiased.
+"""The assessor: which of two pictures is better, by how much, and why; each pair is asked in both orders.
 
-How an answer is read from a model is written down in docs/reading.md.
+docs/reading.md describes how a verdict is read from a model's answers.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ __all__ = [
 _DTYPES = ("float32", "bfloat16")
 
 Orders = Literal["both", "random"]
-"""How often each pair is asked: in both orders, or in one that is drawn."""
+"""In which orders each pair is asked: in both, or in one that is drawn from the pictures' ids."""
 
 
 class Assessor:
-    """Compares, ranks and scores pictures by asking a model in both orders."""
+    """Compare, rank and score pictures by asking a model about pairs in both orders."""
 
     def __init__(
         self,
@@ -63,24 +63,23 @@ class Assessor:
     ) -> None:
         """
         Args:
-            backend: the model to ask; None: the one that comes in the package, ``redaes/nano``.
-            mode: ``reasoned``: the model writes its reasons and states the difference; ``fast``: one token is
-                read in each order.
-            sampling: how reasoned answers are drawn; None: greedily, up to 256 tokens, or 512 in the JSON form.
-            prompt: another question, one of :func:`redaes.prompts.known`: in other words, or with what was measured of
-                both pictures (``compare_measured/v1``, then in both modes); None: the usual one.
-            reader: ``strict``: written answers are read in the form itself; ``lenient``: also in variants that can mean
-                one thing only (:mod:`redaes.lenient`), for models that were not trained on the form; None: as suits the
-                model.
-            form: of reasoned answers: ``text``, ``json``, or ``auto``: as suits the model, which a server is asked
-                once (:mod:`redaes.backends.forms`); None: that of the prompt, or ``auto`` where none is named.
-            agreement: answers to draw in each order where no probability can be read (a server may report none); their
-                agreement is told beside the verdict (:mod:`redaes.assessing.agreement`), and rankings and scores are
-                made of it. 0: none; then there is nothing to rank or score by.
+            backend: the model to ask; None: ``redaes/nano``, which comes with the package.
+            mode: ``reasoned``: the model writes its reasons and states the difference; ``fast``: only the probability
+                of one token is read in each order.
+            sampling: how reasoned answers are sampled; None: greedily, up to 256 tokens, or 512 in the JSON form.
+            prompt: another of :func:`redaes.prompts.known`: a paraphrase, or the question with measurements of both
+                pictures (``compare_measured/v1``, which then holds for both modes); None: the usual question.
+            reader: ``strict``: written answers must follow the form exactly; ``lenient``: so may unambiguous variants
+                (:mod:`redaes.lenient`), for models not trained on the form; None: the reader that suits the model.
+            form: form of reasoned answers: ``text``, ``json``, or ``auto``, the one that suits the model
+                (:mod:`redaes.backends.forms`); None: the prompt's form, or ``auto`` where no prompt is named.
+            agreement: answers to sample in each order where a server reports no probabilities. Rankings and scores are
+                then computed from their agreement (:mod:`redaes.assessing.agreement`); 0: such a model cannot rank or
+                score.
 
         Raises:
-            InputError: unknown mode, reader or form; a prompt that does not belong to the mode, or is not there in the
-                form; or no such number of answers.
+            InputError: the mode, reader or form is unknown; the prompt does not belong to the mode or does not exist in
+                the form; or ``agreement`` is out of range.
         """
         self.agreement = checked_draws(agreement)
         self.mode = known_mode(mode)
@@ -111,21 +110,21 @@ class Assessor:
         form: AskedForm | None = None,
         agreement: int = 0,
     ) -> Assessor:
-        """One that asks a model behind any server of the OpenAI protocol, in the way that suits the server.
+        """Make an assessor that asks a model behind a server of the OpenAI protocol, in the way that suits it.
 
         Args:
-            url: such as ``http://localhost:11434/v1``.
-            model: its name there; None: the only one that the server offers.
-            api_key: None: the environment's ``REDAES_API_KEY``, or none at all.
-            mode: as for the class, like the rest.
-            sampling: likewise.
-            prompt: likewise.
-            reader: ``strict`` suits models that were trained on the form.
+            url: the server's address, such as ``http://localhost:11434/v1``.
+            model: the model's name on the server; None: the only model that the server offers.
+            api_key: the server's key; None: the environment variable ``REDAES_API_KEY``, or no key.
+            mode: as for the class.
+            sampling: as for the class.
+            prompt: as for the class.
+            reader: as for the class; ``strict`` suits models that were trained on the form.
             form: as for the class.
-            agreement: likewise.
+            agreement: as for the class.
 
         Raises:
-            InputError: as for the class; or the address is none, or several models are offered and none is named.
+            InputError: as for the class; ``url`` is not an address; or several models are offered and none is named.
             EndpointError: the server cannot be reached, or refuses.
         """
         from redaes.backends.connecting import connect
@@ -149,22 +148,22 @@ class Assessor:
         reader: Reader | None = None,
         form: AskedForm | None = None,
     ) -> Assessor:
-        """One that asks a model in this process.
+        """Make an assessor that asks a model in this process.
 
         Args:
-            model: ``redaes/nano``, a folder, or a name on the hub.
-            adapter: folder of a LoRA adapter for it.
-            device: such as ``cuda``; None: the best there is.
-            dtype: ``bfloat16`` or ``float32``; None: the former on CUDA, else the latter.
-            revision: branch, tag or commit of a model on the hub; None: the newest.
-            mode: as for the class, like the rest.
-            sampling: likewise.
-            prompt: likewise.
-            reader: likewise.
-            form: likewise.
+            model: ``redaes/nano``, a folder, or a model's name on the Hugging Face hub.
+            adapter: folder of a LoRA adapter for the model; None: no adapter.
+            device: where the model computes, such as ``cuda``; None: the best device of this machine.
+            dtype: type of the weights, ``bfloat16`` or ``float32``; None: ``bfloat16`` on CUDA, otherwise ``float32``.
+            revision: branch, tag or commit of a model on the hub; None: its main branch.
+            mode: as for the class.
+            sampling: as for the class.
+            prompt: as for the class.
+            reader: as for the class.
+            form: as for the class.
 
         Raises:
-            InputError: as for the class, or another ``dtype``.
+            InputError: as for the class, or an unknown ``dtype``.
             BackendError: the model cannot be loaded.
         """
         prompts.chosen(known_mode(mode), prompt)
@@ -187,10 +186,10 @@ class Assessor:
 
     @property
     def form(self) -> Form:
-        """Of its reasoned answers; where that is to suit a model behind a server, it is asked for it now.
+        """The form of reasoned answers; if it is ``auto`` and the model is behind a server, the server is asked now.
 
         Raises:
-            EndpointError: it does not answer.
+            EndpointError: the server does not answer.
         """
         if self._form == "auto":
             self._form = form_of_backend(self.backend)
@@ -198,7 +197,7 @@ class Assessor:
 
     @property
     def sampling(self) -> Sampling:
-        """How its answers are drawn in its own mode."""
+        """How answers are sampled in the assessor's own mode."""
         return self._sampling_in(self.mode)
 
     def _sampling_in(self, mode: Mode) -> Sampling:
@@ -212,7 +211,7 @@ class Assessor:
         return self.prompt_of(self.mode).id
 
     def calibration(self, mode: Mode) -> Temperature | None:
-        """The temperature that counts for the model's probabilities in a mode; None: nothing is known of them."""
+        """Return the temperature that calibrates the model's probabilities in a mode; None: there is none."""
         return temperature_of(self.backend, self.prompt_of("fast").id, mode)
 
     def compare(
@@ -223,16 +222,16 @@ class Assessor:
         check: bool = True,
         samples: int = 0,
     ) -> Result:
-        """Compare two pictures: files, PIL pictures, arrays or tensors, as :func:`redaes.images.take_picture` has them.
+        """Compare two pictures: files, PIL pictures, arrays or tensors (:func:`redaes.images.take_picture`).
 
         Args:
             first: a picture.
             second: another.
-            check: measure both pictures and hold the reasoning against that; only in the reasoned mode.
+            check: measure both pictures and check the reasoning against the measurements; only in the reasoned mode.
             samples: as for :meth:`compare_many`.
 
         Raises:
-            ImageError: a picture that cannot be used; names it and the remedy.
+            ImageError: a picture cannot be used; the message names it and the remedy.
             BackendError: the model cannot be asked.
             InputError: ``samples`` is negative, or asked for in the fast mode.
         """
@@ -249,26 +248,26 @@ class Assessor:
         check: bool | reasons.Pixels = False,
         samples: int = 0,
     ) -> list[Result]:
-        """Compare many pairs of pictures, in as few and as large batches as the backend makes of them.
+        """Compare many pairs of pictures in batches, whose size the backend chooses.
 
-        In the reasoned mode the verdict is read without reasons, as in the fast one, and the reasons are written beside
-        it; where the model's probabilities cannot be read, the verdict is the written one.
+        In the reasoned mode the verdict is read from probabilities, as in the fast mode, and the reasons are written
+        beside it. Where no probabilities can be read, the verdict is the written one.
 
         Args:
-            pairs: of pictures in the forms that :meth:`compare` takes. All are loaded at once; nothing is asked before.
-                Pairs with equal ids are ties and cost nothing.
-            mode: None: the assessor's.
-            orders: ``both``, or ``random``: one, drawn from the two ids, at half the cost and not debiased.
-            check: measure the pictures of each pair and hold the reasoning against that, up to seconds a pair; only in
-                the reasoned mode. True: at their own resolution as far as it is to be had; or what gives a
-                picture at its own resolution.
-            samples: further reasonings to draw for each pair that is decided; of those that agree with the verdict, the
-                best supported one is shown. It takes ``check``.
+            pairs: pairs of pictures in the forms that :meth:`compare` takes. All are loaded before anything is asked.
+                Pairs of two equal pictures are ties, and the model is not asked about them.
+            mode: ``reasoned`` or ``fast``; None: the assessor's mode.
+            orders: ``both``, or ``random``: one order, drawn from the two ids; half the cost, but order bias stays.
+            check: True: measure both pictures at their own resolution where it is known, which may take seconds a pair,
+                and check the reasoning against that; only in the reasoned mode. Or a function that gives a picture at
+                its own resolution.
+            samples: number of further reasonings to sample for each pair with a winner; of those that agree with the
+                verdict, the best supported one is shown. Needs ``check``.
 
         Raises:
-            ImageError: a picture that cannot be used; names it and the remedy.
+            ImageError: a picture cannot be used; the message names it and the remedy.
             BackendError: the model cannot be asked, or its probabilities are not numbers.
-            InputError: unknown mode; or ``samples`` is negative, or asked for without ``check`` or in the fast mode.
+            InputError: the mode is unknown; or ``samples`` is negative, or given without ``check`` or in the fast mode.
         """
         mode = self.mode if mode is None else known_mode(mode)
         check_samples(samples, mode)
@@ -286,7 +285,7 @@ class Assessor:
         check: bool,
         samples: int,
     ) -> list[Result]:
-        """As :meth:`compare_many`; pictures that came without a file are measured as they were handed over."""
+        """Do the work of :meth:`compare_many`; pictures without a file are measured as they were handed over."""
         in_memory = {one.loaded.ref.id: one.whole for pair in pairs for one in pair if one.whole is not None}
 
         def whole(picture: LoadedImage) -> Image.Image | None:
@@ -309,7 +308,7 @@ class Assessor:
         check: bool,
         samples: int,
     ) -> list[Result]:
-        """As :meth:`compare_many`; what is measured, for the question or for the check, is measured once."""
+        """Do the work of :meth:`compare_many`; what the question and the check both need is measured once."""
         check_samples(samples, mode)
         if samples and not check:
             raise InputError(f"samples is {samples}, and nothing is measured to choose among them by; ask with check")
@@ -336,12 +335,12 @@ class Assessor:
         ]
 
     def _asked(self, asked: Sequence[Sequence[Asked]], mode: Mode) -> list[list[Comparison]]:
-        """The answers about each pair, one for each request."""
+        """Return the answers about each pair, one for each request."""
         flat = [request for requests in asked for request in requests]
         if mode == "fast":
             return _by_pair(self._questions.fast(flat), asked)
         written = _by_pair(self._questions.written(flat, "reasoned"), asked)
-        # Where no order says anything that can be used there are no reasons, and no verdict to look for.
+        # Where neither order gave a usable answer, there are no reasons and there is no verdict to read.
         usable = [number for number, found in enumerate(written) if any(one.verdict is not None for one in found)]
         told, requests = [written[number] for number in usable], [asked[number] for number in usable]
         read = self._questions.with_readings(
@@ -354,7 +353,7 @@ class Assessor:
     def _drawn(
         self, asked: Sequence[Sequence[Asked]], answered: Sequence[Sequence[Comparison]], samples: int
     ) -> list[list[Comparison]]:
-        """Further reasonings about each pair that is decided."""
+        """Return further reasonings about each pair that is decided."""
         wanted: list[Sequence[Asked]] = []
         for requests, found in zip(asked, answered, strict=True):
             decision = both_orders.decide(found, "reasoned")
@@ -368,7 +367,7 @@ class Assessor:
     def _agreements(
         self, asked: Sequence[Sequence[Asked]], answered: Sequence[Sequence[Comparison]], mode: Mode
     ) -> list[SampleAgreement | None]:
-        """How far repeated answers agree about each pair that is answered without a probability."""
+        """Return how far repeated answers agree about each pair that is answered without a probability."""
         told: list[SampleAgreement | None] = [None for _ in asked]
         if not self.agreement:
             return told
@@ -381,7 +380,7 @@ class Assessor:
         return told
 
     def prompt_of(self, mode: Mode) -> Prompt:
-        """The question that it asks in a mode."""
+        """Return the question that the assessor asks in a mode."""
         name = self._prompts[mode]
         return prompts.load(prompts.in_form(name, self.form) if mode == "reasoned" else name)
 
@@ -400,20 +399,20 @@ class Assessor:
         """Order pictures, best first, with few comparisons (:class:`redaes.ranking.Schedule`).
 
         Args:
-            pictures: in the forms that :meth:`compare` takes. Files and references are loaded when they are needed and
-                not all kept. Equal pictures take one place.
-            top_k: stop as soon as it is settled which pictures are the best k.
-            max_calls: budget of questions to the model, those for an ``agreement`` included; None: two for each of
-                ``default_pairs``, and those.
+            pictures: in the forms that :meth:`compare` takes. Files and references are loaded when they are needed, and
+                not all are kept in memory. Equal pictures share one place.
+            top_k: stop as soon as it is settled which pictures are the best k; None: rank all.
+            max_calls: most questions to the model; None: two for each of ``default_pairs``, and those for an
+                ``agreement``.
             orders: as for :meth:`compare_many`.
-            mode: None: the assessor's. No reason is used for a ranking, so ``fast`` gives the same much sooner.
-            seed: of the schedule.
-            known: answers of an earlier, interrupted call with the same pictures and settings: not asked again.
+            mode: None: the assessor's mode. A ranking uses no reasons, so ``fast`` gives the same much sooner.
+            seed: seed of the schedule.
+            known: answers of an earlier, interrupted call with the same pictures and settings; not asked again.
             on_answers: called after each batch with all answers so far, which later serve as ``known``.
 
         Raises:
             ImageError: a picture cannot be used, or its file was changed.
-            InputError: the budget cannot connect the pictures, or ``top_k`` leaves their number; unknown mode.
+            InputError: the budget cannot connect the pictures, ``top_k`` exceeds their number, or the mode is unknown.
             ParseError: so many answers were unusable that there is no common order.
             BackendError: the model cannot be asked.
         """
@@ -438,23 +437,23 @@ class Assessor:
         enough: float = 0.0,
         orders: Orders = "both",
     ) -> list[Score | Unplaced]:
-        """Where each of several pictures stands among a fixed set of others, by comparing it with the references that
-        tell most about it (:class:`redaes.ranking.Placements`). What becomes of one does not depend on the others.
+        """Score several pictures against a fixed set of references, each by comparing it with the references that tell
+        most about it (:class:`redaes.ranking.Placements`). The score of one does not depend on the others.
 
         Args:
             pictures: in the forms that :meth:`compare` takes; all are loaded at once.
-            references: as for :meth:`score`; best a set that was chosen (``keep`` of :meth:`reference_set`).
+            references: as for :meth:`score`; a chosen set works best (``keep`` of :meth:`reference_set`).
             comparisons: largest number of references that a picture is compared with.
-            enough: standard error of a strength, in logits, from which on no more is asked about it; 0: none.
+            enough: standard error of a strength, in logits, below which nothing more is asked; 0: never stop early.
             orders: as for :meth:`compare_many`.
 
         Returns:
-            For each picture its score, or why it has none.
+            For each picture its score, or the reason why it has none.
 
         Raises:
             ImageError, BackendError: as for :meth:`score`.
-            InputError: likewise; or ``comparisons`` is below 1, or ``enough`` below 0.
-            ParseError: as for :meth:`default_references`, where no references are given.
+            InputError: as for :meth:`score`; or ``comparisons`` is below 1, or ``enough`` below 0.
+            ParseError: as for :meth:`default_references`, if no references are given.
         """
         choosing.check_placing(comparisons, enough)
         taken = [take_picture(picture, f"pictures[{number}]") for number, picture in enumerate(pictures)]
@@ -472,23 +471,23 @@ class Assessor:
         )
 
     def _questions_about(self, orders: Orders) -> int:
-        """Questions that one comparison takes."""
+        """Return the number of questions that one comparison takes."""
         return (len(both_orders.ORDERS) if orders == "both" else 1) * (1 + self.agreement)
 
     def score(self, picture: PictureInput, references: ReferenceSet | None = None, *, orders: Orders = "both") -> Score:
-        """Where one picture stands among a fixed set of others, by comparing it with each of them.
+        """Score one picture against a fixed set of references, by comparing it with each of them.
 
-        The strength that fits the answers best is estimated with those of the references held fixed. The questions are
-        asked in the mode in which the set was ranked.
+        The strength that fits the answers best is estimated while the references keep theirs. The questions are asked
+        in the mode in which the set was ranked.
 
         Args:
-            picture: in a form that :meth:`compare` takes; not necessarily one of the set; equal pictures are ties.
-            references: with strengths that this very model and prompt gave them; None: :meth:`default_references`.
+            picture: a picture in a form that :meth:`compare` takes. It may be one of the set; equal pictures are ties.
+            references: pictures that this very model and prompt ranked; None: :meth:`default_references`.
             orders: as for :meth:`compare_many`.
 
         Raises:
-            ImageError: a picture cannot be used, or a reference's file was changed.
-            InputError: the set was ranked by another model or prompt.
+            ImageError: a picture cannot be used, or the file of a reference was changed.
+            InputError: the set was ranked by another model or with another prompt.
             ParseError: no comparison gave a usable answer.
             BackendError: the model cannot be asked.
         """
@@ -503,8 +502,8 @@ class Assessor:
         return score
 
     def default_references(self) -> ReferenceSet:
-        """The pictures that come in the package (:mod:`redaes.reference_photographs`), ranked by the assessor's model
-        in the fast mode, once.
+        """Return the packaged reference photographs (:mod:`redaes.reference_photographs`), ranked by the assessor's
+        model in the fast mode; the ranking is made once.
 
         Raises:
             ParseError, BackendError: as for :meth:`rank`.
@@ -527,17 +526,17 @@ class Assessor:
         """Rank pictures, so that others can be scored against them.
 
         Args:
-            name: what results call it; a digest of the pictures is put behind it.
-            pictures: files, or references to such: at least two different ones.
-            mode: as for :meth:`rank`; others are scored in it, too.
-            keep: take them for candidates, rank them with few comparisons, and keep so many, those that tell most
-                about others (:func:`redaes.ranking.choose_informative`); None: all.
-            comparisons: with ``keep``: references that a picture is going to be compared with.
+            name: name of the set in results; a digest of the pictures is appended.
+            pictures: at least two different files, or references to files.
+            mode: as for :meth:`rank`; pictures are later scored in the same mode.
+            keep: rank the pictures as candidates with few comparisons and keep this many, those that tell most about
+                other pictures (:func:`redaes.ranking.choose_informative`); None: keep all.
+            comparisons: with ``keep``: number of references that a picture will be compared with.
             known: as for :meth:`rank`.
-            on_answers: likewise.
+            on_answers: as for :meth:`rank`.
 
         Raises:
-            InputError: fewer than two different pictures, pictures without a file, or no such choice.
+            InputError: fewer than two different pictures, pictures without a file, or ``keep`` is out of range.
             ImageError, ParseError, BackendError: as for :meth:`rank`.
         """
         mode = self.mode if mode is None else known_mode(mode)
@@ -572,27 +571,27 @@ class Assessor:
         )
 
     def check_references(self, references: ReferenceSet, mode: Mode | None = None) -> None:
-        """Refuse a set of another judge.
+        """Refuse references that another model or prompt ranked.
 
         Args:
-            references: a set.
-            mode: in which its pictures are to be compared with others; None: the assessor's.
+            references: a reference set.
+            mode: the mode in which its pictures are to be compared with others; None: the assessor's mode.
 
         Raises:
-            InputError: another model or prompt ranked it.
+            InputError: another model or prompt ranked the set.
         """
         own = (self.backend.model, self.backend.revision, self.prompt_of(mode or self.mode).id)
         choosing.refuse_other_judge(references, own, self.agreement)
 
 
 def _by_pair(found: Sequence[Comparison], asked: Sequence[Sequence[Asked]]) -> list[list[Comparison]]:
-    """Answers one after another, cut into those about each pair."""
+    """Return a list of answers cut into the answers about each pair."""
     rest = iter(found)
     return [[next(rest) for _ in requests] for requests in asked]
 
 
 def _drawn_order(first: str, second: str) -> Order:
-    """One of the two orders, drawn from the ids: the same picture stands first however the pair is listed."""
+    """Return one of the two orders, drawn from the ids: the same picture stands first however the pair is listed."""
     low, high = sorted((first, second))
     low_first = int(content_id(f"{low} {high}".encode())[:8], 16) % 2 == 0
     return "forward" if low_first == (first == low) else "swapped"

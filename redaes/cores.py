@@ -1,10 +1,10 @@
-"""How many cores this process may use, how many of them are free, and how threads that share them wait.
+"""Cores that this process may use, cores that are free, and how threads that share cores wait for each other.
 
-torch cuts each operation into one piece for each thread, and all threads wait for the last piece. The libraries'
-way of waiting is to keep the core busy. On a core that something else needs, too, that takes away the very time that
-the last piece is waiting for (docs/log.md has what it costs). Threads that sleep while they wait need no choosing by
-what else runs, so their number, on which results depend in their last digits, is the same every time. The number of
-processes, on which nothing depends, goes by the cores that are free.
+torch splits each operation into one piece for each thread, and all threads wait for the last piece. By default they
+wait by keeping their cores busy. On a core that another process also needs, this takes away the time that the last
+piece is waiting for (docs/log.md has the measurements). So redaes lets threads sleep while they wait. Their number, on
+which the last digits of results depend, is then the same every time, whatever else runs. The number of processes, on
+which no result depends, follows the cores that are free.
 """
 
 from __future__ import annotations
@@ -16,44 +16,46 @@ from pathlib import Path
 
 THREADS = "OMP_NUM_THREADS"
 WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY")
-"""Variables that say how OpenMP's threads wait: GNU's and Intel's or LLVM's own beside the standard's."""
+"""Environment variables that say how OpenMP threads wait: the standard's, GNU's, and Intel's or LLVM's."""
 
 SAMPLE_S = 0.2
-"""Seconds over which the use of the cores is looked at; the kernel counts in hundredths."""
+"""Seconds over which the use of the cores is measured; the kernel counts in hundredths of a second."""
 
 _threads_said = THREADS in os.environ
-"""Whether whoever started this process has chosen the number of threads."""
+"""Whether the number of threads was already chosen when this process started."""
 
 
 def prepare_threads(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Have the threads of this process, and of those that it starts, sleep while they wait for each other.
+    """Make the threads of this process, and of processes that it starts, sleep while they wait for each other.
 
-    Does nothing once torch is loaded: OpenMP reads its variables then. What is set already is left as it is.
+    This does nothing once torch is loaded, because OpenMP has read its variables by then. Variables that are set
+    already stay.
 
     Args:
-        environment: where OpenMP will look.
+        environment: the environment variables to set.
     """
     if not any(name in environment for name in WAITING):
         environment["OMP_WAIT_POLICY"] = "passive"
-    # OpenMP knows of cores that are closed to a process, and not of a container's share of their time.
+    # OpenMP respects the cores that a process may run on, but not a container's share of processor time.
     if THREADS not in environment and usable_cores() < _open_cores():
         environment[THREADS] = str(usable_cores())
 
 
 def threads_of_each(n_processes: int) -> dict[str, str]:
-    """What goes into the environment of several processes of one machine, so that they share the cores.
+    """Return environment variables with which several processes of one machine share its cores.
 
     Args:
-        n_processes: on this machine.
+        n_processes: number of processes on this machine.
 
     Returns:
-        Nothing where the number of threads was chosen by the user.
+        An empty dictionary where the user chose the number of threads.
     """
     return {} if _threads_said else {THREADS: str(max(1, usable_cores() // n_processes))}
 
 
 def usable_cores(groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int:
-    """Cores whose time this process may use: those open to it, or a container's share, if that is less; at least 1.
+    """Return how many cores this process may use: those it may run on, or a container's share if that is less; at least
+    1.
 
     Args:
         groups: where the kernel shows its control groups.
@@ -64,19 +66,20 @@ def usable_cores(groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/
 
 
 def free_cores() -> int:
-    """How many of the usable cores nothing else uses just now; at least 1.
+    """Return how many of the usable cores are free at the moment; at least 1.
 
-    For the number of processes, which changes no result: asked twice, it may answer differently.
+    Two calls may give different numbers, so use it only for what changes no result, such as the number of processes.
     """
     return max(1, min(usable_cores(), round(idle_cores())))
 
 
 def idle_cores(sample_s: float = SAMPLE_S, stat: Path = Path("/proc/stat")) -> float:
-    """How much of the open cores' time is idle, in cores.
+    """Return how much of the open cores' time is idle, in cores.
 
     Args:
         sample_s: how long to look, in seconds.
-        stat: the kernel's count. Where there is none (not Linux), the load of the last minute is taken instead.
+        stat: the kernel's counter file. Where there is none (not on Linux), the load of the last minute is used
+            instead.
     """
     before = _ticks(stat)
     if not before:
@@ -92,7 +95,7 @@ def idle_cores(sample_s: float = SAMPLE_S, stat: Path = Path("/proc/stat")) -> f
 
 
 def _open_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):  # Linux
+    if hasattr(os, "sched_getaffinity"):  # Linux only
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
@@ -102,7 +105,7 @@ def _load() -> float:
 
 
 def _ticks(stat: Path) -> dict[str, tuple[int, int]]:
-    """Of each core that is open to this process: time without work, and all time; empty: the kernel does not say."""
+    """Return idle time and total time of each core that this process may run on; empty: the kernel does not tell."""
     if not hasattr(os, "sched_getaffinity"):
         return {}
     wanted = {f"cpu{number}" for number in os.sched_getaffinity(0)}
@@ -121,7 +124,9 @@ def _ticks(stat: Path) -> dict[str, tuple[int, int]]:
 
 
 def _share(groups: Path, own: Path) -> float | None:
-    """The smallest share of processor time, in cores, of the control groups that this process is in; None: no bound."""
+    """Return the smallest share of processor time, in cores, of the control groups that this process is in; None: no
+    bound.
+    """
     try:
         lines = own.read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -140,7 +145,9 @@ def _share(groups: Path, own: Path) -> float | None:
 
 
 def _upwards(mount: Path, path: str) -> list[Path]:
-    """A group's folder and those above it: each may have a bound. In a container its own is often shown as the top."""
+    """Return a group's folder and those above it: each may have a bound. In a container its own is often shown as the
+    top.
+    """
     folder = mount / path.strip("/")
     return [folder, *(above for above in folder.parents if above == mount or mount in above.parents)]
 

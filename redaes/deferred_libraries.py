@@ -1,10 +1,9 @@
-"""Libraries that transformers imports for functions that asking a model never calls: loaded when one is called.
+"""Load libraries that transformers imports for rarely used functions only when such a function is called.
 
-The module of ``generate`` takes ``roc_curve`` from scikit-learn, which brings pandas, and the losses of detectors take
-``linear_sum_assignment`` from SciPy: together a fifth of the time in which a small model is loaded. While
-:func:`libraries_deferred` lasts, those modules of transformers get functions in their place that import the true ones
-when they are called. Nothing else changes: the libraries themselves, and whoever else imports them, meanwhile or later,
-are not touched, and where they are loaded already nothing is put off.
+The module of ``generate`` imports ``roc_curve`` from scikit-learn, which brings pandas, and the losses of detectors
+import ``linear_sum_assignment`` from SciPy: together a fifth of the time in which a small model is loaded. Within
+:func:`libraries_deferred` those modules of transformers get stand-in functions that import the real ones when they are
+called. Other importers of these libraries are not affected, and nothing is deferred that is loaded already.
 """
 
 from __future__ import annotations
@@ -19,12 +18,12 @@ from types import ModuleType
 from typing import Any
 
 _OF: Mapping[str, str] = {"transformers.generation.": "sklearn.metrics", "transformers.loss.": "scipy.optimize"}
-"""What is put off, by the beginning of the name of the modules that import it."""
+"""Deferred libraries, by the prefix of the names of the modules that import them."""
 
 
 @contextmanager
 def libraries_deferred() -> Iterator[None]:
-    """While it lasts, modules of transformers that are imported do without libraries that they may never use."""
+    """Within this context, import modules of transformers without the libraries that they may never use."""
     finder = _Finder()
     sys.meta_path.insert(0, finder)
     try:
@@ -34,7 +33,7 @@ def libraries_deferred() -> Iterator[None]:
 
 
 class _Finder:
-    """Finds the modules of `_OF` where they lie, and has them run by `_Loader`."""
+    """Find the modules named in `_OF` and have `_Loader` run them."""
 
     @staticmethod
     def find_spec(name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
@@ -48,14 +47,16 @@ class _Finder:
 
 
 class _Loader(SourceFileLoader):
-    """Runs a module whose ``from library import function`` gives a :class:`_Deferred` one."""
+    """Run a module in which ``from library import function`` gives a :class:`_Deferred` function."""
 
     def __init__(self, name: str, path: str, library: str) -> None:
         super().__init__(name, path)
         self._library = library
 
     def exec_module(self, module: ModuleType) -> None:
-        """Run it with a copy of the builtins of its own: the import statement looks up ``__import__`` there."""
+        """Run the module with its own copy of the builtins, because the import statement looks up ``__import__``
+        there.
+        """
 
         def find(
             name: str,
@@ -71,12 +72,12 @@ class _Loader(SourceFileLoader):
         own = {**vars(builtins), "__import__": find}
         vars(module)["__builtins__"] = own
         super().exec_module(module)
-        own["__import__"] = builtins.__import__  # what its functions import when they run is not put off
+        own["__import__"] = builtins.__import__  # imports inside its functions are not deferred when they run
         vars(module)["__builtins__"] = builtins
 
 
 class _Deferred:
-    """A library of which functions can be had before it is loaded."""
+    """A library whose functions can be imported before the library is loaded."""
 
     def __init__(self, name: str) -> None:
         self._name = name

@@ -1,4 +1,4 @@
-"""What is installed, what is missing, and the line that mends it."""
+"""The state of an installation: what is installed, what is missing, and the commands that install it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from redaes.models import nano
 from redaes.serving import vllm_versions
 
 CORE = ""
-"""The name under which what redaes always needs is listed."""
+"""The name under which the packages that redaes always needs are listed."""
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,13 @@ class RequiredPackage:
 
     name: str
     wanted: str
-    """Version range; empty: any."""
+    """Required version range; empty: any version."""
     found: str | None
     """Installed version; None: absent."""
 
     @property
     def fits(self) -> bool:
-        """Whether it is there in a version that will do."""
+        """Whether the package is installed in a version within the range."""
         return self.found is not None and Requirement(f"x{self.wanted}").specifier.contains(
             self.found, prereleases=True
         )
@@ -41,24 +41,24 @@ class RequiredPackage:
 
 @dataclass(frozen=True)
 class PackageGroup:
-    """The core, or an extra, with the packages that it brings itself."""
+    """The core or an extra, with the packages that it requires itself."""
 
     name: str
-    """The extra's name; ``CORE``: what is always needed."""
+    """The extra's name, or ``CORE``."""
     packages: tuple[RequiredPackage, ...]
     includes: tuple[str, ...] = ()
-    """Other extras of which it brings everything."""
+    """Other extras that it includes."""
     absent_here: tuple[str, ...] = ()
-    """Packages that it brings on other systems only."""
+    """Packages that it requires on other systems only."""
 
     @property
     def fits(self) -> bool:
-        """Whether all of it is there."""
+        """Whether all of its packages are installed."""
         return all(package.fits for package in self.packages)
 
     @property
     def remedy(self) -> str | None:
-        """The command that installs what is missing; None: nothing is."""
+        """The command that installs what is missing; None: nothing is missing."""
         if self.fits:
             return None
         return install_line(f"'redaes[{self.name}]'" if self.name else "--upgrade redaes", self.name)
@@ -72,27 +72,27 @@ class InstallationReport:
     python: str
     parts: tuple[PackageGroup, ...]
     device: str
-    """Where models would run, or why that cannot be said."""
+    """The device on which models would run, or why it is not known."""
     cores: str
-    """How many cores may be used and are free, and how threads wait."""
+    """How many cores may be used, how many are free, and how threads wait for each other."""
     model: str | None
-    """What is wrong with the model that comes with the package; None: nothing."""
+    """What is wrong with the embedded model; None: nothing."""
     vllm: str
-    """Which vLLM goes with what is installed."""
+    """Which version of vLLM fits what is installed."""
     servers: tuple[RunningServer, ...]
     """Model servers that answer on this machine."""
 
     @property
     def healthy(self) -> bool:
-        """Whether the core works; extras are a choice."""
+        """Whether the core is complete; extras are optional."""
         return self.parts[0].fits and self.model is None
 
 
 def examine() -> InstallationReport:
-    """Look at this installation.
+    """Examine this installation.
 
     Raises:
-        InputError: redaes itself is not installed, so that nothing says what it needs.
+        InputError: redaes itself is not installed, so its requirements are not known.
     """
     try:
         requirements = [Requirement(line) for line in metadata.requires("redaes") or []]
@@ -120,11 +120,11 @@ def examine() -> InstallationReport:
 
 
 def vllm_advice(found: Mapping[str, str | None], vllm: str | None) -> str:
-    """Which vLLM goes with what is installed here, and what to do where none does.
+    """Return which version of vLLM fits what is installed, and what to do where none does.
 
     Args:
-        found: versions of torch and transformers; None: absent.
-        vllm: the version beside this redaes; None: there is none.
+        found: installed versions of torch and transformers; None: absent.
+        vllm: the version of vLLM in this environment; None: absent.
     """
     have = " and ".join(f"{name} {version}" for name, version in found.items() if version is not None)
     apart = (
@@ -145,13 +145,13 @@ def vllm_advice(found: Mapping[str, str | None], vllm: str | None) -> str:
 
 
 def _needed(extra: str, requirements: Sequence[Requirement]) -> dict[str, str]:
-    """What an extra, or the core, asks for on this machine: names and version ranges."""
+    """Return the names and version ranges of the packages that an extra, or the core, requires on this machine."""
     return {one.name: str(one.specifier) for one in requirements if _belongs(one, extra) and one.name != "redaes"}
 
 
 def _group(extra: str, needed: Mapping[str, Mapping[str, str]], requirements: Sequence[Requirement]) -> PackageGroup:
     mine = needed[extra]
-    # An extra that names others is the sum of their packages by the time it is installed.
+    # Once installed, an extra that names other extras has all of their packages as its own requirements.
     includes = [
         other for other, names in needed.items() if other not in ("", extra) and names and names.items() < mine.items()
     ]
@@ -165,7 +165,7 @@ def _group(extra: str, needed: Mapping[str, Mapping[str, str]], requirements: Se
 
 
 def _belongs(requirement: Requirement, extra: str) -> bool:
-    """Whether it is asked for by this extra, or by the core, on this machine."""
+    """Return whether this extra, or the core, asks for the requirement on this machine."""
     marker = requirement.marker
     if extra == CORE:
         return marker is None or marker.evaluate({"extra": ""})
@@ -173,7 +173,7 @@ def _belongs(requirement: Requirement, extra: str) -> bool:
 
 
 def _belongs_elsewhere(requirement: Requirement, extra: str) -> bool:
-    """Whether it is asked for by this extra on another system."""
+    """Return whether this extra asks for the requirement on another system."""
     return extra != CORE and f'extra == "{extra}"' in str(requirement.marker) and not _belongs(requirement, extra)
 
 
@@ -197,7 +197,7 @@ def _cores() -> str:
 def _device() -> str:
     try:
         import torch
-    except (ImportError, OSError) as error:  # OSError: a library that torch is linked against
+    except (ImportError, OSError) as error:  # OSError: a library that torch is linked against is absent
         return f"torch cannot be loaded ({error})"
     if not torch.cuda.is_available():
         return f"cpu, {torch.get_num_threads()} threads (torch {torch.__version__})"

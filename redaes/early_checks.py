@@ -1,8 +1,7 @@
-"""What a script refuses before it imports a heavy library: recipes, folders and options that cannot be right.
+"""Checks that run before a heavy library is imported: recipes, folders and options that cannot be right.
 
-torch, transformers and TRL take many seconds to import. A misspelt path should not wait for them, and a job on many
-GPUs should not be started for it. Whatever is checked here is checked again where it is used: these functions only see
-to it that the usual mistakes are told at once.
+torch, transformers and TRL take many seconds to import, and a job on many GPUs should not start with a misspelt path.
+Whatever is checked here is checked again where it is used; these functions report the usual mistakes at once.
 """
 
 from __future__ import annotations
@@ -20,22 +19,23 @@ from redaes.option_sources import Unreadable, names_of, options_of
 
 
 def check_stage(argv: Sequence[str], recipe: Path, *classes: str, command: str, about: str) -> dict[str, Any]:
-    """The early checks of a stage: recipe, unknown options, dataset, adapter, output folder. Answers ``--help``.
+    """Run the early checks of a stage: recipe, unknown options, dataset, adapter, output folder. Answers ``--help``.
 
     Args:
         argv: without the program's name.
-        recipe: taken when ``argv`` names no ``--config``.
+        recipe: the recipe that is used when ``argv`` names no ``--config``.
         classes: the dataclasses of the options, each as ``"package.module:Class"``.
         command: what the user types before the options.
-        about: what ``--help`` begins with.
+        about: the text with which ``--help`` begins.
 
     Returns:
-        What `settings` does.
+        What :func:`settings` returns.
 
     Raises:
-        InputError: a recipe or a file that is missing, or unknown keys in a recipe.
-        RecordError: no dataset where one is named, or an output folder that cannot be written to.
-        TrainingError: an unknown option, no adapter where one is named, or weights that do not fit the rewards.
+        InputError: a recipe or a file is missing, or a recipe has unknown keys.
+        RecordError: there is no dataset where one is named, or the output folder cannot be written to.
+        TrainingError: an option is unknown, there is no adapter where one is named, or the number of weights differs
+            from the number of rewards.
         SystemExit: ``--help`` was answered.
     """
     if {"-h", "--help"} & set(argv) and _print_help(classes, recipe, command, about):
@@ -58,11 +58,12 @@ def check_stage(argv: Sequence[str], recipe: Path, *classes: str, command: str, 
 
 
 def settings(argv: Sequence[str], recipe: Path, classes: Sequence[str]) -> dict[str, Any]:
-    """A recipe's values with those of the command line over them that are looked at before a run, as text.
+    """Return the settings that are checked before a run, as text: the recipe's values, overridden by the command
+    line's.
 
     Raises:
-        InputError: a recipe that is missing, no YAML mapping, or has unknown keys.
-        TrainingError: an unknown option.
+        InputError: a recipe is missing, is not a YAML mapping, or has unknown keys.
+        TrainingError: an option is unknown.
     """
     argv = apart(argv)
     if "--config" in argv:
@@ -75,7 +76,7 @@ def settings(argv: Sequence[str], recipe: Path, classes: Sequence[str]) -> dict[
     values = read_yaml(recipe)
     try:
         known = frozenset[str]().union(*map(names_of, classes))
-    except Unreadable:  # the parser itself will find them
+    except Unreadable:  # the parser itself will report them
         known = None
     if known is not None:
         unknown = sorted(str(key) for key in values if key not in known and key != "env")
@@ -95,8 +96,10 @@ def settings(argv: Sequence[str], recipe: Path, classes: Sequence[str]) -> dict[
 
 
 def _check_reward_weights(argv: Sequence[str], recipe: Mapping[str, Any]) -> None:
-    """Refuse another number of weights than of stage 3's components, which are counted without being loaded."""
-    parser = argparse.ArgumentParser(add_help=False)  # beginnings of a name are completed, as the stage's parser does
+    """Refuse a number of weights that differs from the number of stage 3's rewards, which are counted without being
+    loaded.
+    """
+    parser = argparse.ArgumentParser(add_help=False)  # abbreviated names are completed, as the stage's parser does
     for name in ("rewards", "reward_weights"):
         parser.add_argument(f"--{name}", f"--{name.replace('_', '-')}", nargs="+")
     parser.add_argument("--reward_plugin", "--reward-plugin", nargs="+", action="extend")
@@ -107,7 +110,7 @@ def _check_reward_weights(argv: Sequence[str], recipe: Mapping[str, Any]) -> Non
     values = {**recipe, **{name: value for name, value in vars(given).items() if value is not None}}
     components, plugins, weights = (values.get(name) or [] for name in ("rewards", "reward_plugin", "reward_weights"))
     if not all(isinstance(value, list) for value in (components, plugins, weights)):
-        return  # the parser itself says what is wrong with them
+        return  # the parser itself reports what is wrong with them
     names = [*map(str, components), *map(str, plugins)]
     if weights and len(weights) != len(names):
         what = "rewards and plugins" if plugins else "rewards"
@@ -117,7 +120,7 @@ def _check_reward_weights(argv: Sequence[str], recipe: Mapping[str, Any]) -> Non
 
 
 def apart(argv: Sequence[str]) -> list[str]:
-    """A command line with ``--config=FILE`` as TRL's parser knows it: in two words."""
+    """Return a command line with ``--config=FILE`` split into two words, as TRL's parser expects it."""
     words: list[str] = []
     for word in argv:
         words += ["--config", word.removeprefix("--config=")] if word.startswith("--config=") else [word]
@@ -125,7 +128,7 @@ def apart(argv: Sequence[str]) -> list[str]:
 
 
 def _check_options(argv: Sequence[str], known: frozenset[str]) -> None:
-    """Refuse options that no class has; beginnings of a name are the parser's to complete."""
+    """Refuse options that no class has; abbreviated names are left to the parser."""
     for word in argv:
         if not word.startswith("--") or word in ("--", "--config", "--help"):
             continue
@@ -135,16 +138,17 @@ def _check_options(argv: Sequence[str], known: frozenset[str]) -> None:
 
 
 def chosen(option: str, known: Collection[str], argv: Sequence[str], recipe: Path | None = None) -> str:
-    """What a command line, or else a recipe, says for an option that decides which arguments there are.
+    """Return the value, from the command line or else from a recipe, of an option that decides which arguments there
+    are.
 
     Args:
-        option: name, for example ``"objective"``.
-        known: its values; the first is taken where nothing is said.
+        option: name of the option, for example ``"objective"``.
+        known: its possible values; the first is the default.
         argv: without the program's name.
-        recipe: looked into where the command line says nothing.
+        recipe: the recipe that is read where the command line does not name the option.
 
     Raises:
-        InputError: a recipe that is missing or no YAML mapping, or an unknown value.
+        InputError: the recipe is missing or is not a YAML mapping, or the value is unknown.
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument(f"--{option}")
@@ -162,7 +166,7 @@ def chosen(option: str, known: Collection[str], argv: Sequence[str], recipe: Pat
 
 
 def check_dataset(folder: Path) -> None:
-    """Refuse what is no RED dataset.
+    """Refuse a folder that is not a RED dataset.
 
     Raises:
         RecordError: there is no ``data/`` in the folder.
@@ -172,7 +176,7 @@ def check_dataset(folder: Path) -> None:
 
 
 def check_adapter(adapter: str) -> None:
-    """Refuse what is no LoRA adapter.
+    """Refuse a folder that is not a LoRA adapter.
 
     Raises:
         TrainingError: the folder has no ``adapter_config.json``.
@@ -184,7 +188,7 @@ def check_adapter(adapter: str) -> None:
 
 
 def check_result_folder(final: Path) -> None:
-    """Refuse what is no result of a stage, such as the output folder around it.
+    """Refuse a folder that is not a stage's result, such as the output folder around the result.
 
     Raises:
         RecordError: the folder has no ``run_record.json``.
@@ -194,13 +198,14 @@ def check_result_folder(final: Path) -> None:
 
 
 def check_model(model: str) -> None:
-    """Refuse a name that can only be a folder, and is none; names of the hub have one slash at most.
+    """Refuse a model's name that can only be a folder, if there is no such folder; names on the hub have at most one
+    slash.
 
     Raises:
-        InputError: no such folder, or one without ``config.json``.
+        InputError: there is no such folder, or it has no ``config.json``.
     """
     if model in nano.NAMES:
-        return  # in a checkout of redaes, a folder of sources has that name
+        return  # in a checkout of redaes, a folder of sources has the name of the embedded model
     folder = Path(model)
     if folder.is_dir():
         if not (folder / "config.json").is_file():
@@ -210,11 +215,11 @@ def check_model(model: str) -> None:
 
 
 def check_judge(model: str, adapter: Path | None) -> None:
-    """Refuse what cannot judge in this process; here a model's folder may also be that of an adapter.
+    """Refuse a model that cannot judge in this process; the model's folder may also be an adapter's.
 
     Raises:
-        InputError: as :func:`check_model` does.
-        TrainingError: as :func:`check_adapter` does.
+        InputError: as for :func:`check_model`.
+        TrainingError: as for :func:`check_adapter`.
     """
     if not (Path(model) / "adapter_config.json").is_file():
         check_model(model)
@@ -223,17 +228,17 @@ def check_judge(model: str, adapter: Path | None) -> None:
 
 
 def check_exists(path: Path) -> None:
-    """Refuse a path where there is nothing.
+    """Refuse a path that does not exist.
 
     Raises:
-        InputError: no such file or folder.
+        InputError: there is no such file or folder.
     """
     if not path.exists():
         raise InputError(f"{path}: no such file or folder; check the spelling")
 
 
 def check_writable(folder: Path) -> None:
-    """Refuse an output folder that cannot be made or written to; nothing is made.
+    """Refuse an output folder that cannot be created or written to; the check creates nothing.
 
     Raises:
         RecordError: a file stands in its place or above it, or the permissions do not allow it.
@@ -248,11 +253,11 @@ def check_writable(folder: Path) -> None:
 
 
 _EMPTY = {"list": "none", "dict": "none"}
-"""What the factories of empty values stand for."""
+"""The empty values that default factories make, for ``--help``."""
 
 
 def _print_help(classes: Sequence[str], recipe: Path, command: str, about: str) -> bool:
-    """Print the options, grouped by who brings them; False where the sources do not show them."""
+    """Print the options, grouped by the library that declares them; return False where the sources do not show them."""
     groups: dict[str, list[str]] = {}
     try:
         for place in classes:

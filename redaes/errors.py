@@ -1,7 +1,7 @@
 """Every exception that redaes raises on purpose.
 
 RedaesError
-├── InputError            something the caller handed over is wrong; the message names it and the remedy
+├── InputError            something that the caller handed over is wrong; the message names it and the remedy
 │   ├── ImageError        a picture that cannot be used (names the file)
 │   ├── RecordError       a dataset, label or run file that cannot be used
 │   └── PromptError       a prompt that is unknown, altered or filled in wrongly
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class RedaesError(Exception):
-    """Base of all errors raised on purpose; the command line prints it without a traceback."""
+    """Base of all errors that redaes raises on purpose; the command line prints their message without a traceback."""
 
 
 class InputError(RedaesError):
@@ -35,8 +35,8 @@ class ImageError(InputError):
     """A picture that cannot be used.
 
     Attributes:
-        reason: a short stable identifier, fit for counting: ``cannot_decode``, or of pictures in memory ``wrong_type``,
-            ``wrong_shape``, ``not_finite``, ``out_of_range``, ``transparent``; ``too_thin``.
+        reason: a short stable identifier, fit for counting: ``cannot_decode`` or ``too_thin``; for pictures in memory
+            ``wrong_type``, ``wrong_shape``, ``not_finite``, ``out_of_range`` or ``transparent``.
     """
 
     def __init__(self, message: str, reason: str = "cannot_decode") -> None:
@@ -88,15 +88,16 @@ class BudgetExhausted(EndpointError):
 
 
 MIN_PYTHON = {extra: (3, 11) for extra in ("all", "demo", "diffusion", "train")}
-"""Extras that ask for a later Python than the core does, because trl and diffusers do."""
+"""Lowest Python version of each extra that needs a later Python than the core, because trl or diffusers does."""
 
 
 def install_line(what: str, extra: str | None = None) -> str:
-    """What to run to have it; on a Python that is too old for the extra, that comes first.
+    """Return the command that installs a package; on a Python that is too old for the extra, a newer Python comes
+    first.
 
     Args:
-        what: as pip takes it, quoted for a shell where it must be.
-        extra: the extra of redaes that it is; None: none of them.
+        what: the package as pip takes it, quoted for a shell if necessary.
+        extra: the extra of redaes that it is; None: it is not an extra.
 
     >>> install_line("'redaes[serve]'", "serve")
     "pip install 'redaes[serve]'"
@@ -114,8 +115,9 @@ class MissingDependency(RedaesError, ImportError):
     def __init__(self, package: str, extra: str | None) -> None:
         """
         Args:
-            package: its name.
-            extra: the extra of redaes that brings it; None: none does, because of its licence or its own pins.
+            package: the package's name.
+            extra: the extra of redaes that installs it; None: no extra does, because of its licence or its own pinned
+                versions.
         """
         what = package if extra is None else f"'redaes[{extra}]'"
         super().__init__(f"{package} is not installed; run: {install_line(what, extra)}")
@@ -127,10 +129,10 @@ class TrainingError(RedaesError):
 
 @contextmanager
 def importing(extra: str) -> Iterator[None]:
-    """Around imports that a command stands on: a package that is absent is one that an installation brings.
+    """Run imports that a command needs; report an absent package with the command that installs it.
 
     Args:
-        extra: the extra of redaes that brings it.
+        extra: the extra of redaes that installs the packages.
 
     Raises:
         MissingDependency: a package is absent.
@@ -138,10 +140,10 @@ def importing(extra: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        named = error  # transformers raises another from the one that says what is absent
+        named = error  # transformers chains its own error to the one that names the absent package
         while named.name is None and isinstance(named.__cause__, ModuleNotFoundError):
             named = named.__cause__
         package = (named.name or "").partition(".")[0]
         if package in ("", "redaes"):
-            raise  # nothing that an installation would mend
+            raise  # installing something would not help
         raise MissingDependency(package, extra) from error

@@ -1,8 +1,7 @@
-"""Numbers with what chance may have done to them: one record for a value, its interval and its cases, and its makers.
+"""Estimates: a value with its confidence interval and its number of cases, and the functions that compute them.
 
-Intervals are 95 % percentile bootstrap intervals over whole clusters: pairs of one photograph are not independent, so
-they are drawn together. A number that is undefined for the data at hand is ``None``; it is neither an error nor a
-number.
+Intervals are 95 % percentile bootstrap intervals that resample whole clusters: pairs of one photograph are not
+independent, so they are drawn together. A value that is undefined for the data is ``None``; that is not an error.
 """
 
 from __future__ import annotations
@@ -19,23 +18,25 @@ from redaes.errors import InputError
 from redaes.types import Record
 
 Statistic = Callable[[NDArray[Any]], "float | None"]
-"""From rows of data to one number, or to ``None`` where it is undefined."""
+"""A function of rows of data that returns one number, or ``None`` where it is undefined."""
 
 
 class Estimate(Record):
     """A number with its interval."""
 
     value: FiniteFloat | None
-    """Of the data; None where it is undefined."""
+    """The value for the data; None where it is undefined."""
     low: FiniteFloat | None = None
-    """2.5th percentile over the resamples; None without a value, with one cluster only, or where none is given."""
+    """2.5th percentile over the resamples; None without a value, with one cluster only, or where no interval is
+    computed.
+    """
     high: FiniteFloat | None = None
-    """97.5th percentile, likewise."""
+    """97.5th percentile over the resamples; None as for ``low``."""
     n: int | None = None
-    """Cases that it is computed over, failures included; None: not told, and then no key in JSON."""
+    """Number of cases, failures included; None: not stated, and then omitted from JSON."""
 
     def over(self, n: int) -> Estimate:
-        """The same, told to be computed over ``n`` cases."""
+        """Return the same estimate with ``n`` as its number of cases."""
         return self.model_copy(update={"n": n})
 
     @model_serializer(mode="wrap")
@@ -47,16 +48,16 @@ class Estimate(Record):
 
 
 class Proportion(Estimate):
-    """A share of cases, with everything that is needed to judge it."""
+    """A share of cases, with the counts behind it."""
 
     n_right: int
-    """Cases in which the prediction is right."""
+    """Number of cases in which the prediction is right."""
     n: int
-    """Cases that count, including failures, which are wrong."""
+    """Number of cases that count, including failures, which count as wrong."""
     n_failed: int = 0
-    """Cases without a usable answer, contained in ``n``."""
+    """Number of cases without a usable answer; part of ``n``."""
     n_excluded: int = 0
-    """Cases that can be neither right nor wrong, not contained in ``n``."""
+    """Number of cases that can be neither right nor wrong; not part of ``n``."""
 
     @classmethod
     def counted(cls, n_right: int, n: int, *, n_failed: int = 0, n_excluded: int = 0) -> Proportion:
@@ -66,20 +67,20 @@ class Proportion(Estimate):
 
 
 class MeasureChange(Estimate):
-    """How a measure differs between two systems on the same cases: that of the second less that of the first."""
+    """The change of a measure between two systems on the same cases: the second system's value minus the first's."""
 
     measure: str
     n: int
     p: FiniteFloat | None = None
-    """For shares of right answers: McNemar's exact test, which takes the cases for independent."""
+    """p-value of McNemar's exact test, for shares of right answers; it treats the cases as independent."""
     n_gained: int | None = Field(default=None, exclude=True)
-    """Likewise: cases wrong before and right after."""
+    """Number of cases that were wrong before and are right after, for shares of right answers."""
     n_lost: int | None = Field(default=None, exclude=True)
-    """Likewise: right before and wrong after."""
+    """Number of cases that were right before and are wrong after, for shares of right answers."""
 
 
 def mean(rows: ArrayLike) -> float | None:
-    """The mean of all values; None: there are none."""
+    """Return the mean of all values; None: there are none."""
     values = np.asarray(rows, dtype=np.float64)
     return float(values.mean()) if values.size else None
 
@@ -87,18 +88,17 @@ def mean(rows: ArrayLike) -> float | None:
 def bootstrap(
     values: ArrayLike, clusters: Sequence[Hashable], statistic: Statistic, *, n_resamples: int = 2000, seed: int = 0
 ) -> Estimate:
-    """A statistic with its interval, by resampling whole clusters with replacement.
+    """Return a statistic with its interval, by resampling whole clusters with replacement.
 
     >>> bootstrap([1.0, 1.0, 0.0, 0.0], ["a", "a", "b", "b"], mean)
     Estimate(value=0.5, low=0.0, high=1.0, n=None)
 
     Args:
         values: rows of data, shape (n_rows, ...); the first axis is resampled.
-        clusters: for each row, what it belongs to, such as its photograph.
-        statistic: from rows of the shape of ``values`` to a number or ``None``; resamples in which it is undefined are
-            left out.
+        clusters: for each row the cluster that it belongs to, such as its photograph.
+        statistic: function of rows of the shape of ``values``; resamples in which it is undefined are left out.
         n_resamples: number of resamples.
-        seed: of the resampling.
+        seed: seed of the resampling.
 
     Raises:
         InputError: ``values`` and ``clusters`` differ in length, or ``n_resamples`` is below 1.
@@ -109,7 +109,7 @@ def bootstrap(
 
 
 def bootstrap_mean(rows: Sequence[tuple[float, Hashable]], *, n_resamples: int = 2000, seed: int = 0) -> Estimate:
-    """The mean of values that come with their clusters, as :func:`bootstrap` has it.
+    """Return the mean of values that come with their clusters, with its interval as in :func:`bootstrap`.
 
     >>> bootstrap_mean([(True, "a"), (False, "b")]).value, bootstrap_mean([]).value
     (0.5, None)
@@ -127,9 +127,9 @@ def paired_bootstrap(
     n_resamples: int = 2000,
     seed: int = 0,
 ) -> Estimate:
-    """The change ``statistic(after) - statistic(before)`` on the same rows, with its interval.
+    """Return the change ``statistic(after) - statistic(before)`` on the same rows, with its interval.
 
-    Both sides of a resample hold the same rows, so what the rows have in common cancels.
+    Both sides of a resample contain the same rows, so what the rows have in common cancels out.
 
     >>> change = paired_bootstrap([0.0, 0.0, 1.0], [1.0, 1.0, 1.0], ["a", "b", "c"], mean)
     >>> round(change.value, 3), change.low
@@ -141,7 +141,7 @@ def paired_bootstrap(
         clusters: as in :func:`bootstrap`.
         statistic: as in :func:`bootstrap`; undefined on either side means undefined.
         n_resamples: number of resamples.
-        seed: of the resampling.
+        seed: seed of the resampling.
 
     Raises:
         InputError: the lengths differ, or ``n_resamples`` is below 1.
@@ -166,7 +166,7 @@ def proportion(
     n_resamples: int = 2000,
     seed: int = 0,
 ) -> Proportion:
-    """The share of right answers with its interval; ``right`` has one entry for each case that counts."""
+    """Return the share of right answers with its interval; ``right`` has one entry for each case that counts."""
     found = bootstrap([float(one) for one in right], clusters, mean, n_resamples=n_resamples, seed=seed)
     return Proportion.counted(sum(right), len(right), n_failed=n_failed, n_excluded=n_excluded).model_copy(
         update={"low": found.low, "high": found.high}
@@ -182,7 +182,7 @@ def mean_change(
     n_resamples: int = 2000,
     seed: int = 0,
 ) -> MeasureChange:
-    """How a mean over the same cases changes; where all values are 0 or 1, with McNemar's exact test.
+    """Return the change of a mean over the same cases, with McNemar's exact test where all values are 0 or 1.
 
     With several cases per cluster, trust the interval rather than the test.
 
@@ -204,7 +204,7 @@ def mean_change(
 
 
 def percentile_interval(value: float | None, drawn: Sequence[float | None]) -> Estimate:
-    """A value with the interval that its resamples span; those that are undefined are left out."""
+    """Return a value with the interval that its resamples span; those that are undefined are left out."""
     defined = [one for one in drawn if one is not None]
     if value is None or not defined:
         return Estimate(value=None if value is None else float(value))
@@ -215,7 +215,7 @@ def percentile_interval(value: float | None, drawn: Sequence[float | None]) -> E
 def _bootstrap(
     statistic: Callable[[NDArray[np.intp]], float | None], clusters: Sequence[Hashable], n_resamples: int, seed: int
 ) -> Estimate:
-    """The interval of a statistic of row indices."""
+    """Return the interval of a statistic of row indices."""
     if n_resamples < 1:
         raise InputError(f"n_resamples is {n_resamples}; give at least 1 resample")
     members: dict[Hashable, list[int]] = {}
@@ -236,7 +236,7 @@ def _bootstrap(
 
 
 def check_same_length(x: Sequence[Any] | NDArray[Any], y: Sequence[Any] | NDArray[Any]) -> None:
-    """Refuse columns that do not belong together.
+    """Refuse columns of different lengths.
 
     Raises:
         InputError: they differ in length.

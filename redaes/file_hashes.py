@@ -1,4 +1,4 @@
-"""Hashes of files by their content: of a dataset's shards, of a model's weights."""
+"""Content hashes of files, such as a dataset's shards and a model's weights."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from redaes.errors import RecordError
 
 
 def content_hash(file: Path) -> str:
-    """SHA-256 of a file, in hex; read in blocks, and once in a process as long as nobody writes to it.
+    """Return the SHA-256 of a file, in hex. A process computes it once, as long as nobody writes to the file.
 
-    16 GB take about ten seconds.
+    Hashing 16 GB takes about ten seconds.
 
     Raises:
         RecordError: it cannot be read.

@@ -1,4 +1,4 @@
-"""A file that one process at a time works on."""
+"""Locks on files, so that one process at a time works on them."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from redaes.errors import RecordError
 
 
 def lock_file(file: IO[bytes], refusal: str) -> None:
-    """Keep other processes from an open file until it is closed, where the system has such locks (not on Windows).
+    """Lock an open file until it is closed, where the system has such locks (not on Windows).
 
     Args:
-        file: open for writing; closed if it is locked already.
-        refusal: what to say then.
+        file: a file that is open for writing; it is closed if it is locked already.
+        refusal: message of the error if it is locked already.
 
     Raises:
-        RecordError: another process has it.
+        RecordError: another process has the lock.
     """
     try:
         import fcntl
@@ -26,5 +26,5 @@ def lock_file(file: IO[bytes], refusal: str) -> None:
     except BlockingIOError as error:
         file.close()
         raise RecordError(refusal) from error
-    except OSError:  # file systems that have no locks
+    except OSError:  # the file system has no locks
         return

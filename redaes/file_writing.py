@@ -1,4 +1,4 @@
-"""Files that are whole or absent, and JSON and YAML read with errors that name the file."""
+"""Write files atomically, and read JSON and YAML with errors that name the file."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from redaes.errors import InputError, MissingDependency, RecordError
 
 
 def temporary_beside(path: Path) -> Path:
-    """A hidden file beside ``path`` to write to before it takes its place: another one each time, because threads, and
-    processes of several machines or containers with one number, may write the same file at the same time.
+    """Return the path of a hidden temporary file beside ``path``. The name differs each time, because threads, and
+    processes with equal numbers on several machines or in containers, may write the same file at the same time.
     """
     return path.with_name(f".{_short(path.name)}.{os.urandom(6).hex()}.tmp")
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[Path]:
-    """A temporary file beside ``path`` that takes its place when the block ends well: whole or absent.
+    """Yield a temporary file beside ``path`` that replaces it when the block ends without an error.
 
-    A file that is replaced hands on its mode, and its owner where that is permitted.
+    The new file keeps the mode of the old one, and its owner where that is permitted.
 
     Raises:
         RecordError: the folder cannot be written to.
@@ -41,7 +41,7 @@ def writing(path: Path) -> Iterator[Path]:
                 os.fsync(file.fileno())
             temporary.replace(path)
         finally:
-            temporary.unlink(missing_ok=True)  # what a full disk left; after a success there is nothing
+            temporary.unlink(missing_ok=True)  # left behind by a full disk; after a success there is nothing
     except OSError as error:
         raise RecordError(
             f"{path} cannot be written: {error.strerror or error}; {_REMEDIES.get(error.errno or 0, _OTHER_PLACE)}"
@@ -60,7 +60,7 @@ _REMEDIES = {
 
 
 def _short(name: str) -> str:
-    """A name to which something can be added: file systems take 255 bytes."""
+    """Return a name shortened so that a suffix fits: file systems take 255 bytes."""
     return name if len(os.fsencode(name)) <= 200 else hashlib.sha256(os.fsencode(name)).hexdigest()
 
 
@@ -73,11 +73,11 @@ def _hand_on(path: Path, temporary: Path) -> None:
     if hasattr(os, "chown"):
         with suppress(PermissionError):  # only the superuser may give files away
             os.chown(temporary, status.st_uid, status.st_gid)
-    temporary.chmod(stat.S_IMODE(status.st_mode))  # last: chown takes some bits away
+    temporary.chmod(stat.S_IMODE(status.st_mode))  # chmod comes last, because chown clears some bits
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that it is either whole or absent, also after ``kill -9``.
+    """Write a file atomically: even after ``kill -9`` it is either whole or absent.
 
     Raises:
         RecordError: the folder cannot be written to.
@@ -95,11 +95,11 @@ def read_json(path: Path, remedy: str = "delete it to start afresh") -> Any:
     """Read a JSON file.
 
     Args:
-        path: of the file.
-        remedy: for one that is not JSON, in the message.
+        path: path of the file.
+        remedy: what to do about a file that is not JSON, for the message.
 
     Raises:
-        RecordError: missing, or not JSON.
+        RecordError: the file is missing or is not JSON.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -110,14 +110,14 @@ def read_json(path: Path, remedy: str = "delete it to start afresh") -> Any:
 
 
 def read_yaml(path: Path, what: str = "recipe") -> dict[Any, Any]:
-    """A recipe: a YAML file that holds a mapping. Its keys are the caller's to check.
+    """Read a recipe, a YAML file that holds a mapping. The caller checks its keys.
 
     Args:
-        path: of the file.
-        what: it is, in messages.
+        path: path of the file.
+        what: what messages call the file.
 
     Raises:
-        InputError: it cannot be read, is no YAML, or no mapping.
+        InputError: the file cannot be read, is not YAML, or is not a mapping.
         MissingDependency: PyYAML is absent.
     """
     try:

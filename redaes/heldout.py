@@ -1,9 +1,8 @@
 """How well a model judges held-out pairs of a RED dataset.
 
-Fast mode over all pairs, reasoned mode over a drawn part of them; every pair is asked in both orders. Nothing
-is dropped: a pair without a usable answer is wrong and is counted, a labelled tie is left out of accuracies
-(as :mod:`redaes.metrics` has it) and is counted too. The outcome of every pair is kept, so that two
-evaluations can be compared pair by pair.
+All pairs are asked in the fast mode and a random subset in the reasoned mode, each in both orders. No pair is dropped:
+one without a usable answer counts as wrong, and labelled ties are counted apart and left out of accuracies (see
+:mod:`redaes.metrics`). The outcome of every pair is kept, so that two evaluations can be compared pair by pair.
 """
 
 from __future__ import annotations
@@ -31,31 +30,32 @@ Progress = Callable[[int, int], None]
 Cluster = Literal["photograph", "group"]
 
 ENOUGH_PHOTOGRAPHS = 10
-"""From this many photographs on, intervals resample photographs; with fewer they resample groups (views of a
-photograph), which makes them narrower than new photographs would: the record says which."""
+"""With at least this many photographs, intervals resample photographs. With fewer they resample groups (views of a
+photograph), which gives narrower intervals than new photographs would. The record says which was done.
+"""
 
 CHUNK_PAIRS = 16
-"""Pairs handed to the model between two reports of progress."""
+"""Number of pairs that are handed to the model between two progress reports."""
 
 
 class PairOutcome(Record):
-    """What became of one pair in one mode."""
+    """The outcome of one pair in one mode."""
 
     pair: str
     group: str
     source: str
     factors: tuple[Factor, ...]
-    """What decides the pair; empty for a tie."""
+    """The factors that decide the pair; empty for a tie."""
     label: Delta
     """True difference, first minus second, in points."""
     delta: Delta | None
-    """The model's, from both orders; None: no usable answer."""
+    """The model's difference, from both orders, in points; None: there is no usable answer."""
     probability: FiniteFloat | None
     """P(first is better)."""
     order_consistent: bool | None
-    """None: fewer than two orders answered."""
+    """Whether both orders prefer the same picture; None: fewer than two orders were answered."""
     asked: bool
-    """Whether the model was: two equal files are a tie without it."""
+    """Whether the model was asked; two equal files are a tie without a question."""
 
     @property
     def decided(self) -> bool:
@@ -80,51 +80,53 @@ class WrittenAnswer(Record):
     """Whether it names exactly the factors that decide, and the right side as better in them."""
     rationale: str | None
     text: str
-    """As the model wrote it."""
+    """The answer as the model wrote it."""
 
 
 class ReasonedOutcome(Record):
-    """The outcome of one pair in the reasoned mode: what the model writes, not the verdict that is read beside it."""
+    """The outcome of one pair in the reasoned mode, judged by what the model writes, not by the verdict that is read
+    from probabilities.
+    """
 
     outcome: PairOutcome
-    """Difference and consistency of what was written; the probability is the result's, which is read."""
+    """Difference and consistency of the written answers; only the probability is the one that was read."""
     winner: Winner | None
     rationale: str | None
-    """The reasoning shown for the pair: the first that agrees with the winner."""
+    """The reasoning that is shown for the pair: the first that agrees with the winner."""
     rationale_order: Order | None
     answers: tuple[WrittenAnswer, ...]
 
 
 class FastSummary(Record):
-    """The fast mode over all pairs."""
+    """Results of the fast mode over all pairs."""
 
     accuracy: Proportion
     by_factor: dict[Factor, Proportion]
     srcc: Estimate
-    """Spearman's correlation of the signed differences, ties among the labels included."""
+    """Spearman's correlation of the signed differences; labelled ties are included."""
     order_consistency: Proportion
 
 
 class ReasonedSummary(Record):
-    """The reasoned mode over the drawn pairs."""
+    """Results of the reasoned mode over the drawn pairs."""
 
     accuracy: Proportion
     """Over pairs."""
     parse_rate: Proportion
-    """Over answers, two for each pair; likewise the rest."""
+    """Share of answers that could be read, over two answers for each pair."""
     factor_accuracy: Proportion
-    """Of pairs of which it is not known what decides, answers do not count."""
+    """Share of answers that name the right factors, over the pairs whose deciding factors are known."""
     order_consistency: Proportion
     """Over pairs."""
     mean_words: FiniteFloat | None
-    """Of the reasoning, where there is one."""
+    """Mean number of words of the reasonings; None: there is no reasoning."""
     n_distinct: int
-    """Different reasonings among ``parse_rate.n_right``."""
+    """Number of different reasonings among the ``parse_rate.n_right`` that were read."""
     failures: dict[str, int]
 
 
 class HeldOut(Record):
-    """An evaluation on held-out pairs, with what it takes to compute it again."""
+    """An evaluation on held-out pairs, with everything that is needed to repeat it."""
 
     model: str
     revision: str
@@ -134,21 +136,21 @@ class HeldOut(Record):
     n_pairs: int
     n_photographs: int
     cluster: Cluster
-    """What the intervals resample."""
+    """The units that the intervals resample."""
     n_clusters: int
     fast: FastSummary
     reasoned: ReasonedSummary | None
-    """None: no pair was asked for."""
+    """Results of the reasoned mode; None: no pair was asked in it."""
     outcomes: tuple[PairOutcome, ...]
-    """Of the fast mode, in the order of the pairs."""
+    """Outcomes of the fast mode, in the order of the pairs."""
     reasoned_outcomes: tuple[ReasonedOutcome, ...]
 
     def cluster_of(self, one: PairOutcome | Pair) -> str:
-        """What intervals resample a pair with."""
+        """Return the cluster of a pair that intervals resample together."""
         return _cluster_of(one, self.cluster)
 
     def outcomes_of(self, mode: Mode) -> list[PairOutcome]:
-        """In one of the modes, in the order of the pairs."""
+        """Return the outcomes of one mode, in the order of the pairs."""
         return list(self.outcomes) if mode == "fast" else [item.outcome for item in self.reasoned_outcomes]
 
 
@@ -161,18 +163,18 @@ def evaluate(
     seed: int,
     progress: Progress = lambda done, total: None,
 ) -> HeldOut:
-    """Ask a model about every pair, and sum up.
+    """Evaluate a model on every pair, and summarize the outcomes.
 
     Args:
         backend: the model.
         records: labelled pairs.
-        n_reasoned: pairs that are answered in the reasoned mode; all when there are fewer.
-        sampling: how reasoned answers are drawn.
-        seed: draws the reasoned pairs, and the resamples of the intervals.
-        progress: called with pairs done and pairs in all, both modes together.
+        n_reasoned: number of pairs that are asked in the reasoned mode; all pairs if there are fewer.
+        sampling: how reasoned answers are sampled.
+        seed: seed for the choice of the reasoned pairs and for the intervals' resamples.
+        progress: called with the number of pairs that are done and the number of all pairs, both modes together.
 
     Raises:
-        InputError: no pairs, pairs without labels, repeated pairs, or a negative ``n_reasoned``.
+        InputError: there are no pairs, pairs without labels or repeated pairs, or ``n_reasoned`` is negative.
         BackendError: the model cannot be asked.
     """
     _check(records, n_reasoned)
@@ -186,19 +188,19 @@ def evaluate(
 
 
 def place_drawn(seed: int, name: str) -> bytes:
-    """What sorts pairs or pictures, given by their ids, into an order that depends on the seed and the ids alone."""
+    """Return a sort key that puts pairs or pictures into a random order that depends only on the seed and their ids."""
     return hashlib.sha256(f"{seed}:{name}".encode()).digest()
 
 
 def draw(records: Sequence[PairRecord], n: int, seed: int) -> list[PairRecord]:
-    """The first n of the pairs in the order of :func:`place_drawn`."""
+    """Return the first ``n`` pairs in the order of :func:`place_drawn`."""
     return sorted(records, key=lambda record: place_drawn(seed, record.pair.id))[:n]
 
 
 def fast_outcomes(
     assessor: Assessor, records: Sequence[PairRecord], progress: Callable[[int], None] = lambda done: None
 ) -> list[PairOutcome]:
-    """What becomes of labelled pairs in the fast mode, in their order.
+    """Return the outcomes of labelled pairs in the fast mode, in their order.
 
     Raises:
         BackendError: the model cannot be asked.
@@ -209,7 +211,7 @@ def fast_outcomes(
 def reasoned_outcomes(
     assessor: Assessor, records: Sequence[PairRecord], progress: Callable[[int], None] = lambda done: None
 ) -> list[ReasonedOutcome]:
-    """What becomes of labelled pairs in the reasoned mode, in their order.
+    """Return the outcomes of labelled pairs in the reasoned mode, in their order.
 
     Raises:
         BackendError: the model cannot be asked.
@@ -220,13 +222,13 @@ def reasoned_outcomes(
 def put_together(
     assessor: Assessor, outcomes: Sequence[PairOutcome], reasoned: Sequence[ReasonedOutcome], seed: int
 ) -> HeldOut:
-    """An evaluation from what became of its pairs.
+    """Return an evaluation from the outcomes of its pairs.
 
     Args:
-        assessor: that was asked.
-        outcomes: of the fast mode.
-        reasoned: of the reasoned mode.
-        seed: with which the reasoned pairs were drawn; it draws the resamples of the intervals too.
+        assessor: the assessor that was asked.
+        outcomes: outcomes of the fast mode.
+        reasoned: outcomes of the reasoned mode.
+        seed: the seed that chose the reasoned pairs; it also seeds the intervals' resamples.
     """
     n_photographs = len({item.source for item in outcomes})
     cluster: Cluster = "photograph" if n_photographs >= ENOUGH_PHOTOGRAPHS else "group"
@@ -249,7 +251,7 @@ def put_together(
 
 
 def paired_change(before: HeldOut, after: HeldOut, mode: Mode = "fast") -> MeasureChange:
-    """How the accuracy changed, with the interval of the change: both sides resample the same pairs.
+    """Return the change of the accuracy with its interval, for which both sides resample the same pairs.
 
     Raises:
         InputError: the evaluations are not of the same labelled pairs.
@@ -313,8 +315,9 @@ def _outcome(record: PairRecord, result: Result) -> PairOutcome:
 
 
 def _written(record: PairRecord, result: Result) -> PairOutcome:
-    """What the model wrote of a pair, both orders together. The verdict of such a result is read without reasons, and
-    would say nothing of what the model says when it argues."""
+    """Return the outcome of the written answers about a pair, both orders together. A result's verdict is read from
+    probabilities, so it does not show what the model writes when it gives reasons.
+    """
     if not result.comparisons:
         return _outcome(record, result)
     said = stated(result.comparisons)
@@ -323,7 +326,7 @@ def _written(record: PairRecord, result: Result) -> PairOutcome:
 
 
 def reasoned_of(record: PairRecord, result: Result) -> ReasonedOutcome:
-    """What became of a labelled pair in the reasoned mode."""
+    """Return the outcome of a labelled pair in the reasoned mode."""
     answers = []
     for comparison in result.comparisons:
         verdict = comparison.verdict

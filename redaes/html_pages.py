@@ -1,4 +1,4 @@
-"""Pages for a browser that fetch nothing: templates of the package, and pictures as text inside them."""
+"""HTML pages that fetch nothing: they are made from the package's templates, with pictures embedded as text."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 def page_template(
     package: str, name: str, *, extra: str, filters: Mapping[str, Callable[..., Any]] | None = None
 ) -> Template:
-    """A template that escapes what is put in, and takes a value that is missing for an error.
+    """Return a template that escapes its values, and in which a missing value is an error.
 
     Args:
-        package: that holds the template, such as ``redaes.demo``.
-        name: its file.
-        extra: of redaes, which installs jinja2.
-        filters: the template's own, by name.
+        package: package that contains the template, such as ``redaes.demo``.
+        name: file name of the template.
+        extra: the extra of redaes that installs jinja2.
+        filters: further filters for the template, by name.
 
     Raises:
         MissingDependency: jinja2 is absent.
@@ -41,17 +41,17 @@ def page_template(
 
 
 def jpeg_bytes(image: Image.Image, quality: int) -> bytes:
-    """The picture as a JPEG file."""
+    """Return the picture as a JPEG file."""
     data = io.BytesIO()
     image.save(data, "JPEG", quality=quality)
     return data.getvalue()
 
 
 def jpeg_url(data: bytes) -> str:
-    """A JPEG file as a ``data:`` URL."""
+    """Return a JPEG file as a ``data:`` URL."""
     return "data:image/jpeg;base64," + base64.b64encode(data).decode("ascii")
 
 
 def policy_digest(text: str) -> str:
-    """As a content security policy names a style or a script that may stand in a page."""
+    """Return the hash by which a content security policy allows a style or a script of a page."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -1,4 +1,4 @@
-"""The Hugging Face hub: datasets of photographs that come from it, finished folders that go to it."""
+"""Download datasets of photographs from the Hugging Face hub, and upload finished folders to it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ IGNORED: dict[Kind, tuple[str, ...]] = {
     "dataset": (".*", "*.tmp", "shards/*", "answers/*", "runs/*"),
     "model": (".*", "*.tmp"),
 }
-"""Lock and leftovers of the builder, and its counts per shard: nothing that a reader wants."""
+"""Files that are not uploaded: the builder's lock, temporary files and counts per shard."""
 
 
 def check_repository(name: str) -> None:
     """Refuse a name that the hub would refuse.
 
     Raises:
-        InputError: it is not of the form ``owner/name``.
+        InputError: the name is not of the form ``owner/name``.
         MissingDependency: huggingface_hub is absent.
     """
     try:
@@ -41,22 +41,25 @@ def check_repository(name: str) -> None:
 
 
 def on_hub(place: Path) -> bool:
-    """Whether a place is on the hub: ``hf:owner/name``, ``hf:owner/name@revision``, ``hf:owner/name/data/train-*``."""
+    """Return whether a place is on the hub: ``hf:owner/name``, ``hf:owner/name@revision``,
+    ``hf:owner/name/data/train-*``.
+    """
     return str(place).startswith("hf:")
 
 
 def dataset_files(place: Path, suffixes: Sequence[str]) -> tuple[list[Path], str]:
-    """The files of a dataset on the hub, fetched into the hub's cache where they are not yet in it.
+    """Return the files of a dataset on the hub, after downloading those that are not yet in the hub's cache.
 
     Args:
-        place: as :func:`on_hub` says; a pattern behind the name picks files, otherwise all of these kinds are taken.
-        suffixes: kinds of files, as endings in lower case.
+        place: a place on the hub as for :func:`on_hub`; a pattern after the name selects files, otherwise all files
+            with one of the suffixes are taken.
+        suffixes: endings of file names, in lower case.
 
     Returns:
-        The files, by path, and the licence that the dataset's card states; empty: none.
+        The files, sorted by path, and the licence that the dataset's card states; empty: it states none.
 
     Raises:
-        InputError: no such dataset or files, or neither in the cache nor to be had.
+        InputError: there is no such dataset or file, or it is not in the cache and cannot be downloaded.
         MissingDependency: huggingface_hub is absent.
     """
     written = re.fullmatch(r"hf:(?:/+datasets/)?([^/@]+/[^/@]+)(?:@([^/]+))?(?:/(.+))?", str(place))
@@ -92,9 +95,9 @@ def dataset_files(place: Path, suffixes: Sequence[str]) -> tuple[list[Path], str
 
 
 def push(folder: Path, repository: str, kind: Kind = "dataset") -> str:
-    """Upload a folder; the repository is created as private when there is none.
+    """Upload a folder; if the repository does not exist, it is created as private.
 
-    Private, because not every photograph's licence may allow more: making it public is a decision for a person.
+    It is private because a photograph's licence may not allow more: a person has to decide to make it public.
 
     Args:
         folder: a dataset, an export or a model, with its card.
@@ -105,7 +108,7 @@ def push(folder: Path, repository: str, kind: Kind = "dataset") -> str:
         The address of the repository.
 
     Raises:
-        InputError: a name that is none.
+        InputError: the name is not a repository's.
         RedaesError: the hub cannot be reached or refuses; the folder stays as it is.
         MissingDependency: huggingface_hub is absent.
     """
@@ -123,7 +126,7 @@ def push(folder: Path, repository: str, kind: Kind = "dataset") -> str:
             commit_message=f"Upload {folder.name}",
             ignore_patterns=list(IGNORED[kind]),
         )
-    except (OSError, httpx.HTTPError) as error:  # the hub's own errors are of these kinds, offline mode included
+    except (OSError, httpx.HTTPError) as error:  # the hub's own errors derive from these
         reason = " ".join(str(error).split()) or type(error).__name__
         raise RedaesError(
             f"{folder} was not uploaded to {repository} ({reason}); it is whole here: check the connection and "

@@ -1,16 +1,16 @@
-"""The second form of answers, JSON by a schema: for models that were not trained on the text form.
+"""The JSON form of answers, for models that were not trained on the text form.
 
 A reasoned comparison::
 
     {"observations_a": "Far too dark; the shadows block up.", "observations_b": "Evenly lit.",
      "factors": ["light"], "winner": "B", "difference": 3.5}
 
-What is seen comes before the verdict, so that a model that writes from left to right gives its reasons first. The
-difference is the size of the lead and has no sign: models that know a form from its description alone mistake the sign
-of a difference more often than anything else, and the winner says whose lead it is.
+The observations come before the verdict, so that a model, which writes from left to right, gives its reasons first. The
+difference has no sign, because the winner says which picture leads: models that know a form from its description alone
+get the sign of a difference wrong more often than anything else.
 
-Reading is as strict as that of :mod:`redaes.answers`: whatever a schema forbids, and what no schema can forbid, raises
-:class:`~redaes.errors.ParseError` with a reason that can be counted.
+Parsing is as strict as in :mod:`redaes.answers`: an answer that breaks the schema, or a rule that no schema can
+express, raises :class:`~redaes.errors.ParseError` with a countable reason.
 """
 
 from __future__ import annotations
@@ -25,15 +25,16 @@ from redaes.errors import ParseError
 from redaes.types import FACTORS, MAX_DELTA, Factor, Rationale, Verdict, Winner
 
 KEYS = ("observations_a", "observations_b", "factors", "winner", "difference")
-"""In the order in which they are asked for."""
+"""The keys, in the order in which they are asked for."""
 
 MAX_FACTORS = 3
-"""Factors that a model is asked for at most; more are read all the same."""
+"""Most factors that a model is asked for; more are accepted."""
 
 SIZES: tuple[float, ...] = tuple(n / 2 for n in range(int(2 * MAX_DELTA) + 1))
-"""Differences that a model that is held to the form may state, in points. An enumeration, because servers differ in the
-limits of numbers that they heed; half points, because a model without training in it has no finer scale. Other numbers
-from 0 to 9 are read all the same."""
+"""Differences, in points, that a model may state whose answers are constrained to the form. It is an enumeration,
+because servers differ in which limits on numbers they respect, and in half points, because an untrained model has no
+finer scale. Other numbers from 0 to 9 are accepted when an answer is read.
+"""
 
 SCHEMA: Mapping[str, Any] = {
     "type": "object",
@@ -47,8 +48,9 @@ SCHEMA: Mapping[str, Any] = {
     "required": list(KEYS),
     "additionalProperties": False,
 }
-"""The form as a JSON schema, of the keywords alone that every server with schemas takes: OpenAI's strict mode refuses a
-schema with others, such as ``maxLength``. :data:`redaes.answer_grammars.JSON` allows less."""
+"""The form as a JSON schema. It uses only keywords that every server takes: OpenAI's strict mode refuses others, such
+as ``maxLength``. :data:`redaes.answer_grammars.JSON` is narrower.
+"""
 
 
 class _Twice(ValueError):
@@ -79,7 +81,7 @@ def parse_json(text: str) -> Verdict:
 
 
 def decoded(text: str) -> dict[str, Any]:
-    """The one JSON object that an answer consists of, with the keys of the form.
+    """Return the one JSON object that an answer consists of, with the keys of the form.
 
     Raises:
         ParseError: as :func:`parse_json`, from ``empty`` to ``unknown_key``.
@@ -105,7 +107,7 @@ def decoded(text: str) -> dict[str, Any]:
 
 
 def verdict_of(value: Mapping[str, Any]) -> Verdict:
-    """What an object with the keys of the form says.
+    """Return the verdict of an object that has the keys of the form.
 
     Raises:
         ParseError: as :func:`parse_json`, from ``wrong_type`` on.
@@ -124,7 +126,7 @@ def verdict_of(value: Mapping[str, Any]) -> Verdict:
 
 
 def _seen(value: Mapping[str, Any], letter: str) -> str:
-    """What is seen in a picture, as sentences that name it."""
+    """Return the observations on a picture as sentences that name it."""
     key = f"observations_{letter.lower()}"
     said = value[key]
     if not isinstance(said, str):
@@ -134,7 +136,7 @@ def _seen(value: Mapping[str, Any], letter: str) -> str:
         raise ParseError("empty_rationale", f"{key} says nothing")
     try:
         said.encode()
-    except UnicodeEncodeError as error:  # half of a pair of escapes
+    except UnicodeEncodeError as error:  # half of a surrogate pair of escapes
         raise ParseError("not_json", f"{key} is no text ({error})") from error
     own = re.match(rf"(?:(?:picture|image|photo)\s+)?{letter}\s*:", said, re.IGNORECASE)
     named = said if own else f"{letter}: {said}"
@@ -152,7 +154,7 @@ def _winner(said: object) -> Winner:
 def _size(said: object) -> float:
     if isinstance(said, bool) or not isinstance(said, int | float):
         raise _wrong_type("difference", said, "a number")
-    # An integer of hundreds of digits is no float, and 1e999 an infinite one.
+    # An integer of hundreds of digits has no float, and 1e999 is infinite.
     if not 0 <= said <= MAX_DELTA or not math.isfinite(said):
         raise ParseError("out_of_range", f"difference {str(said)[:40]} lies outside 0 to {MAX_DELTA:g}")
     return abs(float(said))

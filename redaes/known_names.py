@@ -1,4 +1,4 @@
-"""A name that a caller gives, held against those that are known."""
+"""Check a name that a caller gives against the known ones."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ _NameT = TypeVar("_NameT", bound=str)
 
 
 def known_name(name: str, names: Sequence[_NameT], what: str) -> _NameT:
-    """The one of several names that was given.
+    """Return a name if it is one of the known names.
 
     Args:
-        name: as it was given.
-        names: those that are known.
-        what: they are names of, for the message.
+        name: the name that was given.
+        names: the known names.
+        what: what the names stand for, for the message.
 
     >>> known_name("fast", ("reasoned", "fast"), "mode")
     'fast'
 
     Raises:
-        InputError: it is none of them; names the known ones.
+        InputError: the name is unknown; the message lists the known ones.
     """
     for known in names:
         if known == name:

@@ -1,12 +1,12 @@
-"""Comparisons by models that were not trained on the grammar: variants of its text form that can mean one thing only.
+"""The lenient reader: unambiguous variants of the answer forms, written by models that were not trained on them.
 
-:mod:`redaes.answers` reads the form itself, to the letter. Models that know it from the prompt alone write it in bold,
-with blank lines, ``Winner: Picture B``, a longer minus sign. This reader takes such variants and refuses, with a
-reason, whatever is missing, said twice, or contradicts itself: a winner against the sign of the difference, against the
-rationale's closing sentence, or against what is said around the form. It never chooses between two readings.
+:mod:`redaes.answers` reads the exact form. Models that know it from the prompt alone use bold type, blank lines,
+``Winner: Picture B`` or a longer minus sign. This reader accepts such variants. It refuses, with a reason, an answer in
+which something is missing, stated twice or contradictory: a winner that contradicts the sign of the difference, the
+rationale's closing sentence, or the text around the form. It never chooses between two interpretations.
 
-It is a *reader*, not the grammar: nothing that trains a model or rewards an answer uses it, what it read is counted
-apart, and every use of it is asked for by name (:data:`READERS`).
+Training and rewards never use this reader. Answers that it reads are counted apart, and it is used only where it is
+asked for by name (:data:`READERS`).
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from redaes.thinking import split_thinking
 from redaes.types import FACTORS, MAX_DELTA, Factor, Form, Rationale, Verdict, Winner
 
 Reader = Literal["strict", "lenient"]
-"""Which variants of the form are read: none, or the unambiguous ones where the form itself was not followed."""
+"""Which answers are read: only those in the exact form, or unambiguous variants of it as well."""
 
 READERS: tuple[Reader, ...] = get_args(Reader)
 
 STRICT = "strict"
-"""What read an answer in the form itself."""
+"""Name of the reader of the exact form."""
 
 LENIENT = "lenient/v2"
-"""What read a variant; the number changes with what is taken."""
+"""Name of the reader of variants; its version changes with the variants that it accepts."""
 
 _MINUS = re.compile("[\u2212\u2010\u2011\u2012\u2013\u2014\ufe63\uff0d]")
 _PLUS = "\uff0b"
@@ -42,7 +42,7 @@ _FENCED = re.compile(r"(?P<fence>```|~~~)[ \t]*(?:json)?\s*(?P<inside>\{.*\})\s*
 _TAG = re.compile(r"</?(?:b|strong|i|em|u)>|<br\s*/?>", re.IGNORECASE)
 _UNSEEN = re.compile("[\u200b-\u200f\u2060\ufeff]")
 _END = re.compile(r"(?:\s*(?:<\|(?:im_end|end|eot_id|endoftext|eom_id)\|>|<end_of_turn>|<eos>|</s>))+\s*$")
-"""Special tokens that a server has left at the end."""
+"""Special tokens that a server has left at the end of an answer."""
 _HEADING = re.compile(r"^[#>*_ \t]*rationale[*_ \t]*(?::[*_ \t]*|$)", re.IGNORECASE | re.MULTILINE)
 _OPEN, _CLOSE = re.compile(r"<\s*rationale\s*>", re.IGNORECASE), re.compile(r"<\s*/\s*rationale\s*>", re.IGNORECASE)
 _MARKUP = re.compile(r"[*_`]+")
@@ -74,17 +74,17 @@ _SPELLINGS = {"color": "colour", "colors": "colour", "colours": "colour", "light
 _EXAMPLE = re.compile(
     r"what you see in (?:both|picture [AB])|\b[AB]: \W*(?:string|text|observations?)\W*(?:$|\bB:)", re.IGNORECASE
 )
-"""What the prompt has in the place of a reasoning, or a schema in the place of a text."""
+"""Placeholders for a reasoning in the prompt, and for a text in the schema."""
 _EXCHANGED = re.compile(
     r"\A\W*A:\s+(?:(?i:in\s+)?(?i:picture|image|photo)\s+B\b|B\s*:)"
     r"|\bB:\s+(?:(?i:in\s+)?(?i:picture|image|photo)\s+A\b|A\s*:)"
 )
 _PLACE = re.compile(r"\W*[\[{<(][^\[\]{}<>()]*[\]}>)]\W*|[\W_]*")
-"""A reasoning that is only a place for one, such as ``[your reasoning]``."""
+"""A reasoning that is only a placeholder, such as ``[your reasoning]``."""
 
 
 class Reading(NamedTuple):
-    """A verdict, and what read it."""
+    """A verdict and the reader that read it."""
 
     verdict: Verdict
     reader: str
@@ -92,13 +92,13 @@ class Reading(NamedTuple):
 
 
 def known_reader(name: str) -> Reader:
-    """The reader of that name.
+    """Return the reader of that name.
 
     >>> known_reader("strict")
     'strict'
 
     Raises:
-        InputError: there is none.
+        InputError: there is no such reader.
     """
     return known_name(name, READERS, "reader")
 
@@ -109,9 +109,9 @@ def read(text: str, mode: Mode, reader: Reader, form: Form = "text") -> Reading:
     Args:
         text: the model's answer.
         mode: as for :func:`redaes.answers.parse`.
-        reader: ``strict``: the form itself alone; ``lenient``: variants as well, where that is refused.
-        form: in which it was asked for. An answer in the other one is refused as ``other_form``: the sign of its
-            difference may follow the rules of either.
+        reader: ``strict``: read the exact form only; ``lenient``: read variants as well, if the exact form fails.
+        form: the form that was asked for. An answer in the other form is refused as ``other_form``, because the sign of
+            its difference may follow the rules of either form.
 
     Raises:
         ParseError: with a reason of :func:`redaes.answers.parse` or :func:`redaes.json_form.parse_json`, or
@@ -148,7 +148,8 @@ def _refuse_no_reasoning(text: str) -> None:
 
 
 def parse_variant(text: str, mode: Mode) -> Verdict:
-    """Read an answer by the lenient rules alone; an answer in the form itself gives what the strict grammar gives.
+    """Read an answer by the lenient rules alone; an answer in the exact form gives the same verdict as the strict
+    reader.
 
     Raises:
         ParseError: as for :func:`read`.
@@ -170,7 +171,7 @@ def parse_variant(text: str, mode: Mode) -> Verdict:
 
 
 def parse_json_variant(text: str) -> Verdict:
-    """Read an answer in the JSON form after thoughts or in one code fence, with words in another spelling.
+    """Read a JSON answer that follows thoughts, stands in a code fence or spells words differently.
 
     Raises:
         ParseError: as for :func:`read`.
@@ -187,12 +188,12 @@ def parse_json_variant(text: str) -> Verdict:
         words = [name.strip().lower() for name in factors]
         value["factors"] = list(dict.fromkeys(_SPELLINGS.get(word, word) for word in words))
         if value["winner"] == "tie" and all(name in FACTORS for name in value["factors"]):
-            value["factors"] = []  # those that were looked at; none of them decides
+            value["factors"] = []  # factors that were looked at, none of which decides
     return verdict_of(value)
 
 
 def _answer(text: str) -> str:
-    """What comes after the thoughts, with plain ends of lines and without what cannot be seen.
+    """Return the text after the thoughts, with plain line ends and without invisible characters.
 
     Raises:
         ParseError: ``unclosed_thinking``.
@@ -204,7 +205,7 @@ def _answer(text: str) -> str:
 
 
 def _taken_apart(text: str, mode: Mode) -> tuple[str | None, str]:
-    """The rationale's text, and what stands around it."""
+    """Return the rationale's text, and the text around it."""
     opened, closed = list(_OPEN.finditer(text)), list(_CLOSE.finditer(text))
     if len(opened) > 1 or len(closed) > 1:
         raise ParseError("several_rationales", "exactly one rationale is allowed")
@@ -235,12 +236,12 @@ def _taken_apart(text: str, mode: Mode) -> tuple[str | None, str]:
 
 
 def _unmarked(text: str) -> str:
-    """Without markup for emphasis, and with plain colons."""
+    """Return the text without markup for emphasis, and with plain colons."""
     return _MARKUP.sub("", _TAG.sub("", text.replace(_COLON, ":")))
 
 
 def _verdict(text: str) -> tuple[Winner, float, str]:
-    """Winner, difference, and the prose beside them."""
+    """Return the winner, difference, and the prose beside them."""
     found: dict[str, str] = {}
     prose = []
     for line in _BOTH_KEYS.sub(r"\1\n", _unmarked(text)).split("\n"):
@@ -277,7 +278,7 @@ def _signs(value: str) -> str:
 
 
 def _rationale(text: str) -> Rationale:
-    """The reasoning and its closing sentence."""
+    """Return the reasoning and its closing sentence."""
     plain = _unmarked(text).strip()
     keys = list(_DECISIVE_KEY.finditer(plain))
     if len(keys) != 1:

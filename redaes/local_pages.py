@@ -1,4 +1,6 @@
-"""Pages that a command serves on this machine alone until it is stopped, for people to answer on."""
+"""Pages that a command serves to this machine only, until it is stopped, so that people can answer questions on
+them.
+"""
 
 from __future__ import annotations
 
@@ -27,18 +29,18 @@ HEADERS = {
     "X-Frame-Options": "DENY",
     "Cache-Control": "no-store",
 }
-"""Of every answer."""
+"""Headers of every response."""
 
 
 def refusal(status: int, message: str) -> Response:
-    """Why a request is not answered, as JSON."""
+    """Return a JSON response that says why a request is refused."""
     from starlette.responses import JSONResponse
 
     return JSONResponse({"error": {"message": message, "code": status}}, status, HEADERS)
 
 
 def for_friends(work: Handler) -> Handler:
-    """A handler that answers who calls this machine by its own name, and no page of another site."""
+    """Return a handler that refuses requests under another host name and from pages of other sites."""
 
     @functools.wraps(work)
     async def guarded(request: Request) -> Response:
@@ -51,11 +53,11 @@ def for_friends(work: Handler) -> Handler:
 
 
 async def small_json(request: Request, most: int) -> bytes | Response:
-    """A request's body, or why it is not taken.
+    """Return a request's JSON body, or the response that refuses it.
 
     Args:
-        request: as it came.
-        most: bytes that are read.
+        request: the request.
+        most: largest number of bytes that are read.
     """
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
         return refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "send an answer as application/json")
@@ -68,17 +70,17 @@ async def small_json(request: Request, most: int) -> bytes | Response:
 
 
 def serve_page(app: Starlette, port: int, announce: Callable[[str], object], *, option: str, extra: str) -> None:
-    """Serve until an interrupt or SIGTERM.
+    """Serve a page until an interrupt or SIGTERM.
 
     Args:
-        app: the page and what it asks for.
-        port: of this machine's own address; 0: any that is free.
-        announce: called with the page's address once it can be asked.
-        option: by which another port is given.
-        extra: of this package, which brings what serves.
+        app: the application that serves the page and its data.
+        port: port on the loopback address; 0: any free port.
+        announce: called with the page's address once it can be opened.
+        option: name of the option that sets the port, for the message.
+        extra: the extra of redaes that installs the server's packages.
 
     Raises:
-        InputError: the port is taken, or is none.
+        InputError: the port is in use, or is not a port number.
         MissingDependency: the packages of the extra are absent.
     """
     try:
@@ -96,5 +98,5 @@ def serve_page(app: Starlette, port: int, announce: Callable[[str], object], *, 
         raise InputError(f"{LOOPBACK}:{port}: {reason}; give another {option}") from error
     with listening:
         announce(f"http://{LOOPBACK}:{listening.getsockname()[1]}/")
-        with suppress(KeyboardInterrupt):  # it ends in order on the first signal, and repeats that signal
+        with suppress(KeyboardInterrupt):  # uvicorn ends in order on the first signal, and raises that signal again
             uvicorn.Server(config).run(sockets=[listening])

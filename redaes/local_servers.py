@@ -1,6 +1,7 @@
-"""Model servers that run on this machine: found where they usually listen, by asking what they offer.
+"""Find model servers that run on this machine, by asking the usual ports which models they offer.
 
-Only the loopback is asked, all ports at once, with a short timeout; no proxy, no key, no picture and no redirection.
+Only the loopback address is asked, all ports at once and with a short timeout. No proxy is used, no key or picture is
+sent, and no redirection is followed.
 """
 
 from __future__ import annotations
@@ -21,23 +22,23 @@ PORTS: Mapping[int, str] = {
     11434: "Ollama",
     1234: "LM Studio",
     8080: "llama.cpp",
-    9931: "llama.cpp",  # its default since 2026
+    9931: "llama.cpp",  # the default of llama.cpp since 2026
     8000: "vLLM or transformers serve",
 }
-"""Ports to ask, and who listens there unless told otherwise."""
+"""Ports to ask, and the program that listens there by default."""
 ENDPOINT_VARIABLE = "REDAES_ENDPOINT"
-"""Environment variable of the server that commands ask unless told otherwise."""
+"""Environment variable with the server that commands ask by default."""
 
 TIMEOUT_S = 1.0
-"""For one question. A busy server may be slower, and is then said not to answer."""
+"""Timeout of one request. A busy server may be slower; it is then reported as not answering."""
 DEADLINE_S = 4.0
-"""For all that is asked of one server."""
+"""Time limit for all requests to one server."""
 MOST_BYTES = 4_000_000
 MOST_ASKED = 40
-"""Models of an older Ollama that are asked about one by one."""
+"""Most models of an older Ollama that are asked about one by one."""
 
 OWNERS = {"vllm": "vLLM", "sglang": "SGLang", "llamacpp": "llama.cpp", "library": "Ollama", "redaes": "redaes serve"}
-"""What servers say of themselves as the owner of their models."""
+"""Programs, by the name that they give as the owner of their models."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class OfferedName:
 
     name: str
     takes_pictures: bool | None
-    """None: the server does not say."""
+    """Whether the model takes pictures; None: the server does not say."""
 
 
 @dataclass(frozen=True)
@@ -54,15 +55,15 @@ class RunningServer:
     """A server that answers on this machine."""
 
     kind: str
-    """Which program it is, as far as it says."""
+    """The program, as far as it identifies itself."""
     url: str
-    """Address of its OpenAI protocol, for ``--endpoint``."""
+    """Base URL of its OpenAI protocol, for ``--endpoint``."""
     models: tuple[OfferedName, ...] = ()
     problem: str | None = None
-    """Why its models are not known; None: they are."""
+    """Why its models are not known; None: they are known."""
 
     def command(self, model: OfferedName) -> str:
-        """What compares two pictures with this model.
+        """Return the command that compares two pictures with this model.
 
         >>> RunningServer("Ollama", "http://127.0.0.1:11434/v1").command(OfferedName("qwen3-vl:2b", True))
         'redaes compare a.jpg b.jpg --endpoint http://127.0.0.1:11434/v1 --model qwen3-vl:2b'
@@ -71,35 +72,35 @@ class RunningServer:
 
 
 class _Refused(Exception):
-    """The server is there and does not tell; the message says why."""
+    """The server is there but refuses to list its models; the message says why."""
 
 
 class _NoModelServer(Exception):
-    """Whatever listens there does not offer models."""
+    """The program that listens there does not offer models."""
 
 
 def ports_to_ask() -> dict[int, str]:
-    """:data:`PORTS`, and the one of :data:`ENDPOINT_VARIABLE` where that is a server on this machine."""
+    """Return :data:`PORTS` and the port of :data:`ENDPOINT_VARIABLE`, if that is a server on this machine."""
     try:
         parts = urlsplit(os.environ.get(ENDPOINT_VARIABLE, "").strip())
         own = parts.port if parts.hostname in (HOST, "localhost") else None
     except ValueError:
-        own = None  # no address at all: the commands that are to use it say so
+        own = None  # not an address: the commands that use it report that
     return dict(PORTS) if own is None else {own: PORTS.get(own, ENDPOINT_VARIABLE), **PORTS}
 
 
 def find_servers(ports: Mapping[int, str] = PORTS) -> tuple[RunningServer, ...]:
-    """The servers that answer, in the order of the ports.
+    """Return the servers that answer, in the order of the ports.
 
     Args:
-        ports: where to ask, and whom to expect there.
+        ports: ports to ask, and the program that is expected at each.
     """
     found: dict[int, RunningServer | None] = {}
 
     def look(port: int, expected: str) -> None:
         found[port] = _look(port, expected)
 
-    # Daemons: a server that sends a byte now and then must not keep the command from ending.
+    # Daemon threads: a server that sends a byte now and then must not keep the command from ending.
     threads = [threading.Thread(target=look, args=item, daemon=True) for item in ports.items()]
     for thread in threads:
         thread.start()
@@ -120,7 +121,7 @@ def _url(port: int) -> str:
 
 
 def _look(port: int, expected: str) -> RunningServer | None:
-    """Who listens there, and what it offers; None: nobody, or nothing that offers models."""
+    """Return the server at a port with its models; None: nothing listens there, or it offers no models."""
     ask = _Questions(port)
     try:
         listed = _entries(ask("/v1/models"), "data")
@@ -133,7 +134,7 @@ def _look(port: int, expected: str) -> RunningServer | None:
         return RunningServer(_usually(expected), _url(port), problem=str(error))
     except TimeoutError:
         return RunningServer(_usually(expected), _url(port), problem=f"it did not answer within {TIMEOUT_S:g} s")
-    except (OSError, http.client.HTTPException):  # cut off, or it does not speak HTTP
+    except (OSError, http.client.HTTPException):  # the connection was cut off, or the program does not speak HTTP
         return None
     return RunningServer(says or kind or "a server", _url(port), models)
 
@@ -143,7 +144,7 @@ def _usually(expected: str) -> str:
 
 
 def _models(ask: _Questions, listed: list[dict[str, Any]], expected: str) -> tuple[str | None, tuple[OfferedName, ...]]:
-    """What it offers, by its own interface where it has one, which also proves who it is; else by OpenAI's."""
+    """Return the program's name and its models, from its own interface if it has one, otherwise from OpenAI's."""
     own = _OWN.get(expected)
     if own is not None:
         try:
@@ -156,19 +157,19 @@ def _models(ask: _Questions, listed: list[dict[str, Any]], expected: str) -> tup
 
 
 class _Questions:
-    """Asks one server, until its time is up."""
+    """Send requests to one server until its time limit is reached."""
 
     def __init__(self, port: int) -> None:
         self._port = port
         self._end = time.monotonic() + DEADLINE_S
 
     def __call__(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """What it answers, as JSON.
+        """Return the server's answer, as JSON.
 
         Raises:
-            OSError, http.client.HTTPException: it cannot be reached, or not in time.
-            _Refused: it wants a key, or cannot answer now.
-            _NoModelServer: it has no such page, or its answer is no JSON.
+            OSError, http.client.HTTPException: the server cannot be reached, or does not answer in time.
+            _Refused: the server wants a key, or cannot answer now.
+            _NoModelServer: the server has no such page, or its answer is not JSON.
         """
         connection = http.client.HTTPConnection(HOST, self._port, timeout=TIMEOUT_S)
         try:
@@ -210,7 +211,7 @@ class _Questions:
 
 
 def _entries(answer: Any, name: str) -> list[dict[str, Any]]:
-    """The objects of a list in an answer.
+    """Return the objects of a list in an answer.
 
     Raises:
         _NoModelServer: there is no such list.
@@ -226,12 +227,14 @@ def _named(entries: list[dict[str, Any]], key: str) -> list[tuple[str, dict[str,
 
 
 def _openai_models(listed: list[dict[str, Any]]) -> tuple[OfferedName, ...]:
-    """As all list them: names alone."""
+    """Return the models as OpenAI's protocol lists them: names alone."""
     return tuple(OfferedName(name, None) for name, _ in _named(listed, "id"))
 
 
 def _ollama_models(ask: _Questions) -> tuple[OfferedName, ...]:
-    """``/api/tags`` lists what models can since 2026; an older Ollama is asked about each (``/api/show``)."""
+    """Return Ollama's models. Since 2026 ``/api/tags`` lists what models can do; an older Ollama is asked about each
+    one (``/api/show``).
+    """
     found = []
     for number, (name, entry) in enumerate(_named(_entries(ask("/api/tags"), "models"), "name")):
         can = entry.get("capabilities")
@@ -239,14 +242,14 @@ def _ollama_models(ask: _Questions) -> tuple[OfferedName, ...]:
             try:
                 shown = ask("/api/show", {"model": name})
             except (_NoModelServer, _Refused, OSError, http.client.HTTPException):
-                shown = None  # unknown is said of this one
+                shown = None  # this model's abilities stay unknown
             can = shown.get("capabilities") if isinstance(shown, dict) else None
         found.append(OfferedName(name, "vision" in can if isinstance(can, list) else None))
     return tuple(found)
 
 
 def _lm_studio_models(ask: _Questions) -> tuple[OfferedName, ...]:
-    """Its own interface says more than OpenAI's: version 1 since LM Studio 0.4, version 0 since 0.3.6."""
+    """Return LM Studio's models, from its own interface: version 1 since LM Studio 0.4, version 0 since 0.3.6."""
     try:
         entries = [one for one in _entries(ask("/api/v1/models"), "models") if one.get("type") != "embedding"]
         return tuple(OfferedName(name, _vision_of(entry.get("capabilities"))) for name, entry in _named(entries, "key"))
@@ -261,7 +264,7 @@ def _vision_of(capabilities: Any) -> bool | None:
 
 
 def _llama_cpp_models(ask: _Questions, listed: list[dict[str, Any]]) -> tuple[OfferedName, ...]:
-    """Its list says what models read since 2026; before, ``/props`` said it of the one that was loaded."""
+    """Return its list says what models read since 2026; before, ``/props`` said it of the one that was loaded."""
     found = []
     for name, entry in _named(listed, "id"):
         architecture = entry.get("architecture")

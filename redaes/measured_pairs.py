@@ -1,8 +1,8 @@
-"""What was measured of a dataset's pairs, measured once and kept beside the copies that ``datasets`` makes.
+"""Measurements of a dataset's pairs, made once and kept beside the copies that ``datasets`` makes.
 
-A line is kept for each pair, its name (of the contents of the two pictures) and its evidence as JSON, in a folder
-that is named by the contents of the shard and the set of formulas: other pictures or formulas are measured anew, and
-what a killed process had measured is there for the next one. Processes of one run share the work.
+Each pair has a line with its name, a hash of the contents of its two pictures, and its evidence as JSON. The folder is
+named by the contents of the shard and the version of the formulas, so other pictures or formulas are measured anew, and
+what a killed process has measured is kept for the next one. Processes of one run share the work.
 """
 
 from __future__ import annotations
@@ -29,27 +29,27 @@ from redaes.table_cache import not_writable, results_of
 from redaes.types import Pair, Split
 
 _NAME_LENGTH = 32
-"""Letters of a pair's name; a space and its evidence follow."""
+"""Number of characters of a pair's name; a space and its evidence follow."""
 
 _LIGHT = ("first_id", "second_id", "group", "edit_first", "edit_second")
-"""What is read of a row to know whether it is measured."""
+"""Columns that show whether a row has to be measured."""
 
 GROUPS_AHEAD = 4
-"""Groups of pairs that are read before the first of them is measured, for each worker."""
+"""Number of groups of pairs that are read ahead, for each worker."""
 
 
 @dataclass(frozen=True)
 class MeasuredPairs:
-    """Where the evidence of each pair of a split stands. It is read when it is asked for."""
+    """The places in files of the evidence of a split's pairs. The evidence is read when it is asked for."""
 
     places: dict[str, tuple[Path, int]]
-    """Name of a pair to the file that has its line, and the byte at which that begins."""
+    """For each pair's name the file that has its line, and the byte at which the line begins."""
 
     def evidence(self, pair: Pair) -> PairEvidence | None:
-        """What was measured of a pair, in the order in which its row has it; None: nothing was.
+        """Return the measurements of a pair, in the order of its row; None: it was not measured.
 
         Raises:
-            RecordError: it was there and is gone.
+            RecordError: the evidence was kept and is gone.
         """
         place = self.places.get(_name(pair))
         if place is None:
@@ -75,20 +75,20 @@ def measured_pairs(
 ) -> MeasuredPairs:
     """Measure the pairs of a split that were not measured before.
 
-    Rows that cannot be read, and pictures that do not decode, are passed over: to name them is others' work.
+    Rows that cannot be read, and pictures that do not decode, are skipped: the checks of a dataset report them.
 
     Args:
-        folder: of the dataset.
-        split: which part of it.
-        leave_out: edits; rows with one of them are not measured.
-        only: groups whose pairs are measured; None: all.
-        share: number of this process, and how many measure the split together; each takes the groups that are its own.
-            A last call with (0, 1), when all are done, finds everything.
-        workers: threads that measure.
-        progress: called with pairs of this share that are measured, and pairs in all of it.
+        folder: folder of the dataset.
+        split: the split to measure.
+        leave_out: operations; rows with one of them are not measured.
+        only: groups whose pairs are measured; None: all groups.
+        share: number of this process, and the number of processes that measure the split together; each takes its share
+            of the groups. A last call with (0, 1), when all are done, finds everything.
+        workers: number of threads that measure.
+        progress: called with the number of pairs of this share that are measured, and the number of all its pairs.
 
     Raises:
-        RecordError: no dataset, a shard that is no Parquet, or a cache that cannot be written to.
+        RecordError: there is no dataset, a shard is not Parquet, or the cache cannot be written to.
     """
     wanted = _Wanted(frozenset(leave_out), None if only is None else frozenset(only), share)
     kept: dict[str, tuple[Path, int]] = {}
@@ -121,7 +121,7 @@ def _name_of(first: str, second: str) -> str:
 
 
 def _read(place: Path) -> dict[str, tuple[Path, int]]:
-    """The pairs that are kept in a folder. A line that a killed process did not finish is none."""
+    """Return the pairs that are kept in a folder. A line that a killed process did not finish does not count."""
     found: dict[str, tuple[Path, int]] = {}
     for file in sorted(place.glob("*.jsonl")):
         start = 0
@@ -135,14 +135,14 @@ def _read(place: Path) -> dict[str, tuple[Path, int]]:
 
 @dataclass(frozen=True)
 class _Wanted:
-    """Which rows this process is to measure."""
+    """The rows that this process has to measure."""
 
     leave_out: frozenset[str]
     only: frozenset[str] | None
     share: tuple[int, int]
 
     def has(self, row: dict[str, Any]) -> bool:
-        """Whether a row is one of them."""
+        """Return whether a row is one of them."""
         if row["first_id"] is None or row["second_id"] is None:
             return False
         group = str(row["group"])
@@ -155,7 +155,7 @@ class _Wanted:
 
 
 def _measure(file: Path, split: Split, place: Path, names: set[str], workers: int) -> Iterator[int]:
-    """Measure these pairs of a shard, line by line into a file of this process's own; how many came of each group."""
+    """Measure pairs of a shard into a file of this process; yield the number of pairs of each group."""
     path = place / f"{secrets.token_hex(8)}.jsonl"
     with ExitStack() as stack:
         try:
@@ -175,7 +175,7 @@ def _measure(file: Path, split: Split, place: Path, names: set[str], workers: in
 
 @contextmanager
 def _one_thread_each() -> Iterator[None]:
-    """Keep OpenCV from starting threads of its own beside those that measure."""
+    """Keep OpenCV from starting its own threads beside those that measure."""
     import cv2
 
     before = cv2.getNumThreads()
@@ -196,7 +196,7 @@ def _write(stream: IO[bytes], lines: Sequence[bytes]) -> int:
 
 
 def _groups(file: Path, split: Split, names: set[str]) -> Iterator[list[PairRecord]]:
-    """Records with these names, those of a ranking group together where they follow each other."""
+    """Yield records with these names, those of a ranking group together where they follow each other."""
     for _, rows in groupby(stream_rows(file), key=lambda row: row["group"]):
         records: list[PairRecord] = []
         for row in rows:
@@ -206,7 +206,7 @@ def _groups(file: Path, split: Split, names: set[str]) -> Iterator[list[PairReco
                     continue
                 check_ids(record)
             except (RecordError, TypeError):
-                continue  # a fault of the row, which checks of the dataset name
+                continue  # the row is faulty; the checks of a dataset report it
             records.append(record)
         if records:
             yield records
@@ -229,7 +229,7 @@ def _lines(records: Sequence[PairRecord]) -> list[bytes]:
                     pixels = np.asarray(decode_image(data, ref.path).image)
                     pictures[ref.id] = pixels, measure(pixels)
         except ImageError:
-            continue  # as above
+            continue  # likewise reported by the checks of a dataset
         (first, of_first), (second, of_second) = pictures[pair.first.id], pictures[pair.second.id]
         evidence = measure_pair(first, second, measured=(of_first, of_second), points=points)
         lines.append(f"{_name(pair)} {evidence.model_dump_json()}\n".encode())

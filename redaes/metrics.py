@@ -1,8 +1,7 @@
-"""Agreement of predictions with labels.
+"""Measures of how well predictions agree with labels.
 
-A quantity that is undefined for the data at hand, such as the correlation with a constant, is ``None``: it is
-neither an error nor a number. Malformed data (different lengths, numbers that are not finite) raises
-``InputError``.
+A measure that is undefined for the data, such as the correlation with a constant, is ``None``; that is not an error.
+Malformed data (different lengths, numbers that are not finite) raises ``InputError``.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from redaes.types import TIE_MARGIN
 
 
 def plcc(x: ArrayLike, y: ArrayLike) -> float | None:
-    """Pearson's linear correlation; ``None`` for fewer than two points or a constant side.
+    """Return Pearson's linear correlation; ``None`` for fewer than two points or a constant side.
 
     >>> round(plcc([1, 2, 3], [1, 2, 4]), 4)
     0.982
@@ -31,13 +30,13 @@ def plcc(x: ArrayLike, y: ArrayLike) -> float | None:
         return None
     a, b = a - a.mean(), b - b.mean()
     norm_a, norm_b = float(np.linalg.norm(a)), float(np.linalg.norm(b))
-    if norm_a == 0.0 or norm_b == 0.0:  # differences too small for the arithmetic
+    if norm_a == 0.0 or norm_b == 0.0:  # the differences underflow
         return None
     return float(np.clip(np.dot(a / norm_a, b / norm_b), -1.0, 1.0))
 
 
 def srcc(x: ArrayLike, y: ArrayLike) -> float | None:
-    """Spearman's rank correlation, ties sharing their mean rank; ``None`` as in :func:`plcc`.
+    """Return Spearman's rank correlation, ties sharing their mean rank; ``None`` as in :func:`plcc`.
 
     >>> round(srcc([1, 2, 3], [1, 2, 4]), 4)
     1.0
@@ -50,7 +49,7 @@ def srcc(x: ArrayLike, y: ArrayLike) -> float | None:
 
 
 def krcc(x: ArrayLike, y: ArrayLike) -> float | None:
-    """Kendall's tau-b, which corrects for ties; ``None`` as in :func:`plcc`.
+    """Return Kendall's tau-b, which corrects for ties; ``None`` as in :func:`plcc`.
 
     >>> round(krcc([1, 2, 2, 3], [1, 2, 3, 4]), 4)
     0.9129
@@ -70,7 +69,7 @@ def krcc(x: ArrayLike, y: ArrayLike) -> float | None:
 
 
 def rmse(x: ArrayLike, y: ArrayLike) -> float | None:
-    """Root of the mean squared difference, in the unit of the values; ``None`` without values.
+    """Return the root of the mean squared difference, in the unit of the values; ``None`` without values.
 
     >>> rmse([1, 2], [1, 4]) == 2 ** 0.5
     True
@@ -85,7 +84,7 @@ def rmse(x: ArrayLike, y: ArrayLike) -> float | None:
 def pair_accuracy(
     predicted: Sequence[float | None], labels: Sequence[float], *, tie_margin: float = TIE_MARGIN
 ) -> Proportion:
-    """How often the predicted difference has the sign of the labelled one.
+    """Return how often the predicted difference has the sign of the labelled one.
 
     Labels that are ties (zero, or smaller than ``tie_margin`` in size) are excluded and counted. On a decided
     label, a predicted tie (exactly zero) and a failure (``None``) are wrong.
@@ -115,7 +114,7 @@ def pair_accuracy(
 def pair_f1(
     predicted: Sequence[float | None], labels: Sequence[float], *, tie_margin: float = TIE_MARGIN
 ) -> float | None:
-    """The mean of the F1 scores of "the first is better" and "the second is better" (macro F1).
+    """Return the mean of the F1 scores of "the first is better" and "the second is better" (macro F1).
 
     The mean of both, because F1 of one side depends on which picture happens to be listed first. Ties and failures
     as in :func:`pair_accuracy`: a predicted tie or a failure is found by neither side. A side that is neither
@@ -143,7 +142,7 @@ def pair_f1(
 
 
 def swap_consistency(forward: Sequence[float | None], swapped: Sequence[float | None]) -> Proportion:
-    """How often the same picture wins in both orders.
+    """Return how often the same picture wins in both orders.
 
     Both differences are in the letters of the order in which they were asked, so consistent answers have
     opposite signs or are both ties. A failure in either order is inconsistent.
@@ -166,7 +165,7 @@ def swap_consistency(forward: Sequence[float | None], swapped: Sequence[float | 
 
 
 def _mean_ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Ranks from 1, ties sharing the mean of theirs."""
+    """Return ranks from 1, ties sharing the mean of theirs."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
     return np.asarray((last - (counts - 1) / 2.0)[inverse], dtype=np.float64)

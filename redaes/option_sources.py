@@ -1,7 +1,7 @@
-"""The options of a dataclass, read from the source text of its module: nothing is imported.
+"""Read the options of a dataclass from the source text of its module, without importing it.
 
-The trainers' arguments are dataclasses of transformers and TRL, and importing those takes many seconds. Which options
-there are stands in the text of the files that are installed, so that what is read here cannot be out of date.
+The trainers' arguments are dataclasses of transformers and TRL, and importing those takes many seconds. The text of the
+installed files says which options there are, so what is read here is never out of date.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from pathlib import Path
 
 
 class Unreadable(Exception):
-    """The source does not show the class: compiled, generated, or written in a way not foreseen here."""
+    """The source does not show the class: it is compiled, generated, or written in a way that this module cannot
+    read.
+    """
 
 
 @dataclass(frozen=True)
@@ -23,22 +25,23 @@ class Option:
 
     name: str
     type: str
-    """The annotation, as it is written."""
+    """The annotation, as it is written in the source."""
     default: str
-    """The expression, as it is written."""
+    """The default's expression, as it is written in the source."""
     help: str
-    """Empty where the class documents it elsewhere."""
+    """The help text; empty where the class documents the option elsewhere."""
 
 
 @cache
 def options_of(place: str) -> dict[str, tuple[Option, ...]]:
-    """The options of a dataclass, by the class that declares them: its own first, then those of its bases.
+    """Return the options of a dataclass by the class that declares them: its own first, then those of its base classes.
 
     Args:
         place: ``"package.module:Class"``.
 
     Raises:
-        Unreadable: the class or one of its bases is not found; without a base's options, right ones would be refused.
+        Unreadable: the class or one of its base classes is not found; without a base's options, valid options would be
+            refused.
     """
     module, _, name = place.partition(":")
     module, node = _find_class(module, name)
@@ -50,17 +53,17 @@ def options_of(place: str) -> dict[str, tuple[Option, ...]]:
 
 
 def names_of(place: str) -> frozenset[str]:
-    """The names of all options of a dataclass, those of its bases included; see :func:`options_of`."""
+    """Return the names of all options of a dataclass, those of its bases included; see :func:`options_of`."""
     return frozenset(option.name for options in options_of(place).values() for option in options)
 
 
 def defaults_of(place: str) -> dict[str, str]:
-    """The default of every option of a dataclass, as it is written; see :func:`options_of`."""
+    """Return the default of every option of a dataclass, as it is written; see :func:`options_of`."""
     return {option.name: option.default for options in options_of(place).values() for option in options}
 
 
 def _place_of(base: ast.expr, module: str) -> str:
-    """Where a base class is: ``Base``, or ``library.Base`` after ``import library``."""
+    """Return where a base class is: ``Base``, or ``library.Base`` after ``import library``."""
     if isinstance(base, ast.Name):
         return f"{module}:{base.id}"
     written = ast.unparse(base)
@@ -74,7 +77,7 @@ def _place_of(base: ast.expr, module: str) -> str:
 
 
 def _find_class(module: str, name: str) -> tuple[str, ast.ClassDef]:
-    """The module that defines a class, followed through imports, and the definition."""
+    """Return the module that defines a class, followed through imports, and the definition."""
     seen = set()
     while module not in seen:
         seen.add(module)
@@ -96,7 +99,7 @@ def _find_class(module: str, name: str) -> tuple[str, ast.ClassDef]:
 @cache
 def _parsed(module: str) -> tuple[ast.Module, bool]:
     top, *rest = module.split(".")
-    spec = find_spec(top)  # of the top package alone: that of a submodule would import the package
+    spec = find_spec(top)  # only the top package is looked up: looking up a submodule would import the package
     if spec is None or not spec.submodule_search_locations:
         raise Unreadable(f"{top} is not installed as a package")
     path = Path(spec.submodule_search_locations[0], *rest)
@@ -143,6 +146,6 @@ def _help(metadata: ast.expr | None) -> str:
         if isinstance(key, ast.Constant) and key.value == "help":
             try:
                 return " ".join(str(ast.literal_eval(value)).split())
-            except ValueError:  # put together from names
+            except ValueError:  # the help text is put together from names
                 return ast.unparse(value)
     return ""

@@ -1,4 +1,4 @@
-"""Log-odds, probabilities and points: the one scale between them (docs/reading.md)."""
+"""Conversions between log-odds, probabilities and points (docs/reading.md)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from redaes.types import MAX_DELTA, TAU
 
 
 def delta_of(log_odds: float) -> float:
-    """The difference, in points, that stands for a preference: TAU times the probit of its probability.
+    """Return the difference, in points, for log-odds of a preference: TAU times the probit of its probability.
 
     >>> delta_of(0.0), round(delta_of(1.6684), 2), delta_of(1000.0)
     (0.0, 2.0, 9.0)
@@ -22,14 +22,14 @@ def delta_of(log_odds: float) -> float:
 
 
 def points_of(probability: float) -> float:
-    """The same, of a probability.
+    """Return the difference, in points, for the probability of a preference.
 
     >>> points_of(0.5), round(points_of(0.8413), 2), points_of(0.0)
     (0.0, 2.0, -9.0)
     """
     probit = NormalDist()
     limit = probit.cdf(MAX_DELTA / TAU)
-    # Compared before the probit is taken, because that of 0 and 1 does not exist.
+    # The limits are compared before the probit is taken, because it is infinite for 0 and 1.
     if probability >= limit:
         return MAX_DELTA
     if probability <= 1.0 - limit:
@@ -38,7 +38,7 @@ def points_of(probability: float) -> float:
 
 
 def believed(log_odds: float, temperature: float, ceiling: float) -> float:
-    """The probability that is claimed of log-odds after calibration.
+    """Return the calibrated probability of log-odds, kept between ``1 - ceiling`` and ``ceiling``.
 
     >>> believed(9.0, 1.0, 0.95), believed(0.0, 2.0, 0.95)
     (0.95, 0.5)
@@ -51,7 +51,7 @@ def sigmoid(log_odds: float) -> float: ...
 @overload
 def sigmoid(log_odds: NDArray[np.float64]) -> NDArray[np.float64]: ...
 def sigmoid(log_odds: float | NDArray[np.float64]) -> float | NDArray[np.float64]:
-    """1 / (1 + exp(-x)) of a number or of each in an array, in the form that does not overflow.
+    """Return 1 / (1 + exp(-x)) of a number or of each in an array, in the form that does not overflow.
 
     >>> sigmoid(0.0), sigmoid(-1e6)
     (0.5, 0.0)

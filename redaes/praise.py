@@ -1,8 +1,8 @@
-"""What prose says of two pictures as wholes: which of A and B it prefers, beside a stated winner.
+"""Detect whether prose about two pictures contradicts the winner that its answer states.
 
-For refusing only. An answer whose words beside the form may contradict its verdict is no verdict, so these rules lean
-towards finding a contradiction: where they see one that is none, an answer is lost; where they missed one, it would be
-read wrongly. Beside the form, the other picture may be named only as what the winner is better than.
+These rules only refuse answers. They tend towards finding a contradiction: a false alarm loses an answer, but a missed
+contradiction would be read as a wrong verdict. In prose beside the form, the other picture may be named only as the one
+that the winner is better than.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _PRAISE = (
 _DISPRAISE = r"(?:worse|worst|weaker|weakest|inferior|loses|loser|falls short|falls behind)"
 _AGAINST = r"(?:than|over|to|beats|outperforms|surpasses|edges out|rather than|compared (?:to|with)|against)"
 
-# "A" at the beginning, with small words behind it, is an article, unless the word is a verb. Letters beside Chinese are
-# words of their own.
+# "A" at the beginning, followed by a lower-case word, is an article, unless that word is a verb. Letters beside
+# Chinese characters are words of their own.
 _AFTER = rf"{_VERB}|and|or|over|than|as|because|by|for|in|on|due|since|overall|clearly|slightly|rather|instead"
 _WHO = re.compile(
     rf"(?<![A-Za-z0-9])(?:(?P<letter>B|(?<=[\w,;:)] )A|A(?!\s+(?!(?i:{_AFTER})\b)[a-z]))"
@@ -81,8 +81,8 @@ _EXAMPLE = re.compile(
 
 
 def refuse_other_praise(prose: str, winner: Winner) -> None:
-    """Let prose beside a form pass only if it prefers nobody but the winner, takes nothing back, and does not say that
-    the answer is none.
+    """Refuse prose beside the form that prefers another picture than the winner, takes the verdict back, or says that
+    it is not an answer.
 
     >>> refuse_other_praise("Overall, B is the better photograph.", "B")
 
@@ -98,8 +98,8 @@ def refuse_other_praise(prose: str, winner: Winner) -> None:
 
 
 def refuse_other_conclusion(reasoning: str, winner: Winner) -> None:
-    """Let a reasoning pass only if what it says of the pictures as wholes speaks for the winner. What it says of single
-    factors is free: a winner may be the noisier picture.
+    """Refuse a reasoning that prefers another picture than the winner as a whole. What it says of single factors is
+    free: the winner may be the noisier picture.
 
     >>> refuse_other_conclusion("B has better colour, but A is the better photograph.", "A")
 
@@ -114,7 +114,7 @@ def refuse_other_conclusion(reasoning: str, winner: Winner) -> None:
 
 
 def refuse_other_scores(text: str, winner: Winner) -> None:
-    """Let a text pass only if the scores that it gives both pictures, if any, speak for the winner.
+    """Refuse a text that gives both pictures scores that contradict the winner.
 
     >>> refuse_other_scores("A: 7/10, B: 5/10", "A")
 
@@ -132,7 +132,7 @@ def refuse_other_scores(text: str, winner: Winner) -> None:
 
 
 def refuse_blind(text: str) -> None:
-    """Let a text pass only if it does not say that its writer sees no pictures.
+    """Refuse a text that says that its writer cannot see the pictures.
 
     Raises:
         ParseError: ``not_an_answer``.

@@ -1,4 +1,4 @@
-"""The same work on many tasks, in processes of this machine that end when their parent does."""
+"""Run the same work on many tasks, in worker processes that end when their parent does."""
 
 from __future__ import annotations
 
@@ -23,22 +23,23 @@ def run_in_processes(
     *,
     begin: Callable[[], None] | None = None,
 ) -> Iterator[tuple[Task, Result]]:
-    """Do the tasks, and give each with its result, in any order.
+    """Run the tasks, and yield each with its result, in any order.
 
     Args:
-        work: picklable where there are several workers; puts what must last on disk itself.
-        tasks: likewise.
-        workers: 1: in this process.
-        begin: called in each further process before its first task.
+        work: function of one task; it must be picklable if there are several workers, and write to disk itself what
+            must last.
+        tasks: the tasks; they must be picklable if there are several workers.
+        workers: number of processes; 1: everything runs in this process.
+        begin: called in each worker process before its first task.
 
     Raises:
-        RedaesError: a process was killed; the others' results are on disk.
+        RedaesError: a worker process was killed; the results of the others are on disk.
     """
     if workers == 1 or len(tasks) <= 1:
         for task in tasks:
             yield task, work(task)
         return
-    # Spawned, because a fork of a process with threads (Arrow's, torch's) can hang.
+    # Processes are spawned, because a fork of a process with threads (Arrow's, torch's) can hang.
     pool = ProcessPoolExecutor(
         max_workers=min(workers, len(tasks)),
         mp_context=multiprocessing.get_context("spawn"),
@@ -58,15 +59,16 @@ def run_in_processes(
 
 
 def _begin_worker(begin: Callable[[], None] | None) -> None:
-    """In each process of the pool, before its first task."""
+    """Prepare a worker process before its first task."""
     if begin is not None:
         begin()
     threading.Thread(target=end_with_parent, daemon=True).start()
 
 
 def end_with_parent() -> None:
-    """For a thread of a process that was started: a parent that is killed takes its workers with it, which would go on
-    unseen, and then wait for ever."""
+    """Wait until the parent process is gone, then end this process. Runs in a thread of each worker; without it, the
+    workers of a killed parent would go on unseen and then wait for ever.
+    """
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

@@ -1,7 +1,7 @@
-"""Lines that say how far work is, where nobody sees a bar: in a file, a pipe, a log.
+"""Progress as lines of text, for output to a file, a pipe or a log, where a progress bar makes no sense.
 
-A line at most every :data:`LINE_EVERY_S` seconds, and at least that often: a thread of its own writes it where nothing
-moves, so that work that takes its time can be told from work that hangs.
+A line is written every :data:`LINE_EVERY_S` seconds. A thread writes it even while nothing moves, so that slow work can
+be told from work that hangs.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ LINE_EVERY_S = 30.0
 
 
 def duration_in_words(seconds: float) -> str:
-    """A duration to be read.
+    """Return a duration to be read.
 
     >>> duration_in_words(3.4), duration_in_words(75), duration_in_words(600), duration_in_words(7500)
     ('3 s', '1 min 15 s', '10 min', '2 h 5 min')
@@ -31,21 +31,21 @@ def duration_in_words(seconds: float) -> str:
 
 
 def to_stderr(line: str) -> None:
-    """Write a line to what is standard error just now."""
+    """Write a line to the current standard error."""
     try:
         print(line, file=sys.stderr, flush=True)  # noqa: T201
-    except (OSError, ValueError):  # whoever reads it is gone, which is no reason to end the work
+    except (OSError, ValueError):  # nobody reads standard error any more, which is no reason to end the work
         return
 
 
 class ProgressLines:
-    """A context manager: told how far work is, it writes lines about it until it is left."""
+    """A context manager that writes lines about the progress of work until it is left."""
 
     def __init__(self, work: str, write: Callable[[str], object] = to_stderr, *, every_s: float = LINE_EVERY_S) -> None:
         """
         Args:
-            work: what is done until :meth:`update` names something else.
-            write: given a line without its end; called from a thread, too.
+            work: name of the work, until :meth:`update` names other work.
+            write: called with each line, without its line end; also from another thread.
             every_s: seconds between two lines.
         """
         self._work = work
@@ -57,7 +57,7 @@ class ProgressLines:
         now = time.monotonic()
         self._begun = self._moved = self._last_line = now
         self._first: tuple[float, int] = (now, 0)
-        """From when, and which count, the time that is left is estimated."""
+        """Time and count from which the remaining time is estimated."""
         self._lock = threading.Lock()
         self._left = threading.Event()
         self._thread = threading.Thread(target=self._keep_saying, name="redaes-progress", daemon=True)
@@ -71,13 +71,13 @@ class ProgressLines:
         self._thread.join()
 
     def update(self, work: str, done: int, total: int | None, note: str | None = None) -> None:
-        """How much of a piece of work is done, and how much there is; None: not known yet.
+        """Set how much of a piece of work is done, and how much there is; None: not known yet.
 
         Args:
-            work: what is done.
-            done: how much of it.
-            total: of how much.
-            note: what else is to be said, in place of an estimate of the time that is left; None: as before.
+            work: name of the work.
+            done: number of units that are done.
+            total: number of all units.
+            note: text that replaces the estimate of the remaining time; None: keep the former one.
         """
         with self._lock:
             self._note = self._note if note is None else note
@@ -85,7 +85,7 @@ class ProgressLines:
             if work != self._work or self._done is None or done < self._done:
                 if work != self._work:
                     self._begun = now
-                # What is counted at first may have been done in an earlier run, which took no time in this one.
+                # The first count may include work of an earlier run, which took no time in this one.
                 self._first = (self._begun, 0) if done <= 1 else (now, done)
             if (work, done) != (self._work, self._done):
                 self._moved = now
@@ -116,10 +116,10 @@ class ProgressLines:
         return f"{self._work}: {', '.join(facts)}"
 
     def _left_s(self, now: float) -> float | None:
-        """Seconds until the end if it goes on as since the first count; None: that cannot be said yet."""
+        """Return the estimated seconds until the end, at the rate since the first count; None: not known yet."""
         since, before = self._first
         if self._total is None or self._done is None or self._done <= before or self._moved <= since:
             return None
         a_unit_s = (self._moved - since) / (self._done - before)
-        # What is under way has begun when the last was finished.
+        # The unit under way began when the last one was finished.
         return max(0.0, a_unit_s * (self._total - self._done) - (now - self._moved))

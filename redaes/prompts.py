@@ -22,25 +22,25 @@ from redaes.types import Form
 Mode = Literal["reasoned", "fast"]
 
 COMPARE: dict[Mode, str] = {"reasoned": "compare/v1", "fast": "compare_fast/v1"}
-"""The prompt of each way to compare two pictures."""
+"""The prompt of each mode of comparing two pictures."""
 
 PARAPHRASES: dict[Mode, tuple[str, ...]] = {
     "reasoned": ("compare_paraphrase/v1", "compare_paraphrase/v2"),
     "fast": tuple(f"compare_fast_paraphrase/v{number}" for number in (1, 2, 3, 4)),
 }
-"""The same question in other words: how far answers depend on the wording is measured with them."""
+"""Paraphrases of the question, to measure how far answers depend on the wording."""
 
 MEASURED: dict[Mode, str] = {"reasoned": "compare_measured/v1", "fast": "compare_fast_measured/v1"}
-"""The question with what was measured of both pictures beside them (:mod:`redaes.evidence.prompting`)."""
+"""The question with measurements of both pictures (:mod:`redaes.evidence.prompting`)."""
 
 IN_JSON: dict[str, str] = {COMPARE["reasoned"]: "compare_json/v1", MEASURED["reasoned"]: "compare_json_measured/v1"}
-"""The same question in the JSON form, by that in the text form; the others are asked in the text form alone."""
+"""Prompts in the JSON form, by the same question in the text form; other prompts exist in the text form only."""
 
 EVIDENCE = "evidence"
-"""The field of those prompts that the measurements are filled into."""
+"""The field of the prompts with measurements that receives them."""
 
 SHORT = "compare_fast_short/v1"
-"""Two pictures and no words about them: what a model reads while it only learns to tell them apart. Nobody asks so."""
+"""Two pictures without a question, for the training in which a model only learns to tell them apart."""
 
 SCORE = "score/v1"
 """The prompt for a single picture."""
@@ -53,12 +53,12 @@ _MARKUP = re.compile(r"\{\{|\}\}|<\|")
 
 
 def known(mode: Mode) -> tuple[str, ...]:
-    """All prompts that ask about two pictures in a mode, the usual one first."""
+    """Return the names of all prompts that ask about two pictures in a mode, the usual one first."""
     return (COMPARE[mode], MEASURED[mode], *(IN_JSON.values() if mode == "reasoned" else ()), *PARAPHRASES[mode])
 
 
 def form_of(name: str) -> Form:
-    """The form in which a prompt asks for its answer, by its name or id.
+    """Return the form in which a prompt asks for its answer, by its name or id.
 
     >>> form_of("compare_json/v1"), form_of("compare/v1")
     ('json', 'text')
@@ -67,7 +67,7 @@ def form_of(name: str) -> Form:
 
 
 def in_form(name: str, form: Form) -> str:
-    """The same question in a form, as far as there is one; else the question as it is.
+    """Return the prompt of the same question in a form; the given prompt if there is none in that form.
 
     >>> in_form("compare_measured/v1", "json"), in_form("compare_fast/v1", "json")
     ('compare_json_measured/v1', 'compare_fast/v1')
@@ -79,7 +79,7 @@ def in_form(name: str, form: Form) -> str:
 
 
 def chosen(mode: Mode, name: str | None) -> dict[Mode, str]:
-    """The prompt of each mode where one is chosen for a mode: who asks with measurements does so in both modes.
+    """Return the prompts of both modes after one was chosen; a prompt with measurements is chosen for both.
 
     >>> chosen("reasoned", "compare_measured/v1")
     {'reasoned': 'compare_measured/v1', 'fast': 'compare_fast_measured/v1'}
@@ -87,8 +87,8 @@ def chosen(mode: Mode, name: str | None) -> dict[Mode, str]:
     {'reasoned': 'compare/v1', 'fast': 'compare_fast_paraphrase/v4'}
 
     Args:
-        mode: that the name belongs to.
-        name: one of :func:`known`; None: the usual one.
+        mode: the mode that the name belongs to.
+        name: one of :func:`known`; None: the usual prompt.
 
     Raises:
         PromptError: there is no such prompt for the mode.
@@ -109,11 +109,11 @@ class Prompt:
     text: str
     sha256: str
     words: tuple[tuple[str, str], ...] = ()
-    """What was filled in, by field."""
+    """The words that were filled in, by field."""
 
     @property
     def id(self) -> str:
-        """What a result carries: ``name/version@hash``."""
+        """The id that a result carries: ``name/version@hash``."""
         return f"{self.name}@{self.sha256[:12]}"
 
     @property
@@ -127,11 +127,11 @@ class Prompt:
         return tuple(dict.fromkeys(_FIELD.findall(self.text)))
 
     def fill(self, **words: str) -> Prompt:
-        """The prompt with its fields filled in, in one pass; its id stays that of the released text.
+        """Return the prompt with its fields filled in, in one pass; its id stays that of the released text.
 
         Raises:
-            PromptError: a field without words, words without a field, or words that would be read as a slot, a
-                field or a special token.
+            PromptError: a field has no words, words have no field, or words would be read as a slot, a field or a
+                special token.
         """
         if set(words) != set(self.fields):
             raise PromptError(f"{self.name} has the fields {sorted(self.fields)}, and {sorted(words)} were given")
@@ -143,22 +143,22 @@ class Prompt:
         )
 
     def filled_like(self, other: Prompt) -> Prompt:
-        """The prompt with the words of another in its fields, which asks the same in another mode.
+        """Return the prompt with the words of another in its fields, which asks the same in another mode.
 
         Raises:
-            PromptError: as :meth:`fill`.
+            PromptError: as for :meth:`fill`.
         """
         known = dict(other.words)
         return self.fill(**{name: known[name] for name in self.fields if name in known}) if self.fields else self
 
     def messages(self) -> list[dict[str, Any]]:
-        """The chat as ``transformers`` and TRL take it: one user turn of text parts and image slots.
+        """Return the chat as ``transformers`` and TRL take it: one user turn of text parts and image slots.
 
         Pictures are handed over separately, in the order of :attr:`slots`. (A content part must not carry
         the picture itself: Arrow would give every part an ``image`` field.)
 
         Raises:
-            PromptError: fields are left to :meth:`fill`.
+            PromptError: there are fields that :meth:`fill` has not filled.
         """
         if self.fields:
             raise PromptError(f"{self.name}: fill in {', '.join(self.fields)} first")
@@ -172,7 +172,7 @@ class Prompt:
 
 
 def directory() -> Path:
-    """The folder of the prompts: the packaged copy, or the checkout's."""
+    """Return the folder of the prompts: the packaged copy, or that of the checkout."""
     for folder in (_PACKAGED, _CHECKOUT):
         if (folder / "checksums.json").is_file():
             return folder
@@ -186,7 +186,7 @@ def _checksums() -> dict[str, str]:
 
 
 def names() -> tuple[str, ...]:
-    """All released prompts."""
+    """Return the names of all released prompts."""
     return tuple(sorted(_checksums()))
 
 
@@ -198,7 +198,7 @@ def load(name: str) -> Prompt:
         name: ``name/version``, for example ``"compare/v1"``.
 
     Raises:
-        PromptError: unknown name, or a text that is not the released one.
+        PromptError: the name is unknown, or the text differs from the released one.
     """
     folder, pinned = directory(), _checksums()
     if name not in pinned:

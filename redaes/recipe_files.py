@@ -1,4 +1,4 @@
-"""The recipes and launch configurations that come with redaes, found by name: in the wheel, else in the checkout."""
+"""Find the recipes and launch configurations that come with redaes by name, in the wheel or else in the checkout."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 from redaes.errors import InputError
 
 Kind = Literal["stages", "data_gen", "eval", "accelerate"]
-"""What a file sets: a stage, the building of pairs, a run of a benchmark, or the processes of a launch."""
+"""What a file configures: a stage, the building of pairs, a run of a benchmark, or the processes of a launch."""
 
 _PACKAGED = Path(__file__).with_name("_configs")
 _CHECKOUT = Path(__file__).resolve().parent.parent
@@ -23,35 +23,35 @@ _SUFFIXES = (".yaml", ".yml")
 
 
 def folder(kind: Kind) -> Path:
-    """Where the files of a kind lie."""
+    """Return the folder of the files of a kind."""
     return _PACKAGED / kind if _PACKAGED.is_dir() else _CHECKOUT / _IN_CHECKOUT[kind]
 
 
 def names(kind: Kind, beginning: str = "") -> tuple[str, ...]:
-    """The names of the files of a kind that begin so, sorted."""
+    """Return the sorted names of the files of a kind that begin with ``beginning``."""
     return tuple(sorted(file.stem for file in folder(kind).glob(f"{beginning}*.yaml")))
 
 
 def headline(kind: Kind, name: str) -> str:
-    """What a file says of itself: its first line, which is a comment."""
+    """Return a file's description: its first line, which is a comment."""
     with (folder(kind) / f"{name}.yaml").open(encoding="utf-8") as file:
         return file.readline().lstrip("# ").rstrip()
 
 
 def find(given: str | Path, kind: Kind, known: Sequence[str] | None = None, beginning: str = "") -> Path:
-    """The file that is meant: a path, or the name of one that comes with redaes.
+    """Return the path of a file that is given as a path, or by the name of a file that comes with redaes.
 
     Args:
-        given: what has a folder or a ``.yaml`` in it is a path, and so is the name of a file that is there.
-        kind: of the file.
-        known: the names that may be given; None: all of the kind.
-        beginning: of a name, which may be left out.
+        given: a path if it contains a folder or ``.yaml``, or names an existing file; otherwise a name.
+        kind: kind of the file.
+        known: the names that may be given; None: all names of the kind.
+        beginning: the beginning of names, which may be left out.
 
     Returns:
-        A path, which may lead nowhere; a name's leads to a file.
+        A path. A name leads to an existing file; a given path may not exist.
 
     Raises:
-        InputError: a name that is unknown; the message lists those that are known.
+        InputError: the name is unknown; the message lists the known ones.
     """
     text, path = str(given), Path(given)
     if path.suffix in _SUFFIXES or path.name != text or path.is_file():

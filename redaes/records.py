@@ -1,4 +1,4 @@
-"""Records on disk: pairs as Parquet with real ``Image`` columns; all writes atomic.
+"""RED datasets on disk: pairs as Parquet with ``Image`` columns, written atomically.
 
 A RED dataset is a folder::
 
@@ -8,8 +8,8 @@ A RED dataset is a folder::
     report.json                   what was kept, what was rejected and why
 
 A row holds a :class:`~redaes.types.Pair` and its rationale in both orders. The schema's version is in the
-Parquet metadata. Shards of version 2 are read through a copy in the form of today, which is made once and kept where
-``datasets`` keeps its own; a reader refuses a version that it does not know.
+Parquet metadata. Shards of version 2 are converted to the current version once, and the copy is kept in the cache of
+``datasets``; an unknown version is refused.
 """
 
 from __future__ import annotations
@@ -40,18 +40,19 @@ COLUMNS = (
     "id", "first", "second", "first_id", "second_id", "delta", "factors", "rationale", "rationale_swapped",
     "edit_first", "edit_second", "group", "source", "licence", "label_source", "n_votes", "agreement", "writer",
 )  # fmt: skip
-"""What every row of a RED dataset has."""
+"""Columns that every row of a RED dataset has."""
 
 OPTIONAL_COLUMNS = ("delta_error", "merged_from", "draw_weight")
-"""What rows of some datasets have besides; absent: null."""
+"""Further columns of some datasets; absent: null."""
 
 LabelSource = Literal["edits", "judges", "people", "inferred"]
-"""What a difference comes from: what was done to the pictures and measured, the answers of a panel, people's votes; or
-a panel's answers about other pairs of the same view, when nobody was asked about this one."""
+"""Where a pair's difference comes from: the edit and its measurements, the answers of a panel, people's votes, or a
+panel's answers about other pairs of the same view when this pair was not judged itself.
+"""
 
 
 NAMELESS = "picture"
-"""What messages call a picture that came without the name of its file."""
+"""The name in messages of a picture without a file name."""
 
 
 class PairRecord(BaseModel):
@@ -60,10 +61,11 @@ class PairRecord(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     pair: Pair
-    """Its pictures' ids are the SHA-256 of the bytes: checked where pictures are told apart by them (a row is written,
-    exported or measured) and by ``redaes data validate`` and the training stages, not at every reading."""
+    """The pair. Its pictures' ids are the SHA-256 of the bytes; they are checked when a row is written, exported or
+    measured, by ``redaes data validate`` and by the training stages, not whenever a row is read.
+    """
     first_bytes: bytes
-    """The encoded picture: any kind of file that `redaes.images` reads."""
+    """The encoded first picture, in any file format that :mod:`redaes.images` reads."""
     second_bytes: bytes
     rationale: Rationale | None
     """Reasoning with ``pair.first`` as A; None when the pair has none."""
@@ -73,17 +75,17 @@ class PairRecord(BaseModel):
     """Licence of the source photograph, empty when not known."""
     label_source: LabelSource = "edits"
     delta_error: Annotated[FiniteFloat, Field(ge=0.0)] | None = None
-    """Standard error of an inferred difference, in points; None: it was not inferred."""
+    """Standard error of an inferred difference, in points; None: the difference was not inferred."""
     n_votes: Annotated[int, Field(ge=1)] | None = None
-    """People's votes behind the difference; None: it does not come from people, or they were not counted."""
+    """Number of people's votes behind the difference; None: it does not come from votes, or they were not counted."""
     agreement: Agreement | None = None
-    """How far the judges agreed; None: there were none."""
+    """How far the judges agreed; None: there were no judges."""
     writer: str = ""
     """Who wrote the reasoning: ``embedded``, or a model's name; empty when there is none."""
     merged_from: Annotated[str, Field(min_length=1)] | None = None
     """Name of the dataset that the pair was merged from; None: its dataset was not merged from others."""
     draw_weight: Annotated[FiniteFloat, Field(gt=0.0)] | None = None
-    """How often the pair is drawn in an epoch of training, on average; None: once."""
+    """How often training draws the pair in an epoch, on average; None: once."""
 
     @model_validator(mode="after")
     def _label_of_one_source(self) -> PairRecord:
@@ -99,15 +101,15 @@ class PairRecord(BaseModel):
         return self
 
     def bytes_of(self, side: Side) -> bytes:
-        """The encoded picture of a side."""
+        """Return the encoded picture of a side."""
         return self.first_bytes if side == "first" else self.second_bytes
 
 
 def picture_of(record: PairRecord, side: Side) -> LoadedImage:
-    """One picture of a row, decoded exactly as a file of the same bytes is when the model is asked about it.
+    """Return one picture of a row, decoded exactly as a file of the same bytes.
 
     Raises:
-        RecordError: it cannot be used; names the row, the side, the picture's file and the remedy.
+        RecordError: the picture cannot be used; the message names the row, the side, the picture's file and the remedy.
     """
     try:
         return decode_image(record.bytes_of(side), record.pair.of(side).path)
@@ -119,10 +121,10 @@ def picture_of(record: PairRecord, side: Side) -> LoadedImage:
 
 
 def features(optional: Collection[str] = ()) -> datasets.Features:
-    """The columns of a RED dataset.
+    """Return the columns of a RED dataset.
 
     Args:
-        optional: those of :data:`OPTIONAL_COLUMNS` that it has.
+        optional: the columns of :data:`OPTIONAL_COLUMNS` that the dataset has.
     """
     try:
         import datasets
@@ -144,10 +146,10 @@ def features(optional: Collection[str] = ()) -> datasets.Features:
 
 
 def check_ids(record: PairRecord) -> None:
-    """Refuse a record whose pictures are not those of their ids.
+    """Refuse a record whose pictures do not match their ids.
 
     Raises:
-        RecordError: names the row and the side.
+        RecordError: a picture does not match its id; the message names the row and the side.
     """
     for side in SIDES:
         if record.pair.of(side).id != content_id(record.bytes_of(side)):
@@ -155,7 +157,8 @@ def check_ids(record: PairRecord) -> None:
 
 
 def row_of(record: PairRecord) -> dict[str, Any]:
-    """The record as a Parquet row, of optional columns those that it fills; the split is the file's.
+    """Return the record as a Parquet row with the optional columns that it fills. The split is not in the row: it
+    belongs to the file.
 
     Raises:
         RecordError: a picture's id is not the SHA-256 of its bytes.
@@ -175,13 +178,13 @@ _OF_RECORD = ("rationale", "rationale_swapped", "licence", "label_source", "n_vo
 
 
 def record_of(row: Mapping[str, Any], split: Split) -> PairRecord:
-    """The record of a row whose pictures are undecoded (``{"bytes", "path"}``).
+    """Return the record of a row whose pictures are undecoded (``{"bytes", "path"}``).
 
     Raises:
-        RecordError: the row breaks the schema; names its id.
+        RecordError: the row breaks the schema; the message names its id.
     """
     try:
-        # Who writes pictures from memory has no names of files; the bytes are what counts.
+        # Pictures that were written from memory have no file names; the bytes are what counts.
         refs = {side: {"id": row[f"{side}_id"], "path": row[side]["path"] or NAMELESS} for side in SIDES}
         return PairRecord.model_validate(
             {name: row[name] for name in _OF_RECORD}
@@ -194,28 +197,28 @@ def record_of(row: Mapping[str, Any], split: Split) -> PairRecord:
 
 
 def operations_of(row: Mapping[str, Any]) -> set[str]:
-    """The edits that a row's two pictures carry."""
+    """Return the operations that were applied to a row's two pictures."""
     return {edit["operation"] for edit in (row["edit_first"], row["edit_second"]) if edit}
 
 
 ROW_GROUP = 100
-"""Rows written, and read, at a time: the hub's viewer and random access read one group."""
+"""Number of rows in a Parquet row group: the hub's viewer and random access read one group at a time."""
 
 
 def write_shard(path: Path, records: Iterable[PairRecord], *, optional: Collection[str] = ()) -> int:
-    """Write one Parquet shard, atomically, holding no more than a row group of it in memory.
+    """Write one Parquet shard atomically, with at most one row group in memory.
 
     Args:
-        path: the file.
-        records: at least one, because ``datasets`` cannot read a file without rows; taken one by one.
-        optional: those of :data:`OPTIONAL_COLUMNS` that the file gets, the same in all files of a dataset.
+        path: path of the file.
+        records: at least one record, because ``datasets`` cannot read a file without rows; they are taken one by one.
+        optional: the columns of :data:`OPTIONAL_COLUMNS` that the file gets; all files of a dataset have the same.
 
     Returns:
         The number of rows.
 
     Raises:
         RecordError: the folder cannot be written to, or a picture's id is not the SHA-256 of its bytes.
-        ValueError: no records, or one fills an optional column that the file does not get.
+        ValueError: there are no records, or one fills an optional column that the file does not get.
     """
     rows = (_within(row_of(record), optional) for record in records)
     first = next(rows, None)
@@ -225,7 +228,7 @@ def write_shard(path: Path, records: Iterable[PairRecord], *, optional: Collecti
 
 
 def _within(row: dict[str, Any], optional: Collection[str]) -> dict[str, Any]:
-    """The row, if its optional columns are among those that the file gets: Arrow would leave the others out unsaid."""
+    """Return the row if the file has all of its optional columns; Arrow would silently drop the others."""
     lost = sorted(set(row) - {*COLUMNS, *optional})
     if lost:
         raise ValueError(f"row {row['id']!r} has {', '.join(lost)}, for which its shard has no column")
@@ -233,7 +236,7 @@ def _within(row: dict[str, Any], optional: Collection[str]) -> dict[str, Any]:
 
 
 def _write_rows(path: Path, rows: Iterator[dict[str, Any]], optional: Collection[str] = ()) -> int:
-    columns = features(optional)  # first: it names what to install when Arrow is absent
+    columns = features(optional)  # imported first, because it names what to install when Arrow is absent
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -248,10 +251,10 @@ def _write_rows(path: Path, rows: Iterator[dict[str, Any]], optional: Collection
 
 
 def shards(folder: Path, split: Split) -> list[Path]:
-    """The shards of one split, in order.
+    """Return the shards of one split, in order.
 
     Raises:
-        RecordError: the folder is no RED dataset, or has no such split.
+        RecordError: the folder is not a RED dataset, or has no such split.
     """
     found = sorted((folder / "data").glob(f"{split}-*.parquet"))
     if not found:
@@ -262,11 +265,12 @@ def shards(folder: Path, split: Split) -> list[Path]:
 
 
 def current_shard(file: Path) -> Path:
-    """A shard as this version has it: itself, or of schema version 2 a copy, which is made when it is first wanted.
+    """Return a shard in the current schema version: the file itself, or for version 2 a converted copy, made on first
+    use.
 
     Raises:
-        RecordError: no Parquet, an unknown schema version, an old row that breaks its schema, or a cache that cannot
-            be written to.
+        RecordError: the file is not Parquet, its schema version is unknown, an old row breaks its schema, or the cache
+            cannot be written to.
         MissingDependency: pyarrow is absent.
     """
     try:
@@ -296,7 +300,7 @@ def current_shard(file: Path) -> Path:
 
 
 def _upgraded(row: Mapping[str, Any], file: Path) -> dict[str, Any]:
-    """A row of schema version 2, whose records were JSON text and whose pictures had no ids."""
+    """Convert a row of schema version 2, whose records were JSON text and whose pictures had no ids."""
     kinds: dict[str, type[BaseModel]] = dict.fromkeys(("rationale", "rationale_swapped"), Rationale)
     kinds |= {"edit_first": Edit, "edit_second": Edit, "agreement": Agreement}
     try:
@@ -314,10 +318,10 @@ def _upgraded(row: Mapping[str, Any], file: Path) -> dict[str, Any]:
 
 
 def check_columns(file: Path) -> None:
-    """Refuse a shard whose columns are not what rows are made of; further columns do not matter.
+    """Refuse a shard that lacks a column or has one of another type; further columns do not matter.
 
     Raises:
-        RecordError: names the column and both types.
+        RecordError: a column has another type; the message names the column and both types.
     """
     wanted = features(OPTIONAL_COLUMNS).arrow_schema
     import pyarrow.parquet as pq
@@ -327,7 +331,7 @@ def check_columns(file: Path) -> None:
     for name in (*COLUMNS, *OPTIONAL_COLUMNS):
         place = found.get_field_index(name)
         if place < 0:
-            continue  # `stream_rows` names those that are missing
+            continue  # `stream_rows` reports missing columns
         has, wants = found.field(place).type, wanted.field(name).type
         if kinds.is_struct(wants):
             fits = kinds.is_struct(has) and {part.name for part in wants} <= {part.name for part in has}
@@ -344,14 +348,14 @@ def check_columns(file: Path) -> None:
 
 
 def stream_rows(file: Path, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
-    """Rows of a shard with undecoded pictures, a few in memory at a time and nothing written to a cache.
+    """Yield the rows of a shard with undecoded pictures; few are in memory at a time, and no cache is written.
 
     Args:
-        file: a shard. (Of schema version 2 the copy in the form of today is read, and written to the cache if need be.)
-        columns: which to read; None: all. Without the pictures it is quick.
+        file: a shard. (For schema version 2 the converted copy is read, and made if necessary.)
+        columns: columns to read; None: all. Reading is quick without the pictures.
 
     Raises:
-        RecordError: no Parquet, an unknown schema version, or a column that is missing.
+        RecordError: the file is not Parquet, its schema version is unknown, or a column is missing.
         MissingDependency: pyarrow is absent.
     """
     current = current_shard(file)
@@ -376,10 +380,10 @@ def _rows(file: Path, columns: Sequence[str] | None = None) -> Iterator[dict[str
 
 
 def pick_rows(file: Path, numbers: Sequence[int]) -> dict[int, dict[str, Any]]:
-    """Some rows of a shard by number, from 0, with undecoded pictures; reads only the row groups that hold them.
+    """Return some rows of a shard by their numbers, from 0, with undecoded pictures; only their row groups are read.
 
     Raises:
-        RecordError: no Parquet, an unknown schema version, or a number beyond the end.
+        RecordError: the file is not Parquet, its schema version is unknown, or a number is beyond the end.
     """
     current = current_shard(file)
     import pyarrow as pa
@@ -410,15 +414,15 @@ def _operations(rows: datasets.Dataset) -> list[set[str]]:
 
 
 def operations_in(rows: datasets.Dataset) -> set[str]:
-    """The edits that pictures of these rows carry."""
+    """Return the operations that were applied to pictures of these rows."""
     return set().union(*_operations(rows))
 
 
 def without_operations(rows: datasets.Dataset, operations: Collection[str]) -> datasets.Dataset:
-    """The rows neither of whose pictures carries one of these edits; the pictures stay where they are.
+    """Return the rows to whose pictures none of these operations was applied, without reading the pictures.
 
     Raises:
-        RecordError: an operation that no picture carries, or nothing is left.
+        RecordError: an operation was applied to no picture, or no row is left.
     """
     carried = _operations(rows)
     known: set[str] = set().union(*carried)
@@ -431,11 +435,11 @@ def without_operations(rows: datasets.Dataset, operations: Collection[str]) -> d
 
 
 def load_pairs(folder: Path, split: Split) -> datasets.Dataset:
-    """A split as a memory-mapped ``datasets.Dataset`` with undecoded pictures.
+    """Return a split as a memory-mapped ``datasets.Dataset`` with undecoded pictures.
 
     Raises:
-        RecordError: no such dataset, an unknown schema version, a file that is no Parquet, or a cache that cannot be
-            written to.
+        RecordError: there is no such dataset, a schema version is unknown, a file is not Parquet, or the cache cannot
+            be written to.
     """
     try:
         import datasets
@@ -448,7 +452,7 @@ def load_pairs(folder: Path, split: Split) -> datasets.Dataset:
         return datasets.Dataset.from_parquet(
             [str(file) for file in files],
             features=datasets.Features(columns),
-            columns=list(columns),  # people's own shards may have more
+            columns=list(columns),  # shards that people wrote may have further columns
             cache_dir=str(copies_of(files)),
         )
     except OSError as error:
@@ -464,7 +468,7 @@ def load_pairs(folder: Path, split: Split) -> datasets.Dataset:
 
 
 def _optional_of(files: Sequence[Path]) -> list[str]:
-    """The optional columns that all these shards have."""
+    """Return the optional columns that all of the shards have."""
     import pyarrow.parquet as pq
 
     names = [set(pq.read_schema(file).names) for file in files]
@@ -472,7 +476,7 @@ def _optional_of(files: Sequence[Path]) -> list[str]:
 
 
 def _unreadable(files: Sequence[Path]) -> list[Path]:
-    """Those among the shards whose data cannot be decoded although their footers can."""
+    """Return the shards whose footers can be read but whose data cannot be decoded."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -486,13 +490,13 @@ def _unreadable(files: Sequence[Path]) -> list[Path]:
 
 
 def read_records(folder: Path, split: Split) -> Iterable[PairRecord]:
-    """All records of a split, one by one."""
+    """Yield all records of a split, one by one."""
     for row in load_pairs(folder, split):
         yield record_of(row, split)
 
 
 def data_hash(folder: Path) -> str:
-    """SHA-256 over the shards of all splits: what a run record names as its data."""
+    """Return the SHA-256 over the shards of all splits, by which a run record names its data."""
     digest = hashlib.sha256()
     for split in SPLITS:
         for file in sorted((folder / "data").glob(f"{split}-*.parquet")):

@@ -1,4 +1,4 @@
-"""The pictures that single pictures are scored against: a folder, a file that was kept, or those of the package."""
+"""Reference sets that single pictures are scored against: from a folder, a saved file, or the package."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from redaes.types import ImageRef
 
 
 def reference_pictures(folder: Path | None) -> tuple[str, list[ImageRef]]:
-    """A name and the pictures: those of a folder, or :mod:`redaes.reference_photographs`.
+    """Return a name and the pictures of a folder, or of :mod:`redaes.reference_photographs`.
 
     Raises:
-        ImageError: a picture cannot be read: a set that silently lacks one would be another set.
-        InputError: the folder is missing or holds no pictures.
+        ImageError: a picture cannot be read; leaving it out would silently make another set.
+        InputError: the folder is missing or contains no pictures.
     """
     if folder is None:
         return NAME, reference_photographs()
@@ -33,21 +33,20 @@ def reference_pictures(folder: Path | None) -> tuple[str, list[ImageRef]]:
 def references_of(
     source: Path | None, keep: int | None = None, comparisons: int = COMPARISONS, answers: Path | None = None
 ) -> Callable[[Assessor], ReferenceSet]:
-    """What makes the set once there is a model: a kept file gives its own, pictures are ranked. What costs little
-    is checked now.
+    """Return a function that makes the reference set once there is a model: it reads a saved set, or ranks pictures.
+    Cheap checks are made now.
 
     Args:
-        source: as for :func:`reference_pictures`, or a file.
-        keep: how many of the pictures become references, as for :meth:`~redaes.assessor.Assessor.reference_set`; None:
-            all.
-        comparisons: likewise.
-        answers: folder in which what the model says of pictures is kept as it comes, so that a ranking which was
-            stopped asks nothing twice; None: nowhere.
+        source: as for :func:`reference_pictures`, or a file with a saved set.
+        keep: as for :meth:`~redaes.assessor.Assessor.reference_set`.
+        comparisons: as for :meth:`~redaes.assessor.Assessor.reference_set`.
+        answers: folder in which the model's answers are kept, so that an interrupted ranking asks nothing twice; None:
+            they are not kept.
 
     Raises:
-        InputError: a kept file, of which none are to be chosen, or whose pictures are not there as they were ranked;
-            or no such choice.
-        As :func:`read_reference_set` and :func:`reference_pictures`.
+        InputError: ``keep`` is given for a saved set or is out of range, or pictures of a saved set are missing or were
+            changed.
+        Also what :func:`read_reference_set` and :func:`reference_pictures` raise.
     """
     if source is not None and source.is_file():
         if keep is not None:
@@ -72,18 +71,18 @@ def references_of(
 
 
 def forget_answers(folder: Path) -> None:
-    """Remove what :func:`references_of` kept, once the set is written down."""
+    """Remove the answers that :func:`references_of` kept, once the set is saved."""
     for file in folder.glob("*.json"):
         file.unlink()
-    with suppress(OSError):  # not there, or somebody put something else into it
+    with suppress(OSError):  # the folder does not exist, or contains other files
         folder.rmdir()
 
 
 def refuse_changed(file: Path, references: ReferenceSet) -> None:
-    """Refuse a kept set whose pictures are not where they were, or no longer what they were, before anything is asked.
+    """Refuse a saved set whose pictures are missing or were changed, before anything is asked.
 
     Raises:
-        InputError: as said.
+        InputError: a picture is missing or was changed.
     """
     for reference in references.pictures:
         try:
@@ -100,7 +99,7 @@ def refuse_changed(file: Path, references: ReferenceSet) -> None:
 
 
 def write_reference_set(file: str | Path, references: ReferenceSet) -> None:
-    """Keep a ranked set, atomically.
+    """Save a ranked set, atomically.
 
     Raises:
         RecordError: the file cannot be written.
@@ -109,10 +108,10 @@ def write_reference_set(file: str | Path, references: ReferenceSet) -> None:
 
 
 def read_reference_set(file: str | Path) -> ReferenceSet:
-    """A set that :func:`write_reference_set` kept.
+    """Return a set that :func:`write_reference_set` saved.
 
     Raises:
-        RecordError: the file cannot be read, or holds something else.
+        RecordError: the file cannot be read, or does not contain a reference set.
     """
     try:
         return ReferenceSet.model_validate(read_json(Path(file)))
@@ -123,5 +122,5 @@ def read_reference_set(file: str | Path) -> ReferenceSet:
 
 
 def _refs(paths: Iterable[Path]) -> list[ImageRef]:
-    """Each picture is decoded once before any is asked about, so that a damaged one ends no half-done ranking."""
+    """Decode each picture once before the model is asked about any, so that a damaged one ends no half-done ranking."""
     return [load_image(path.resolve()).ref for path in paths]

@@ -1,4 +1,4 @@
-"""Photographs that come with scikit-image and scikit-learn: something to work on without a download."""
+"""Photographs that come with scikit-image and scikit-learn, for trying things without a download."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from redaes.errors import MissingDependency
 
 @dataclass(frozen=True)
 class Sample:
-    """A photograph that some installed package ships."""
+    """A photograph that an installed package ships."""
 
     name: str
     path: Path
     licence: str
     attribution: str
-    """Who made it, and where the package's authors have it from."""
+    """Who made the photograph, and where the package's authors took it from."""
 
     @property
     def credit(self) -> str:
@@ -44,7 +44,7 @@ _PACKAGES = (
 
 
 def sample_photographs() -> list[Sample]:
-    """The colour photographs that scikit-image and scikit-learn ship, without importing either.
+    """Return the colour photographs that scikit-image and scikit-learn ship, without importing either.
 
     Raises:
         MissingDependency: one of the packages is absent, or was installed without its pictures.

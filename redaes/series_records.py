@@ -1,8 +1,7 @@
 """Series of near-identical pictures as records, and readers for the files that others publish.
 
-Readers check what the files do not document. Source of the layouts: the released label files of FGAesthetics (nine
-text files of six numbers a line; meaning inferred, so its direction is verified line by line) and AVA (Murray et
-al. 2012: ``AVA.txt``).
+Sources of the layouts: the released label files of FGAesthetics (nine text files with six numbers a line; they are not
+documented, so the inferred meaning is verified line by line), and AVA (Murray et al. 2012: ``AVA.txt``).
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from redaes.label_files.numbered_pairs import numbered_file, numbered_pairs
 from redaes.types import Record
 
 CATEGORIES = ("natural", "aigc", "cropping")
-"""Bursts; pictures generated from one prompt; crops of one picture."""
+"""Categories of series: bursts, pictures generated from one prompt, and crops of one picture."""
 
 LABEL_SPLITS = ("train", "val", "test")
 
@@ -32,10 +31,10 @@ Probability = Annotated[FiniteFloat, Field(ge=0.0, le=1.0)]
 
 
 class SeriesPair(Record):
-    """What is known of two pictures of a series."""
+    """Two pictures of a series and how probable it is that the first is preferred."""
 
     first: int
-    """Position in ``Series.images``."""
+    """Position of the first picture in ``Series.images``."""
     second: int
     probability: Probability
     """P(first is preferred)."""
@@ -50,9 +49,11 @@ class Series(Record):
     category: str
     split: str
     images: tuple[Path, ...]
-    """Files; relative ones lie beside the file that the record is read from."""
+    """Picture files; relative paths start at the folder of the file that the record is read from."""
     scores: tuple[FiniteFloat, ...]
-    """Per picture, higher is better; equal is a tie. Comparable within the series only."""
+    """One score for each picture; higher is better, equal scores are a tie. Scores are comparable within the series
+    only.
+    """
     pairs: tuple[SeriesPair, ...]
 
     @model_validator(mode="after")
@@ -88,10 +89,10 @@ def write_records(path: Path, records: Iterable[Record]) -> None:
 
 
 def read_series(path: Path) -> list[Series]:
-    """Series from JSON lines.
+    """Return series from JSON lines.
 
     Raises:
-        RecordError: the file cannot be read, or a line is no series; names file and line.
+        RecordError: the file cannot be read, or a line is not a series; the message names file and line.
     """
     found = []
     for series in _read_lines(path, Series):
@@ -101,10 +102,10 @@ def read_series(path: Path) -> list[Series]:
 
 
 def read_histograms(path: Path) -> list[Histogram]:
-    """Histograms from JSON lines.
+    """Return histograms from JSON lines.
 
     Raises:
-        RecordError: as in :func:`read_series`.
+        RecordError: as for :func:`read_series`.
     """
     return [
         histogram.model_copy(update={"image": path.parent / histogram.image})
@@ -145,25 +146,25 @@ def _first(error: ValidationError) -> str:
 
 @dataclass(frozen=True)
 class LabelReport:
-    """What reading a label file left out."""
+    """Counts of the rows that reading a label file left out."""
 
     n_rows: int
     n_ties: int
-    """Rows with P = 0.5: they say nothing of a direction."""
+    """Number of rows with P = 0.5, which prefer neither picture."""
     n_repeated: int
-    """Rows that repeat an earlier one exactly."""
+    """Number of rows that repeat an earlier one exactly."""
     n_contrary: int
-    """Pairs that are kept, whose P prefers the picture that the values put lower: votes against a common order."""
+    """Number of kept pairs whose P prefers the picture with the worse value: votes against the common order."""
 
 
 LabelValues = Literal["scores", "ranks"]
-"""What the values of a label file are: larger is better, or 1 is the best."""
+"""The kind of a label file's values: scores, of which larger is better, or ranks, of which 1 is the best."""
 
 
 def read_fgaesthetics_labels(
     path: Path, images: Path, *, values_are: LabelValues = "scores"
 ) -> tuple[list[Series], LabelReport]:
-    """One label file of FGAesthetics, such as ``natural_train.txt``.
+    """Return one label file of FGAesthetics, such as ``natural_train.txt``.
 
     A line holds six numbers, separated by blanks or commas, read as series, index of a, index of b, P(a is
     preferred), value of a, value of b. The release does not document them, so they are verified: a picture has one
@@ -172,14 +173,14 @@ def read_fgaesthetics_labels(
 
     Args:
         path: its name gives category and split.
-        images: folder of ``{series:06d}-{index:02d}.jpg``, or of folders of series
-            (:func:`redaes.label_files.numbered_pairs.in_folders`); the files are
-            not opened here, and one that lies nowhere is given its flat name.
-        values_are: ``ranks`` are turned round, so that larger is better in the scores of the series.
+        images: folder of ``{series:06d}-{index:02d}.jpg``, or of one folder for each series
+            (:func:`redaes.label_files.numbered_pairs.in_folders`). The files are not opened here; a missing one gets
+            its flat name.
+        values_are: ``ranks`` are inverted, so that larger is better in the scores of the series.
 
     Raises:
-        RecordError: a name or a line that does not follow the layout or contradicts another line, which is named with
-            its file; or more pairs contradict the values than agree with them.
+        RecordError: a name or a line does not follow the layout or contradicts another line, which the message names;
+            or more pairs contradict the values than agree with them.
     """
     category, _, split = path.stem.partition("_")
     if category not in CATEGORIES or split not in LABEL_SPLITS:
@@ -227,7 +228,7 @@ def read_fgaesthetics_labels(
     found = []
     for series in sorted(pairs):
         if not pairs[series]:
-            continue  # nothing but ties, which are counted
+            continue  # the series has only ties, which are counted
         indices = sorted(values[series])
         place = {index: position for position, index in enumerate(indices)}
         found.append(
@@ -250,15 +251,15 @@ def read_fgaesthetics_labels(
 
 
 def read_ava(path: Path, images: Path, ids: Iterable[str] | None = None) -> list[Histogram]:
-    """Histograms from ``AVA.txt``: running number, image id, ten counts for the scores 1 to 10, tags, challenge.
+    """Return histograms from ``AVA.txt``: running number, image id, ten counts for the scores 1 to 10, tags, challenge.
 
     Args:
-        path: the file.
-        images: folder of ``{id}.jpg``; not opened here.
-        ids: which to keep, such as a split; None: all.
+        path: path of the file.
+        images: folder of ``{id}.jpg``; the pictures are not opened here.
+        ids: ids to keep, such as those of a split; None: all.
 
     Raises:
-        RecordError: a line that does not follow the layout, an id that comes twice, or one of ``ids`` that is missing.
+        RecordError: a line does not follow the layout, an id occurs twice, or one of ``ids`` is missing.
     """
     wanted = None if ids is None else set(ids)
     found: dict[str, Histogram] = {}
@@ -287,10 +288,10 @@ def read_ava(path: Path, images: Path, ids: Iterable[str] | None = None) -> list
 
 
 def read_scores(path: Path, images: Path) -> list[tuple[Path, float]]:
-    """Pictures with one score each from JSON: ``[{"image": "a.jpg", "gt_score": 5.2}, ...]``.
+    """Return pictures with one score each from JSON: ``[{"image": "a.jpg", "gt_score": 5.2}, ...]``.
 
     Raises:
-        RecordError: another layout, or a score that is no finite number.
+        RecordError: the file has another layout, or a score is not a finite number.
     """
     rows = read_json(path)
     if not isinstance(rows, list) or not rows:
@@ -307,10 +308,10 @@ def read_scores(path: Path, images: Path) -> list[tuple[Path, float]]:
 
 
 def read_pairs_csv(path: Path, images: Path) -> list[tuple[Path, Path, float]]:
-    """Pairs from CSV with the columns ``first, second, probability`` (of the first being preferred).
+    """Return pairs from CSV with the columns ``first, second, probability`` (of the first being preferred).
 
     Raises:
-        RecordError: another layout, or a probability outside [0, 1].
+        RecordError: the file has another layout, or a probability is outside [0, 1].
     """
     found = []
     for number, row in read_csv(path, ("first", "second", "probability")):
@@ -322,14 +323,15 @@ def read_pairs_csv(path: Path, images: Path) -> list[tuple[Path, Path, float]]:
 
 
 def read_series_csv(path: Path, images: Path, *, category: str, split: str) -> list[Series]:
-    """Series from CSV with the columns ``series, image, score``, higher is better; all pairs of unlike score.
+    """Return series from CSV with the columns ``series, image, score``, higher is better; all pairs of unlike score.
 
     A column ``rank`` in place of ``score`` has 1 for the best.
 
-    Pairs of unlike score get the probability 1 or 0: the file says which is better, not how surely.
+    Pairs of unlike score get the probability 1 or 0, because the file says which is better, not how surely.
 
     Raises:
-        RecordError: another layout, a score that is no number, a picture that comes twice, or a single picture.
+        RecordError: the file has another layout, a score is not a number, a picture occurs twice, or a series has one
+            picture.
     """
     members: dict[str, dict[str, float]] = {}
     label = "rank" if _has_ranks(path) else "score"
@@ -365,7 +367,7 @@ def ordered_series(
     scores: Sequence[float],
     texts: Mapping[tuple[int, int], str] | None = None,
 ) -> Series:
-    """A series of known order, with all its pairs of unlike score."""
+    """Return a series of known order, with all its pairs of unlike score."""
     pairs = [
         SeriesPair(first=i, second=j, probability=float(scores[i] > scores[j]), text=(texts or {}).get((i, j)))
         for i in range(len(images))
@@ -380,15 +382,15 @@ def ordered_series(
 def read_csv(
     path: Path, columns: Sequence[str], *, may_be_blank: Sequence[str] = ()
 ) -> list[tuple[int, dict[str, str]]]:
-    """Rows of a CSV file with a header line, with their line numbers.
+    """Return rows of a CSV file with a header line, with their line numbers.
 
     Args:
-        path: the file.
-        columns: that are read; others are passed over.
-        may_be_blank: those of them that need no value.
+        path: path of the file.
+        columns: columns to read; others are skipped.
+        may_be_blank: columns whose values may be blank.
 
     Raises:
-        RecordError: it cannot be read, lacks a column, or a line is incomplete.
+        RecordError: the file cannot be read or lacks a column, or a line is incomplete.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:

@@ -1,4 +1,4 @@
-"""Who may not ask a service on this machine: whoever calls it by another name, and pages of other sites."""
+"""Refuse requests to a service on this machine that use another host name or come from pages of other sites."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
 
 
 def stranger(headers: Mapping[bytes, bytes], hosts: Collection[str], remedy: str) -> str | None:
-    """Why a request may not come in, or None.
+    """Return why a request is refused, or None.
 
     Args:
-        headers: its own, by names in small letters.
-        hosts: names under which the service may be addressed, without ports, in small letters; ``*``: any. A browser
-            that was lured to a hostile name for this machine is thereby refused.
-        remedy: for whoever uses another name.
+        headers: the request's headers, by lower-case names.
+        hosts: host names, in lower case and without ports, under which the service may be addressed; ``*``: any. This
+            refuses a browser that was lured to a hostile name for this machine (DNS rebinding).
+        remedy: what to do if another name is wanted, for the message.
     """
     host = headers.get(b"host", b"").decode("latin-1").lower()
     try:

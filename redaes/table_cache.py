@@ -1,8 +1,8 @@
-"""Where ``datasets`` keeps its Arrow copies of our Parquet shards, and we what was measured of them: one folder for one
-content.
+"""Folders, one for each content, for the Arrow copies that ``datasets`` makes of Parquet shards, and for what was
+measured of the shards.
 
-``datasets`` itself names a copy by path and time stamp. A file that was copied over another with its time stamp
-(``rsync -a``, ``cp -p``, ``tar x``) would be trained on as it was before, under the hash of what it is now.
+``datasets`` itself names a copy by path and time stamp. If a file was replaced by another with the same time stamp
+(``rsync -a``, ``cp -p``, ``tar x``), training would read the old contents and record the hash of the new.
 """
 
 from __future__ import annotations
@@ -19,16 +19,17 @@ from redaes.errors import MissingDependency, RecordError
 from redaes.file_hashes import content_hash
 
 KEPT_DAYS = 30
-"""Copies that no run has asked for in so many days are deleted; they are made again when they are wanted."""
+"""Number of days after which an unused copy is deleted; it is made again when it is needed."""
 
 _USED = "used"
-"""File in a copy's folder whose time stamp says when it was asked for last."""
+"""File in a copy's folder whose time stamp says when the copy was last used."""
 
 _NOT_WRITABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR})
 
 
 def copies_of(files: Sequence[Path]) -> Path:
-    """The folder for the Arrow copy of these shards, made if need be. It depends on where they are and what is in them.
+    """Return the folder for the Arrow copy of these shards, created if necessary. It depends on their paths and
+    contents.
 
     Raises:
         RecordError: the folder cannot be written to.
@@ -40,11 +41,12 @@ def copies_of(files: Sequence[Path]) -> Path:
 
 
 def results_of(file: Path, what: str) -> Path:
-    """The folder for what is made of a shard, made if need be. It depends on what is in the shard, not on its place.
+    """Return the folder for results about a shard, created if necessary. It depends on the shard's contents, not on its
+    path.
 
     Args:
         file: the shard.
-        what: is made, with its version.
+        what: name of the results, with their version.
 
     Raises:
         RecordError: the folder cannot be written to.
@@ -54,7 +56,7 @@ def results_of(file: Path, what: str) -> Path:
 
 
 def _asked_for(folder: Path, root: Path) -> Path:
-    """The folder, made if need be and marked as used; those that nobody asks for any more are deleted."""
+    """Create the folder if necessary and mark it as used; delete the folders that were not used for long."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / _USED).touch()
@@ -65,7 +67,7 @@ def _asked_for(folder: Path, root: Path) -> Path:
 
 
 def not_writable(error: OSError) -> RecordError:
-    """What to say of an error that came of writing a copy."""
+    """Return the error to raise when a copy could not be written."""
     return RecordError(
         f"{_root().parent} cannot be written ({error.strerror or error}), where copies of datasets are kept; set "
         "the variable HF_DATASETS_CACHE (or HF_HOME) to a folder that can be written to and has room"
@@ -73,7 +75,7 @@ def not_writable(error: OSError) -> RecordError:
 
 
 def comes_of_writing(error: BaseException | None) -> TypeGuard[OSError]:
-    """Whether an error says that a cache cannot be written to, and not that a shard is bad."""
+    """Return whether an error means that the cache cannot be written to, and not that a shard is damaged."""
     return isinstance(error, OSError) and error.errno in _NOT_WRITABLE
 
 
@@ -91,6 +93,6 @@ def _delete_unused(root: Path) -> None:
         try:
             unused = used.stat().st_mtime < oldest
         except FileNotFoundError:
-            continue  # another process deletes it
+            continue  # another process is deleting it
         if unused:
-            shutil.rmtree(used.parent, ignore_errors=True)  # what remains is tried again by the next run
+            shutil.rmtree(used.parent, ignore_errors=True)  # the next run tries again to delete what remains

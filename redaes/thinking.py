@@ -1,7 +1,7 @@
-"""What a model thought before it answered, told apart from the answer.
+"""Separate what a model thought before it answered from the answer.
 
-Models that reason write ``<think>…</think>`` before the answer. A server that knows the model takes it out; others
-leave it in the text, and where the chat template has written the opening tag itself only the closing one arrives.
+Reasoning models write ``<think>…</think>`` before the answer. A server that knows the model removes it; others leave it
+in the text, and where the chat template has written the opening tag, only the closing tag arrives.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ CLOSING = "</think>"
 
 
 class Split(NamedTuple):
-    """A text in two parts."""
+    """A text split into thoughts and answer."""
 
     thinking: str
-    """Empty: there was none."""
+    """The thoughts; empty: there were none."""
     answer: str
     closed: bool
-    """Whether every thought that was begun has ended; if not, ``answer`` is empty."""
+    """Whether the thoughts have ended; if not, ``answer`` is empty."""
 
 
 def split_thinking(text: str) -> Split:
-    """The thoughts at the beginning of a text, and the rest.
+    """Return the thoughts at the beginning of a text, and the rest.
 
-    Blocks are recognised at the very beginning only: a tag within an answer is the answer's, and stays there. A closing
-    tag without an opening one counts if it is the only tag.
+    Blocks are recognised at the very beginning only: a tag within the answer belongs to it and stays. A closing tag
+    without an opening tag counts if it is the only tag.
 
     >>> split_thinking("<think>\\nA is darker.\\n</think>\\n\\nWinner: B")
     Split(thinking='A is darker.', answer='Winner: B', closed=True)

@@ -5,8 +5,8 @@ CPU-only torch their compiled part cannot load, and the import dies because the 
 ``qnms`` were never defined. Defining the two schemas is enough: image transforms are pure torch. Whoever
 has a matching pair of torch and torchvision never gets here with missing schemas, and nothing is changed.
 
-Transformers, diffusers and others import torchvision at times of their own, so this stands at the one place that all of
-them pass: the import of torchvision itself, from ``import redaes`` on.
+Transformers, diffusers and others import torchvision at different times, so ``import redaes`` hooks into the import of
+torchvision itself.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _SCHEMAS = (
     "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 )
 _libraries: list[Any] = []
-"""Keeps the definitions alive: they vanish with the object."""
+"""Keeps the schema definitions alive: they vanish with their object."""
 
 
 class _Loader(SourceFileLoader):
-    """Runs torchvision, and once more with the schemas defined where they are all that is missing."""
+    """Run torchvision's import; if only the schemas are missing, define them and run it once more."""
 
     def exec_module(self, module: ModuleType) -> None:
         try:
@@ -41,14 +41,14 @@ class _Loader(SourceFileLoader):
             for schema in _SCHEMAS:
                 library.define(schema)
             _libraries.append(library)
-            # Drop what the failed import left behind, so that the next one starts afresh.
+            # Remove what the failed import left behind, so that the next one starts afresh.
             for name in [name for name in sys.modules if name.startswith("torchvision.")]:
                 del sys.modules[name]
             super().exec_module(module)
 
 
 class _Finder:
-    """Finds torchvision where it lies, and has it run by `_Loader`."""
+    """Find torchvision and have `_Loader` run it."""
 
     @staticmethod
     def find_spec(name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
@@ -59,6 +59,6 @@ class _Finder:
 
 
 def make_torchvision_importable() -> None:
-    """From now on, whoever imports torchvision gets it, beside a torch without CUDA too. Loads neither."""
+    """Make later imports of torchvision work beside a torch without CUDA. This loads neither library."""
     if _Finder not in sys.meta_path:
         sys.meta_path.insert(0, _Finder)

@@ -1,8 +1,8 @@
 """The records that every part of redaes exchanges: frozen, validated, extra fields refused.
 
-The one scale. A picture's *score* lies in [0, 9]; a *delta* is a difference of two scores in the same
-points, so it lies in [-9, 9]. Positive delta: the first picture is better. A delta below ``TIE_MARGIN``
-points in size is a tie. Sign and order change in :meth:`swapped` and nowhere else.
+There is one scale. A picture's *score* lies in [0, 9]; a *delta* is a difference of two scores in the same points, so
+it lies in [-9, 9]. A positive delta means that the first picture is better. A delta below ``TIE_MARGIN`` points in size
+is a tie. Sign and order change in :meth:`swapped` and nowhere else.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ TIE_MARGIN = 0.25
 """Differences smaller than this, in points, are ties."""
 
 TAU = 2.0
-"""Thurstone scale: a difference of TAU points is seen by Φ(1) = 84 % of judgements [our decision]."""
+"""Thurstone scale: at a difference of TAU points, Φ(1) = 84 % of judgements prefer the better picture [our
+decision].
+"""
 
 Winner = Literal["A", "B", "tie"]
 """A is the picture shown first, B the one shown second."""
@@ -34,12 +36,12 @@ FACTORS: tuple[Factor, ...] = ("light", "colour", "focus", "noise", "composition
 Direction = Literal["degrade", "improve", "neutral"]
 Order = Literal["forward", "swapped"]
 Form = Literal["text", "json"]
-"""How an answer is asked for: in the text form of :mod:`redaes.answers`, or as JSON (:mod:`redaes.json_form`)."""
+"""The form in which an answer is asked for: text (:mod:`redaes.answers`) or JSON (:mod:`redaes.json_form`)."""
 FORMS: tuple[Form, ...] = ("text", "json")
 Split = Literal["train", "test"]
 SPLITS: tuple[Split, ...] = ("train", "test")
 Side = Literal["first", "second"]
-"""Which picture of a pair."""
+"""One of the two pictures of a pair."""
 SIDES: tuple[Side, ...] = ("first", "second")
 Delta = Annotated[FiniteFloat, Field(ge=-MAX_DELTA, le=MAX_DELTA)]
 
@@ -47,7 +49,7 @@ _WINNER_SWAPPED: dict[Winner, Winner] = {"A": "B", "B": "A", "tie": "tie"}
 
 
 def winner_of(delta: float) -> Winner:
-    """The winner that a signed difference stands for.
+    """Return the winner that a signed difference stands for.
 
     >>> winner_of(1.2), winner_of(-1.2), winner_of(0.1)
     ('A', 'B', 'tie')
@@ -63,7 +65,7 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     def as_json(self) -> dict[str, Any]:
-        """The record as JSON types. Names of files may hold bytes that are no text; ``json`` can write those."""
+        """Return the record as JSON types. File names may contain bytes that are not text; ``json`` can write those."""
         return cast("dict[str, Any]", json.loads(json.dumps(self.model_dump(), default=os.fspath)))
 
 
@@ -71,7 +73,7 @@ _RecordT = TypeVar("_RecordT", bound=Record)
 
 
 def _replace(record: _RecordT, **changes: Any) -> _RecordT:
-    """A copy with fields exchanged, validated like a new record (``model_copy`` does not validate)."""
+    """Return a copy with fields exchanged, validated like a new record (``model_copy`` does not validate)."""
     return type(record)(**{**dict(record), **changes})
 
 
@@ -81,7 +83,7 @@ class ImageRef(Record):
     id: str
     """SHA-256 of the file's bytes, in hex."""
     path: Path
-    """Where it was read from."""
+    """The file that it was read from."""
 
 
 class Edit(Record):
@@ -90,21 +92,21 @@ class Edit(Record):
     factor: Factor
     """The aesthetic factor that it changes."""
     operation: str
-    """The editor's name for what it did, such as ``exposure_down``."""
+    """The editor's name of the operation, such as ``exposure_down``."""
     direction: Direction
     """Whether it makes the picture worse, better, or neither."""
     strength: Annotated[FiniteFloat, Field(ge=0.0, le=1.0)]
-    """How much, in [0, 1]; comparable within an operation, not between operations."""
+    """Strength of the edit, in [0, 1]; comparable within an operation, not between operations."""
     instruction: str
-    """The same edit as a sentence that an instruction-following editor would be given."""
+    """The same edit as an instruction in words, as an instruction-following editor takes it."""
     editor: str
     """Name and version of the editor."""
     seed: int
     """Seed of the edit's random part."""
     revision: str = ""
-    """What pins the editor: content hash or hub revision; empty where the name does."""
+    """Content hash or hub revision of the editor; empty where its name already pins it."""
     licence: str = "Apache-2.0"
-    """Licence of the editor, as SPDX has it."""
+    """SPDX identifier of the editor's licence."""
     commercial: bool = True
     """Whether that licence is known to permit commercial use."""
 
@@ -113,33 +115,33 @@ class Pair(Record):
     """Two pictures of one source, with the difference between them where it is known."""
 
     id: str
-    """Content-derived, stable over runs."""
+    """Id of the pair, derived from its content and stable across runs."""
     first: ImageRef
     second: ImageRef
     delta: Delta | None
     """Score of ``first`` minus score of ``second``, in points; None: not labelled."""
     edit_first: Edit | None
-    """What was done to ``first``; None: nothing that matters aesthetically."""
+    """The edit of ``first``; None: nothing was done to it that matters aesthetically."""
     edit_second: Edit | None
     factors: tuple[Factor, ...]
     """The factors that decide the pair; empty for a tie."""
     group: str
-    """Id of the source with all its edits: what must stay together in ranking rewards."""
+    """Id of the source view with all its edits, which ranking rewards compare with each other."""
     source: str
-    """Id of the photograph: what must stay within one split."""
+    """Id of the photograph, all of whose pairs must stay within one split."""
     split: Split
 
     def of(self, side: Side) -> ImageRef:
-        """The picture of a side."""
+        """Return the picture of a side."""
         return self.first if side == "first" else self.second
 
     def swapped(self) -> Pair:
-        """The same pair shown in the other order. The id stays: it is the same pair."""
+        """Return the same pair in the other order. The id stays, because it is the same pair."""
         return _replace(
             self,
             first=self.second,
             second=self.first,
-            delta=None if self.delta is None else 0.0 - self.delta,  # not "-": that makes -0.0 of a tie
+            delta=None if self.delta is None else 0.0 - self.delta,  # "-" would make -0.0 of a tie
             edit_first=self.edit_second,
             edit_second=self.edit_first,
         )
@@ -149,26 +151,26 @@ class Agreement(Record):
     """How far the judges of a pair agreed on its delta."""
 
     judges: tuple[str, ...]
-    """``name@revision`` of each one whose answers count."""
+    """``name@revision`` of each judge whose answers count."""
     n_answers: Annotated[int, Field(ge=1)]
-    """Usable answers of those judges, both orders together."""
+    """Number of usable answers of those judges, both orders together."""
     n_failed: Annotated[int, Field(ge=0)]
-    """Unusable answers of all judges."""
+    """Number of unusable answers of all judges."""
     spread: Annotated[FiniteFloat, Field(ge=0.0)]
     """Root mean square distance of the answers from their common difference, in points."""
     disagreement: Annotated[FiniteFloat, Field(ge=0.0)]
     """The part of the spread that lies between the judges, in points."""
     sign_agreement: Annotated[FiniteFloat, Field(ge=0.0, le=1.0)]
-    """1 less the share of judges in the smaller of two opposed camps."""
+    """1 minus the share of judges that disagree with the majority about which picture is better."""
     residual: FiniteFloat
-    """Judged difference minus the group's consistent one, in points."""
+    """Judged difference minus the difference of the group's fitted scores, in points."""
 
 
 class Rationale(Record):
     """The reasoning of an answer."""
 
     text: str
-    """The reasoning without its closing sentence."""
+    """The text of the reasoning, without its closing sentence."""
     factors: tuple[Factor, ...]
     """The factors named as decisive."""
     better: Winner
@@ -188,7 +190,7 @@ class Verdict(Record):
     delta: Delta
     """Stated signed difference in points; its sign agrees with ``winner``."""
     rationale: Rationale | None
-    """None in the fast mode."""
+    """The reasoning; None in the fast mode."""
 
     @model_validator(mode="after")
     def _winner_agrees(self) -> Verdict:
@@ -200,7 +202,7 @@ class Verdict(Record):
         return self
 
     def swapped(self) -> Verdict:
-        """The verdict as it reads when the pictures change places (rationale text keeps its letters)."""
+        """Return the verdict for the other order of the pictures; the rationale's text keeps its letters."""
         rationale = self.rationale
         if rationale is not None:
             rationale = _replace(rationale, better=_WINNER_SWAPPED[rationale.better])
@@ -208,18 +210,19 @@ class Verdict(Record):
 
 
 class Sampling(Record):
-    """How an answer was drawn."""
+    """How an answer was sampled."""
 
     temperature: Annotated[FiniteFloat, Field(ge=0.0)] = 0.0
-    """0: greedy."""
+    """Sampling temperature; 0: greedy."""
     max_new_tokens: Annotated[int, Field(ge=1)] = 256
     seed: int = 0
 
 
 ProbabilitySource = Literal["exact", "listed"]
-"""How a probability was read. ``exact``: from the log-probabilities of just the tokens in question, over the whole
-vocabulary. ``listed``: from the few likeliest tokens that a server lists; one that is not listed is taken to be as
-likely as the last of them, which it is at most."""
+"""How a probability was read. ``exact``: from the log-probabilities of the very tokens in question, over the whole
+vocabulary. ``listed``: from the few likeliest tokens that a server lists; a token that is not listed is given the
+probability of the last one listed, which is an upper bound.
+"""
 
 
 class Comparison(Record):
@@ -228,40 +231,43 @@ class Comparison(Record):
     order: Order
     """``forward``: as asked; ``swapped``: the second picture was shown as A."""
     verdict: Verdict | None
-    """In the letters of the order in which the pictures were shown."""
+    """The verdict; its letters are those of the order in which the pictures were shown. None: there is a failure."""
     failure: str | None
-    """Reason identifier when there is no verdict."""
+    """Identifier of the reason why there is no verdict; None: there is one."""
     raw: str
-    """The model's text, untouched."""
+    """The model's text, unchanged."""
     probability: Annotated[FiniteFloat, Field(ge=0.0, le=1.0)] | None
     """P(picture shown as A is better), read from token probabilities and not calibrated; None: not offered by the
     backend."""
     model: str
     revision: str
-    """What pins the model: a content hash or a hub revision."""
+    """Content hash or hub revision of the model."""
     prompt_id: str
     """``name/version@hash``."""
     sampling: Sampling
-    """As it was asked for; :attr:`changes` says what of it the server could not use."""
+    """The requested sampling; :attr:`changes` says what of it the server could not use."""
     reader: str = "strict"
-    """What read the answer: the grammar itself, or a versioned reader of variants such as ``lenient/v2``."""
+    """The reader that read the answer: the strict one, or a versioned reader of variants such as ``lenient/v2``."""
     form: Form = "text"
-    """In which form the answer was asked for."""
+    """The form in which the answer was asked for."""
     held_by: str | None = None
-    """What held the answer to its form while it was written: the field of the request that asked a server for that, or
-    the library in this process; None: nothing but the words of the prompt. A server may ignore such a field."""
+    """What constrained the answer to its form while it was written: the field of the request to a server, which the
+    server may ignore, or the library in this process; None: only the words of the prompt.
+    """
     probability_from: ProbabilitySource | None = None
     """How the probability was read; None: there is none."""
     probability_failure: str | None = None
-    """Why the probability of a verdict could not be read, where it was asked for."""
+    """Why the requested probability could not be read; None: it was read, or was not requested."""
     changes: tuple[str, ...] = ()
-    """What of the request a server could not use (``without seed``, ``temperature=1``), and what was done to the text
-    while it was written."""
+    """What of the request the server could not use (``without seed``, ``temperature=1``), and what was done to the text
+    while it was written.
+    """
     log_odds: FiniteFloat | None = None
-    """Natural logarithm of the odds behind ``probability``, as the model has them."""
+    """Natural logarithm of the odds behind ``probability``, not calibrated."""
     read_with: str | None = None
     """``name/version@hash`` of the prompt with which the probability was read, where that is not ``prompt_id``: in the
-    reasoned mode the answer is written with one and the verdict is read with the other."""
+    reasoned mode one prompt gives the written answer and another one the verdict.
+    """
 
     @model_validator(mode="after")
     def _verdict_or_failure(self) -> Comparison:
@@ -271,20 +277,21 @@ class Comparison(Record):
 
 
 class PairAnswer(Record):
-    """What a ranking takes from one comparison of two pictures."""
+    """The part of a comparison of two pictures that a ranking uses."""
 
     first: str
-    """Id of the picture that ``probability`` speaks of."""
+    """Id of the picture that ``probability`` is about."""
     second: str
     probability: Annotated[FiniteFloat, Field(ge=0.0, le=1.0)] | None
     """P(first is better); None: no usable answer."""
     n_calls: Annotated[int, Field(ge=1)] = 2
-    """Questions asked of the model: two for a comparison in both orders."""
+    """Number of questions to the model: two for a comparison in both orders."""
     n_failed: Annotated[int, Field(ge=0)] = 0
-    """Of those, the ones without a usable answer."""
+    """Number of those questions without a usable answer."""
     lean: FiniteFloat | None = None
-    """How far the judge leans to the picture shown first: the mean of both orders' log-odds for that picture, in
-    logits; None: they were not both read."""
+    """How far the judge prefers the picture shown first: the mean of both orders' log-odds for that picture, in logits;
+    None: they were not both read.
+    """
 
     @model_validator(mode="after")
     def _probability_from_usable_answers(self) -> PairAnswer:
@@ -294,7 +301,7 @@ class PairAnswer(Record):
 
 
 class Ranking(Record):
-    """An order of several pictures, estimated from comparisons."""
+    """A ranking of several pictures, estimated from comparisons."""
 
     order: tuple[str, ...]
     """Picture ids, best first; ties keep the order of ids so that the answer is deterministic."""
@@ -304,10 +311,10 @@ class Ranking(Record):
     """Standard error of each score, in logits."""
     n_comparisons: int
     n_calls: int
-    """Questions asked of the model: two for a comparison in both orders."""
+    """Number of questions to the model: two for a comparison in both orders."""
     n_failed: int
-    """Questions without a usable answer: counted, never guessed."""
+    """Number of questions without a usable answer."""
     n_cycles: int
-    """Circular triples A > B > C > A among the comparisons."""
+    """Number of circular triples A > B > C > A among the comparisons."""
     settled: bool | None
-    """Whether the best k are, with 95 %; None: nobody asked for a k."""
+    """Whether the best k are settled with 95 % confidence; None: no k was asked for."""

@@ -88,7 +88,7 @@ def draw_agreements(
     Args:
         questions: to the model.
         asked: the requests of each pair, one for each order.
-        prompt: of the fast mode.
+        prompt: prompt of the fast mode.
         draws: at least 1.
 
     Raises:

@@ -43,7 +43,7 @@ def in_orders(
     orders: Sequence[Order] = ORDERS,
     choices: tuple[str, ...] = (),
 ) -> list[Asked]:
-    """The question about two pictures in each order: the one place where they change places.
+    """Return the question about two pictures in each order: the one place where they change places.
 
     Args:
         prompt: in each order, because it may hold what was measured.
@@ -66,7 +66,7 @@ class Questions:
         self._reader: Reader = reader
 
     def fast(self, asked: Sequence[Asked]) -> list[Comparison]:
-        """Each request read at the verdict token; written out where the backend cannot read it.
+        """Return each request read at the verdict token; written out where the backend cannot read it.
 
         Raises:
             EndpointError: all were lost, for reasons that lie with a server, or a budget is spent.
@@ -95,8 +95,8 @@ class Questions:
         return found
 
     def written(self, asked: Sequence[Asked], mode: Mode) -> list[Comparison]:
-        """Each request written out, in the form of a mode; with its log-odds where it gives choices and the backend can
-        read them in the answer.
+        """Return each request written out, in the form of a mode; with its log-odds where it gives choices and the
+        backend can read them in the answer.
 
         Raises:
             EndpointError: all were lost, for reasons that lie with a server, or a budget is spent.
@@ -105,13 +105,13 @@ class Questions:
         return self.heard(asked, self.answers(asked), mode)
 
     def answers(self, asked: Sequence[Asked]) -> list[Answer | Failure]:
-        """What the backend answers; raises as :meth:`written`."""
+        """Return what the backend answers; raises as :meth:`written`."""
         found = self._backend.answer([request for _, request in asked]) if asked else []
         refuse_lost(found)
         return found
 
     def heard(self, asked: Sequence[Asked], found: Sequence[Answer | Failure], mode: Mode) -> list[Comparison]:
-        """What answers to written requests say."""
+        """Return what answers to written requests say."""
         return [
             self._comparison(order, request, answer, parsed(answer, mode, self._reader, request.prompt))
             for (order, request), answer in zip(asked, found, strict=True)
@@ -125,7 +125,7 @@ class Questions:
         Args:
             comparisons: as written.
             asked: the requests that they answer.
-            prompt: of the fast mode.
+            prompt: prompt of the fast mode.
 
         Raises:
             EndpointError: all were lost, for reasons that lie with a server, or a budget is spent.
@@ -143,7 +143,7 @@ class Questions:
         return found
 
     def _seen(self, order: Order, request: Request, token: NextToken) -> Comparison:
-        """The comparison that the probabilities of three choices make."""
+        """Return the comparison that the probabilities of three choices make."""
         read = _probability(token)
         return Comparison(
             order=order,
@@ -160,7 +160,7 @@ class Questions:
     def _comparison(
         self, order: Order, request: Request, answer: Answer | Failure, found: Reading | Failure
     ) -> Comparison:
-        """The comparison that a text makes."""
+        """Return the comparison that a text makes."""
         read = answer.read if isinstance(answer, Answer) and isinstance(found, Reading) else None
         assert request.sampling is not None
         return Comparison(
@@ -180,7 +180,7 @@ class Questions:
         )
 
     def _read(self, asked: Sequence[Asked]) -> list[NextToken | Failure]:
-        """What could follow where the answer names the winner."""
+        """Return what could follow where the answer names the winner."""
         begun = [
             (order, replace(request, prefix=answers.WINNER_PREFIX, choices=VERDICT_CHOICES, sampling=None))
             for order, request in asked
@@ -196,7 +196,7 @@ class Questions:
 
 
 def parsed(answer: Answer | Failure, mode: Mode, reader: Reader, prompt: Prompt) -> Reading | Failure:
-    """What a written answer to a prompt says, or the reason why it says nothing."""
+    """Return what a written answer to a prompt says, or the reason why it says nothing."""
     if isinstance(answer, Failure):
         return answer
     text = answer.text or ""
@@ -209,7 +209,7 @@ def parsed(answer: Answer | Failure, mode: Mode, reader: Reader, prompt: Prompt)
 
 
 def _probability(token: NextToken) -> dict[str, Any]:
-    """What the place of a verdict says, as fields of a comparison."""
+    """Return what the place of a verdict says, as fields of a comparison."""
     odds = verdict_log_odds(token)
     if odds is None:
         return {"probability": None}
@@ -217,7 +217,7 @@ def _probability(token: NextToken) -> dict[str, Any]:
 
 
 def _verdict(token: NextToken | Failure) -> NextToken | Failure:
-    """The place of a verdict, or why it says nothing of the two letters."""
+    """Return the place of a verdict, or why it says nothing of the two letters."""
     if isinstance(token, Failure) or not token.is_finite or verdict_log_odds(token) is not None:
         return token
     listed = ", ".join(map(repr, token.log_probs))

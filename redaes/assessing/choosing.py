@@ -24,7 +24,7 @@ REFERENCES = 32
 
 
 def different_files(name: str, pictures: Sequence[LoadedImage | ImageRef]) -> dict[str, ImageRef]:
-    """The pictures of a set by id, each once.
+    """Return the pictures of a set by id, each once.
 
     Raises:
         InputError: fewer than two, or some are in memory alone.
@@ -43,7 +43,7 @@ def different_files(name: str, pictures: Sequence[LoadedImage | ImageRef]) -> di
 
 
 def digest_of(ids: Iterable[str]) -> str:
-    """What names a number of pictures, in whatever order."""
+    """Return what names a number of pictures, in whatever order."""
     return content_id("\n".join(sorted(ids)).encode())[:12]
 
 
@@ -104,8 +104,8 @@ def check_choice(n_candidates: int, keep: int, comparisons: int) -> None:
 def choose(
     ranked: Ranking, answers: Sequence[PairAnswer], keep: int, comparisons: int, weight: float
 ) -> tuple[Ranking, ReferenceChoice]:
-    """The candidates that tell most (:func:`redaes.ranking.choose_informative`). Only what the judge answered is looked
-    at.
+    """Return the candidates that tell most (:func:`redaes.ranking.choose_informative`). Only what the judge answered is
+    looked at.
 
     Args:
         ranked: all candidates.
@@ -166,8 +166,8 @@ def choose(
 
 
 def known_references(ids: Sequence[str], ranked: Ranking, choice: ReferenceChoice | None) -> ranking.KnownReferences:
-    """The references of a set, in the order of ``ids``. Of a set that was not chosen nothing is known of the pictures
-    that come, so the usual prior stands for them, and answers are taken to spread like coin tosses."""
+    """Return the references of a set, in the order of ``ids``. Of a set that was not chosen nothing is known of the
+    pictures that come, so the usual prior stands for them, and answers are taken to spread like coin tosses."""
     values = np.array([ranked.scores[one] for one in ids])
     variances = np.array([ranked.errors[one] for one in ids]) ** 2
     if choice is None:

@@ -39,7 +39,7 @@ def of_answers(
     measuring: reasons.Measuring | None,
     agreement: SampleAgreement | None = None,
 ) -> Result:
-    """The result about a pair: its orders put together, by the rules of docs/reading.md.
+    """Return the result about a pair: its orders put together, by the rules of docs/reading.md.
 
     Args:
         pair: the pictures.
@@ -47,7 +47,7 @@ def of_answers(
         draws: further reasonings.
         asked: by whom and how.
         measuring: what the reasoning is held against; None: nothing.
-        agreement: of repeated answers; None: nobody asked for it.
+        agreement: agreement of repeated answers; None: nobody asked for it.
     """
     first, second = pair
     mode = asked.mode
@@ -102,7 +102,7 @@ def of_answers(
 
 
 def of_same(first: LoadedImage, second: LoadedImage, asked: AskedAs) -> Result:
-    """The result about two copies of one picture."""
+    """Return the result about two copies of one picture."""
     return Result(
         winner="tie",
         probability=0.5,
@@ -128,14 +128,14 @@ def of_same(first: LoadedImage, second: LoadedImage, asked: AskedAs) -> Result:
 
 
 def _believed(log_odds: float, calibration: Temperature | None) -> float:
-    """The probability that is claimed."""
+    """Return the probability that is claimed."""
     if calibration is None:
         return sigmoid(log_odds)
     return believed(log_odds, calibration.temperature, calibration.ceiling)
 
 
 def _told(comparisons: Sequence[Comparison], decision: both_orders.Decision | None, mode: Mode) -> list[str]:
-    """What the reader of a result should know about how its verdict was found, as sentences."""
+    """Return what the reader of a result should know about how its verdict was found, as sentences."""
     notes = []
     failures = both_orders.failures(comparisons)
     read = decision is not None and decision.log_odds is not None
@@ -162,5 +162,5 @@ def _told(comparisons: Sequence[Comparison], decision: both_orders.Decision | No
 
 
 def _notes(first: LoadedImage, second: LoadedImage) -> list[str]:
-    """What loading had to say, with the file's name before it."""
+    """Return what loading had to say, with the file's name before it."""
     return [f"{image.ref.path.name}: {note}" for image in (first, second) for note in image.notes]

@@ -48,7 +48,7 @@ class Measured(Record):
     """What became of the statement about it; None: the reasoning does not speak of it."""
 
     def shown(self, value: float) -> str:
-        """A value as it is printed, with its unit.
+        """Return a value as it is printed, with its unit.
 
         >>> Measured(quantity="noise", name="noise", unit="L*", digits=1, first=6.04, second=0.9, visible=True,
         ...          status=None).shown(6.04)
@@ -57,13 +57,13 @@ class Measured(Record):
         return f"{round(value, self.digits) + 0.0:.{self.digits}f} {self.unit}".rstrip()  # no minus before a zero
 
     def shares(self) -> tuple[float, float]:
-        """Lengths of the two bars, in [0, 1]: the larger value fills it, and one below zero has none."""
+        """Return lengths of the two bars, in [0, 1]: the larger value fills it, and one below zero has none."""
         largest = max(self.first, self.second)
         return (max(0.0, self.first) / largest, max(0.0, self.second) / largest) if largest > 0 else (0.0, 0.0)
 
 
 def table(evidence: PairEvidence, claims: Claims | None) -> tuple[Measured, ...]:
-    """What the reasoning speaks of, in its order, and then what differs most visibly."""
+    """Return what the reasoning speaks of, in its order, and then what differs most visibly."""
     spoken: dict[str, Status] = {}
     for one in () if claims is None else claims.checked:
         name = one.claim.quantity
@@ -77,17 +77,17 @@ def table(evidence: PairEvidence, claims: Claims | None) -> tuple[Measured, ...]
 
 
 def swapped(claim: Claim) -> Claim:
-    """A statement of a reasoning whose A is the second picture, with the first picture as A; its words stay."""
+    """Return a statement of a reasoning whose A is the second picture, with the first picture as A; its words stay."""
     side = claim.side if claim.side == "both" else _OTHER[claim.side]
     return claim.model_copy(update={"side": side, "stated": claim.stated[::-1]})
 
 
 def summary(claims: Claims, order: Order) -> str:
-    """What became of a reasoning's statements.
+    """Return what became of a reasoning's statements.
 
     Args:
         claims: A is the first picture in them.
-        order: of the reasoning, whose letters the quoted words have; figures are named with the same letters.
+        order: order of the reasoning, whose letters the quoted words have; figures are named with the same letters.
     """
     n = len(claims.checked)
     if n == 0:
@@ -105,7 +105,7 @@ def summary(claims: Claims, order: Order) -> str:
 
 
 def marked(text: str, claims: Claims | None) -> Sequence[tuple[str, Status | None]]:
-    """A reasoning cut into pieces, each with what became of the statement that it is; None: no statement.
+    """Return a reasoning cut into pieces, each with what became of the statement that it is; None: no statement.
 
     Where statements overlap, the contradicted one counts.
     """
@@ -124,7 +124,9 @@ def marked(text: str, claims: Claims | None) -> Sequence[tuple[str, Status | Non
 
 
 def quoted(one: CheckedClaim, order: Order = "forward") -> str:
-    """A contradicted statement, with what is wrong with it and what was measured; ``order`` as for :func:`summary`."""
+    """Return a contradicted statement, with what is wrong with it and what was measured; ``order`` as for
+    :func:`summary`.
+    """
     a, b = one.measured if order == "forward" else one.measured[::-1]
     quantity = QUANTITIES.get(one.claim.quantity or "")
     about = [_why(one)] if one.why in _WHY else []
@@ -135,7 +137,7 @@ def quoted(one: CheckedClaim, order: Order = "forward") -> str:
 
 
 def _why(one: CheckedClaim) -> str:
-    """What is wrong with a contradicted statement, in words."""
+    """Return what is wrong with a contradicted statement, in words."""
     a, b = one.measured
     quantity = QUANTITIES.get(one.claim.quantity or "")
     said_a, said_b = one.claim.stated
@@ -150,7 +152,7 @@ def _why(one: CheckedClaim) -> str:
 
 
 def _steps(quantity: Quantity, evidence: PairEvidence) -> float:
-    """The difference in steps that a person sees."""
+    """Return the difference in steps that a person sees."""
     return abs(evidence.first.values[quantity.name] - evidence.second.values[quantity.name]) / quantity.visible
 
 

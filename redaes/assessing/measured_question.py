@@ -9,7 +9,8 @@ from redaes.types import Order
 
 
 def with_evidence(prompt: Prompt, measuring: Measuring) -> dict[Order, Prompt]:
-    """The question in each order: with what is measured of the pair where the prompt has a place for it, else as it is.
+    """Return the question in each order: with what is measured of the pair where the prompt has a place for it, else as
+    it is.
 
     Raises:
         PromptError: the prompt has other fields too.

@@ -24,11 +24,11 @@ _CELL = "padding:.1em .8em .1em 0;text-align:left;vertical-align:top;background:
 
 
 def as_html(shown: Shown, thumbnails: Thumbnails) -> str:
-    """The answer as HTML.
+    """Return the answer as HTML.
 
     Args:
         shown: the answer.
-        thumbnails: of pictures without a file.
+        thumbnails: thumbnails of pictures without a file.
     """
     parts = [f"<div style='font-size:1.1em;font-weight:600;margin-bottom:.5em'>{_text(shown.title)}</div>"]
     if shown.pictures:
@@ -66,7 +66,7 @@ def _text(text: str) -> str:
 
 
 def _figure(picture: ShownPicture, thumbnails: Thumbnails) -> str:
-    """A picture with its caption, or with the reason why it is not there."""
+    """Return a picture with its caption, or with the reason why it is not there."""
     try:
         address = thumbnails.address(picture.ref)
         inside = (
@@ -84,7 +84,7 @@ def _figure(picture: ShownPicture, thumbnails: Thumbnails) -> str:
 
 
 def _scale(score: float, error: float) -> str:
-    """A score as a place on a line from 0 to 9, with twice its standard error to both sides."""
+    """Return a score as a place on a line from 0 to 9, with twice its standard error to both sides."""
     left, right = (min(MAX_DELTA, max(0.0, score + side * 2 * error)) / MAX_DELTA for side in (-1, 1))
     return (
         "<div style='position:relative;width:300px;height:1.1em;background:#8883;margin:.3em 0 .6em' "
@@ -96,7 +96,7 @@ def _scale(score: float, error: float) -> str:
 
 
 def _table(rows: Sequence[Measured], names: tuple[str, str]) -> str:
-    """What was measured in both pictures, with bars."""
+    """Return what was measured in both pictures, with bars."""
     if not rows:
         return ""
     heads = "".join(f"<th style='{_CELL}'>{_text(name)}</th>" for name in ("measured", *names, ""))

@@ -63,19 +63,19 @@ class Decision:
 
 
 def about_first(comparison: Comparison) -> Verdict | None:
-    """The stated verdict with the first picture as A, whatever the order."""
+    """Return the stated verdict with the first picture as A, whatever the order."""
     verdict = comparison.verdict
     return verdict if verdict is None or comparison.order == "forward" else verdict.swapped()
 
 
 def _odds_of_first(comparison: Comparison) -> float | None:
-    """The log-odds that were read, of the first picture, whatever the order."""
+    """Return the log-odds that were read, of the first picture, whatever the order."""
     log_odds = comparison.log_odds
     return log_odds if log_odds is None or comparison.order == "forward" else -log_odds
 
 
 def stated(comparisons: Sequence[Comparison]) -> Together | None:
-    """The stated differences put together; None: no order states one."""
+    """Return the stated differences put together; None: no order states one."""
     verdicts = [verdict for comparison in comparisons if (verdict := about_first(comparison)) is not None]
     if not verdicts:
         return None
@@ -84,7 +84,7 @@ def stated(comparisons: Sequence[Comparison]) -> Together | None:
 
 
 def read(comparisons: Sequence[Comparison]) -> Together | None:
-    """What was read put together; None where an order was not read: what is left would carry its lean."""
+    """Return what was read put together; None where an order was not read: what is left would carry its lean."""
     found = [odds for comparison in comparisons if (odds := _odds_of_first(comparison)) is not None]
     if not found or len(found) < len(comparisons):
         return None
@@ -93,8 +93,8 @@ def read(comparisons: Sequence[Comparison]) -> Together | None:
 
 
 def fair_log_odds(comparisons: Sequence[Comparison]) -> float | None:
-    """What several answers in each order were read to say, its orders with equal say; None where an order says nothing:
-    what is left would carry its lean."""
+    """Return what several answers in each order were read to say, its orders with equal say; None where an order says
+    nothing: what is left would carry its lean."""
     each = [
         [odds for one in comparisons if one.order == order and (odds := _odds_of_first(one)) is not None]
         for order in ORDERS
@@ -103,8 +103,8 @@ def fair_log_odds(comparisons: Sequence[Comparison]) -> float | None:
 
 
 def lean_of(comparisons: Sequence[Comparison]) -> float | None:
-    """How far the answers lean to the picture shown first, in logits: the mean of what both orders were read to say of
-    it; None: they were not both read, once each."""
+    """Return how far the answers lean to the picture shown first, in logits: the mean of what both orders were read to
+    say of it; None: they were not both read, once each."""
     found = [one.log_odds for one in comparisons if one.log_odds is not None]
     if len(found) != len(ORDERS) or {one.order for one in comparisons} != set(ORDERS):
         return None
@@ -112,15 +112,15 @@ def lean_of(comparisons: Sequence[Comparison]) -> float | None:
 
 
 def failures(comparisons: Sequence[Comparison]) -> list[str]:
-    """The order and the reason of each answer that could not be used."""
+    """Return the order and the reason of each answer that could not be used."""
     return [f"{one.order}: {one.failure}" for one in comparisons if one.failure is not None]
 
 
 def decide(comparisons: Sequence[Comparison], mode: Mode) -> Decision | None:
-    """The verdict on a pair; None: no order gave a usable answer.
+    """Return the verdict on a pair; None: no order gave a usable answer.
 
     Args:
-        comparisons: of one pair, one for each order that was asked.
+        comparisons: comparisons of one pair, one for each order that was asked.
         mode: in the fast one an order that failed has nothing to be read; in the reasoned one each is read beside what
             it wrote.
     """
@@ -147,7 +147,7 @@ def decide(comparisons: Sequence[Comparison], mode: Mode) -> Decision | None:
 
 
 def supporting(comparisons: Sequence[Comparison], winner: Winner | None) -> list[Comparison]:
-    """The comparisons whose stated verdict names that winner (A: the first picture), in their order."""
+    """Return the comparisons whose stated verdict names that winner (A: the first picture), in their order."""
     found = []
     for comparison in comparisons:
         verdict = about_first(comparison)

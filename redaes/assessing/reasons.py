@@ -67,8 +67,8 @@ class Measuring:
 
 
 def from_file(picture: LoadedImage) -> Image.Image | None:
-    """A picture at its own resolution, from the file that it was loaded from; None: it was shrunk, and its file is gone
-    or another by now. Pictures in memory have none, nor have those of datasets, which are stored in tables.
+    """Return a picture at its own resolution, from the file that it was loaded from; None: it was shrunk, and its file
+    is gone or another by now. Pictures in memory have none, nor have those of datasets, which are stored in tables.
     """
     path = picture.ref.path
     if path != IN_MEMORY and path.is_file():
@@ -83,7 +83,7 @@ def from_file(picture: LoadedImage) -> Image.Image | None:
 
 
 def whole(picture: LoadedImage, data: bytes) -> Image.Image:
-    """A picture at its own resolution, up to :data:`MEASURED_PIXELS`; as it was loaded, where it was not shrunk.
+    """Return a picture at its own resolution, up to :data:`MEASURED_PIXELS`; as it was loaded, where it was not shrunk.
 
     Args:
         picture: as it was loaded.
@@ -99,7 +99,7 @@ def whole(picture: LoadedImage, data: bytes) -> Image.Image:
 
 
 def evidence_of(first: LoadedImage, second: LoadedImage, pixels: Pixels) -> tuple[PairEvidence | None, list[str]]:
-    """What can be measured of two pictures, and what is to be said about how it was.
+    """Return what can be measured of two pictures, and what is to be said about how it was.
 
     Returns:
         The evidence, None where a picture is too small; and notes.
@@ -125,14 +125,14 @@ def evidence_of(first: LoadedImage, second: LoadedImage, pixels: Pixels) -> tupl
 def draw(
     questions: Questions, asked: Sequence[Sequence[Asked]], n_samples: int, sampling: Sampling
 ) -> list[list[Comparison]]:
-    """Further reasonings, the orders of a pair by turns; the k-th round of both orders has the k-th seed after the
-    sampling's own.
+    """Return further reasonings, the orders of a pair by turns; the k-th round of both orders has the k-th seed after
+    the sampling's own.
 
     Args:
         questions: to the model.
         asked: the requests of each pair, one for each order.
         n_samples: reasonings for each pair.
-        sampling: of the assessor; greedy ones are drawn at :data:`SAMPLE_TEMPERATURE`.
+        sampling: sampling of the assessor; greedy ones are drawn at :data:`SAMPLE_TEMPERATURE`.
 
     Returns:
         For each pair, in the order in which they were drawn.
@@ -156,11 +156,11 @@ def draw(
 
 
 def best_supported(candidates: Sequence[Comparison], evidence: PairEvidence | None) -> CheckedReasoning | None:
-    """The reasoning to show; of equals the earlier one. Without evidence it is the first.
+    """Return the reasoning to show; of equals the earlier one. Without evidence it is the first.
 
     Args:
         candidates: comparisons whose stated verdict is that of the result.
-        evidence: of the two pictures in the order of the result.
+        evidence: evidence of the two pictures in the order of the result.
     """
     shown = [CheckedReasoning(one, _checked(one, evidence)) for one in candidates]
     return max(shown, key=_support, default=None)
@@ -178,12 +178,12 @@ def _checked(comparison: Comparison, evidence: PairEvidence | None) -> Claims | 
 
 
 def checked(text: str, order: Order, evidence: PairEvidence) -> Claims:
-    """The statements of a reasoning against what was measured.
+    """Return the statements of a reasoning against what was measured.
 
     Args:
         text: the reasoning.
         order: in which the pictures were shown, that its letters mean.
-        evidence: of the first picture and the second.
+        evidence: evidence of the first picture and the second.
 
     Returns:
         With the first picture as A, whatever the order.

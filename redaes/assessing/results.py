@@ -49,7 +49,7 @@ class ShownRecord(Record):
 
     @abstractmethod
     def shown(self) -> Shown:
-        """What is shown."""
+        """Return what is shown."""
 
     def keep(self, thumbnails: Thumbnails) -> None:
         """Keep small copies of pictures that have no file. They are no part of what is compared or stored."""
@@ -59,7 +59,7 @@ class ShownRecord(Record):
         return as_text(self.shown())
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
-        """What a list of answers says of each, in one line."""
+        """Yield what a list of answers says of each, in one line."""
         for name in self._in_brief:
             value = getattr(self, name)
             if isinstance(value, ImageRef):
@@ -68,7 +68,7 @@ class ShownRecord(Record):
                 yield name, round(value, 3) if isinstance(value, float) else value
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: pictures, verdict and reasons, with everything escaped."""
+        """Return what a notebook shows: pictures, verdict and reasons, with everything escaped."""
         return as_html(self.shown(), self._thumbnails)
 
 
@@ -132,7 +132,7 @@ class Result(ShownRecord):
     """What the reader of the result should know, as sentences; usually empty."""
 
     def shown(self) -> Shown:
-        """Verdict, reasons, what was measured, notes, and who says so."""
+        """Return the verdict, reasons, what was measured, notes, and who says so."""
         first, second = names_of((self.first, self.second))
         title, facts = _verdict(self, first, second)
         reasons, about_reasons = _reasons(self, first, second)
@@ -163,7 +163,7 @@ class RankedPictures(ShownRecord, Ranking):
     """Where each of them stood in the list that was handed over, counted from 0; of equal pictures the first."""
 
     def shown(self) -> Shown:
-        """The pictures, best first, with their strengths."""
+        """Return the pictures, best first, with their strengths."""
         names = names_of(self.pictures)
         called = [
             f"picture {index}" if ref.path == IN_MEMORY else name
@@ -226,7 +226,7 @@ class ReferenceSet(Record):
 
     @model_validator(mode="after")
     def _check_pictures(self) -> ReferenceSet:
-        """Everything is told of every picture, and of no other."""
+        """Check that everything is told of every picture, and of no other."""
         ids = sorted(picture.id for picture in self.pictures)
         told: list[Collection[str]] = [self.ranking.order, self.ranking.scores, self.ranking.errors]
         if self.choice is not None:
@@ -265,7 +265,7 @@ class Score(ShownRecord):
     mode: Mode
 
     def shown(self) -> Shown:
-        """The score, what it is relative to, and who says so."""
+        """Return the score, what it is relative to, and who says so."""
         (name,) = names_of((self.image,))
         unusable = f", {self.n_failed} without a usable answer" if self.n_failed else ""
         return Shown(
@@ -294,7 +294,7 @@ class Unplaced(Record):
 
 
 def _verdict(result: Result, first: str, second: str) -> tuple[str, list[tuple[str, str]]]:
-    """Title and facts."""
+    """Return the title and facts."""
     winner, delta, probability = result.winner, result.delta, result.probability
     facts = []
     if result.failure is not None:
@@ -333,7 +333,7 @@ def _verdict(result: Result, first: str, second: str) -> tuple[str, list[tuple[s
 
 
 def _calibrated(result: Result) -> str:
-    """What is to be said beside a probability."""
+    """Return what is to be said beside a probability."""
     if result.log_odds is None:
         return ""
     if result.calibration is None:
@@ -342,7 +342,7 @@ def _calibrated(result: Result) -> str:
 
 
 def _reasons(result: Result, first: str, second: str) -> tuple[tuple[tuple[str, Status | None], ...], tuple[str, ...]]:
-    """The reasoning in pieces; and whose letters are whose, and what could be confirmed."""
+    """Return the reasoning in pieces; and whose letters are whose, and what could be confirmed."""
     if result.rationale is None:
         return (), ()
     a, b = (first, second) if result.rationale_order == "forward" else (second, first)
@@ -366,7 +366,7 @@ def _who(answer: Result | Score) -> tuple[str, ...]:
 
 
 def _form(result: Result) -> str:
-    """The form of the answers and what held them to it, where that is not the text form, held by nothing."""
+    """Return the form of the answers and what held them to it, where that is not the text form, held by nothing."""
     held = sorted({one.held_by for one in result.comparisons if one.held_by is not None})
     if result.form == "text" and not held:
         return ""
@@ -375,14 +375,14 @@ def _form(result: Result) -> str:
 
 
 def own_probability(result: Result) -> float | None:
-    """P(first is better) as the model has it, before calibration. Points, and so ranks and scores, are made of it:
-    calibration says how far a single answer can be believed, and would shrink the scale.
+    """Return P(first is better) as the model has it, before calibration. Points, and so ranks and scores, are made of
+    it: calibration says how far a single answer can be believed, and would shrink the scale.
     """
     return result.probability if result.log_odds is None else sigmoid(result.log_odds)
 
 
 def preference(result: Result) -> float | None:
-    """What rankings and scores are made of: P(first is better) as the model has it, or the agreement of repeated
+    """Return what rankings and scores are made of: P(first is better) as the model has it, or the agreement of repeated
     answers in its place; None: neither is there.
 
     Of an agreement, half an answer is added to either side: a few answers that all agree are no certainty.
@@ -395,7 +395,9 @@ def preference(result: Result) -> float | None:
 
 
 def questions_of(result: Result) -> tuple[int, int]:
-    """Questions that were asked about a pair, those for an agreement included, and the ones without a usable answer."""
+    """Return questions that were asked about a pair, those for an agreement included, and the ones without a usable
+    answer.
+    """
     n_failed = sum(comparison.failure is not None for comparison in result.comparisons)
     told = result.agreement
     if told is None:
@@ -404,8 +406,8 @@ def questions_of(result: Result) -> tuple[int, int]:
 
 
 def answer_of(result: Result) -> PairAnswer:
-    """What a ranking takes from a result about two different pictures. An answer without a probability or an agreement
-    is nothing that it can use, so the questions count as failed."""
+    """Return what a ranking takes from a result about two different pictures. An answer without a probability or an
+    agreement is nothing that it can use, so the questions count as failed."""
     n_calls, n_failed = questions_of(result)
     probability = preference(result)
     return PairAnswer(

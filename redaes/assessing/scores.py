@@ -22,7 +22,7 @@ SCORE_SAMPLING = Sampling(max_new_tokens=8)
 def expected_scores(
     backend: Backend, pictures: Sequence[Image.Image | EncodedPicture], sampling: Sampling | None = None
 ) -> list[tuple[Answer | Failure, float | Failure]]:
-    """The answer about each picture, and its score in [0, 9] or the reason why there is none.
+    """Return the answer about each picture, and its score in [0, 9] or the reason why there is none.
 
     Reasons are those of the backend, ``no_logprobs``, ``not_the_form``, ``no_score`` and ``score_uncertain``.
 

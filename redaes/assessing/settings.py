@@ -12,7 +12,7 @@ from redaes.prompts import Mode
 
 
 def known_mode(name: str) -> Mode:
-    """The mode of that name.
+    """Return the mode of that name.
 
     >>> known_mode("fast")
     'fast'
@@ -25,7 +25,7 @@ def known_mode(name: str) -> Mode:
 
 
 def asked_form(prompt: str, form: AskedForm | None, *, named: bool) -> AskedForm:
-    """The form in which reasoned answers are asked for.
+    """Return the form in which reasoned answers are asked for.
 
     Raises:
         InputError: unknown form, or a prompt that is not there in it.
@@ -41,7 +41,7 @@ def asked_form(prompt: str, form: AskedForm | None, *, named: bool) -> AskedForm
 
 
 def known_prompt(mode: Mode, name: str | None) -> str:
-    """The name of a prompt for two pictures in that mode; None: the usual one.
+    """Return the name of a prompt for two pictures in that mode; None: the usual one.
 
     >>> known_prompt("fast", None)
     'compare_fast/v1'

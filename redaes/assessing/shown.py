@@ -53,7 +53,9 @@ class Shown:
 
 
 def names_of(refs: Sequence[ImageRef]) -> tuple[str, ...]:
-    """What to call pictures: file names, or whole paths where two names are equal; the place of one without a file."""
+    """Return what to call pictures: file names, or whole paths where two names are equal; the place of one without a
+    file.
+    """
     files = [ref.path.name for ref in refs if ref.path != IN_MEMORY]
     twice = len(set(files)) < len(files)
     return tuple(
@@ -63,19 +65,19 @@ def names_of(refs: Sequence[ImageRef]) -> tuple[str, ...]:
 
 
 def _place(number: int, n_pictures: int) -> str:
-    """What to call a picture that has no name."""
+    """Return what to call a picture that has no name."""
     if n_pictures > 2:
         return f"picture {number}"
     return ("the first picture", "the second picture")[number] if n_pictures > 1 else "the picture"
 
 
 def fact_lines(shown: Shown) -> list[str]:
-    """The facts, one a line."""
+    """Return the facts, one a line."""
     return [f"{label:{_LABEL - 1}} {text}" for label, text in shown.facts]
 
 
 def table_lines(shown: Shown) -> Iterator[str]:
-    """What was measured in both pictures, with bars."""
+    """Yield what was measured in both pictures, with bars."""
     if not shown.measured:
         return
     width = max(len(row.name) for row in shown.measured)
@@ -93,14 +95,14 @@ def table_lines(shown: Shown) -> Iterator[str]:
 
 
 def remark(row: Measured) -> str:
-    """What is to be said of a row; empty: nothing."""
+    """Return what is to be said of a row; empty: nothing."""
     if row.status == "contradicted":
         return "contradicts the reasoning"
     return "" if row.visible else "no visible difference"
 
 
 def as_text(shown: Shown) -> str:
-    """The answer as plain text, without what would steer a terminal."""
+    """Return the answer as plain text, without what would steer a terminal."""
     reasons = "".join(
         piece + (" [contradicted]" if status == "contradicted" else "") for piece, status in shown.reasons
     )

@@ -37,7 +37,7 @@ class Thumbnails:
         return 0
 
     def address(self, ref: ImageRef) -> str:
-        """A small copy of the picture as a ``data:`` address.
+        """Return a small copy of the picture as a ``data:`` address.
 
         Raises:
             ImageError: there is none, because the picture was in memory or its file is gone or another by now.

@@ -19,7 +19,7 @@ SAME_PICTURE = "The same picture twice"
 
 
 def printable(text: str) -> str:
-    """Text from files or models without what would steer the terminal.
+    """Return the text from files or models without what would steer the terminal.
 
     >>> printable("a\\x1b[2J")
     'a\ufffd[2J'
@@ -28,7 +28,7 @@ def printable(text: str) -> str:
 
 
 def counted(number: int, what: str) -> str:
-    """A number with its noun, whose plural has an s.
+    """Return a number with its noun, whose plural has an s.
 
     >>> counted(1, "picture"), counted(2, "picture")
     ('1 picture', '2 pictures')
@@ -37,7 +37,7 @@ def counted(number: int, what: str) -> str:
 
 
 def agreement(told: SampleAgreement, first: str, second: str) -> str:
-    """How far repeated answers agree, in words that do not take it for a probability.
+    """Return how far repeated answers agree, in words that do not take it for a probability.
 
     Args:
         told: of two pictures.
@@ -59,7 +59,7 @@ def agreement(told: SampleAgreement, first: str, second: str) -> str:
 
 
 def consistency(order_consistent: bool | None, undecided: Undecided | None) -> str | None:
-    """Whether the orders agree, in words; None: fewer than two answered."""
+    """Return whether the orders agree, in words; None: fewer than two answered."""
     if order_consistent is None:
         return None
     if order_consistent:

@@ -70,7 +70,7 @@ class BranchDecoding:
         self._deal_out()
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
-        """Attention of one layer, which takes the new tokens' keys and values along.
+        """Return the attention of one layer, which takes the new tokens' keys and values along.
 
         Gradients do not pass.
 
@@ -79,7 +79,7 @@ class BranchDecoding:
             query: (answers, heads, 1, d).
             key: (answers, key heads, 1, d).
             value: as ``key``.
-            scaling: of the scores.
+            scaling: scaling of the scores.
 
         Returns:
             (answers, heads, 1, d).

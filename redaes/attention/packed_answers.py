@@ -33,11 +33,11 @@ class PromptPictures:
     """In a dry run, where patches have no values: a number that the same pictures share."""
 
     def to(self, device: torch.device) -> PromptPictures:
-        """The same ones on a device."""
+        """Return the same ones on a device."""
         return PromptPictures(self.grid.to(device), self.patches.to(device), self.known_as)
 
     def same(self, other: PromptPictures) -> bool:
-        """Whether they are equal in every pixel."""
+        """Return whether they are equal in every pixel."""
         if self.known_as is not None:
             return self.known_as == other.known_as
         return torch.equal(self.grid, other.grid) and torch.equal(self.patches, other.patches)
@@ -46,12 +46,12 @@ class PromptPictures:
 def pictures_by_row(
     grid: Tensor, patches: Tensor, n_pictures: Sequence[int], num_generations: int
 ) -> list[PromptPictures]:
-    """Pictures of several rows, one after the other, row by row.
+    """Return pictures of several rows, one after the other, row by row.
 
     Args:
         grid: (pictures of all rows, 3).
-        patches: of all rows.
-        n_pictures: of each row.
+        patches: patches of all rows.
+        n_pictures: number of pictures of each row.
         num_generations: rows one after the other that have the same prompt; asked in a dry run alone.
     """
     grids = grid.split(list(n_pictures))
@@ -81,7 +81,7 @@ class PromptedAnswers:
     """Of each row."""
 
     def rows_by_prompt(self) -> list[list[int]]:
-        """Rows whose prompts are the same in every token and every pixel, in order of appearance."""
+        """Return rows whose prompts are the same in every token and every pixel, in order of appearance."""
         ids = self.prompt_ids.cpu()
         seen = self.prompt_mask.bool().cpu()
         of_text: dict[tuple[int, ...], list[list[int]]] = {}
@@ -109,7 +109,7 @@ class PackedAnswers:
     """(B, C)."""
 
     def unpacked(self, values: Tensor) -> Tensor:
-        """(1, L) values of the predicted tokens to (B, C), 0 where there is no token."""
+        """Return (1, L) values of the predicted tokens to (B, C), 0 where there is no token."""
         scored = (self.target >= 0).nonzero()[:, 0]
         flat = values.new_zeros(self.shape[0] * self.shape[1])
         return flat.index_put((self.target[scored],), values[0, scored]).view(self.shape)

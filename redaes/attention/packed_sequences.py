@@ -120,7 +120,7 @@ def packed_sequences(
 
 
 def _positions(network: Any, one: TokenSequence, grids: Tensor, image_token: int) -> NDArray[np.int64]:
-    """(3, tokens) as the model gives them to a whole sequence."""
+    """Return (3, tokens) as the model gives them to a whole sequence."""
     ids = torch.tensor(one.ids)[None]
     found, _ = network.base_model.get_rope_index(
         ids, mm_token_type_ids=(ids == image_token).int(), image_grid_thw=grids[list(one.pictures)].cpu()
@@ -163,13 +163,13 @@ class _Read:
         return cls(keys, tuple(pictures))
 
     def n_same(self, other: _Read) -> int:
-        """Tokens that two sequences have in common from their beginnings."""
+        """Return tokens that two sequences have in common from their beginnings."""
         n = min(len(self.keys), len(other.keys))
         apart = np.flatnonzero(self.keys[:n] != other.keys[:n])
         return int(apart[0]) if len(apart) else n
 
     def outside_pictures(self, place: int) -> int:
-        """The place, or the beginning of the picture that it is in."""
+        """Return the place, or the beginning of the picture that it is in."""
         return next((begin for _, (begin, end) in self.pictures if begin < place < end), place)
 
 
@@ -192,7 +192,7 @@ class _Trees:
     least_shared: int
 
     def roots(self, sequences: Sequence[TokenSequence]) -> list[_Node]:
-        """All trees; sequences that are cut begin with what is before the cut."""
+        """Return all trees; sequences that are cut begin with what is before the cut."""
         apart: dict[tuple[bool, bytes], list[int]] = {}
         for number, (one, read) in enumerate(zip(sequences, self.read, strict=True)):
             apart.setdefault((one.known, read.keys[: one.cut].tobytes()), []).append(number)
@@ -204,7 +204,7 @@ class _Trees:
         return found
 
     def branches(self, members: Sequence[int], begin: int, same: int) -> list[_Node]:
-        """What follows from ``begin`` in sequences that are the same up to ``same``, which is not before it."""
+        """Return what follows from ``begin`` in sequences that are the same up to ``same``, which is not before it."""
         apart: dict[int | None, list[int]] = {}
         for member in members:
             keys = self.read[member].keys
@@ -226,7 +226,7 @@ class _Trees:
 
 
 def _in_order(roots: Sequence[_Node]) -> Iterator[tuple[_Node, int | None]]:
-    """All nodes with the numbers of their parents, tree by tree; the children of one come one after the other."""
+    """Yield all nodes with the numbers of their parents, tree by tree; the children of one come one after the other."""
     n_given = 0
     for root in roots:
         waiting: deque[tuple[_Node, int | None]] = deque([(root, None)])

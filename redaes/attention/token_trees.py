@@ -68,7 +68,7 @@ class ContinuedRow:
     """Of segments for later rows, by their numbers: filled in while the row is read."""
 
     def in_layer(self, layer: int, key: Tensor, value: Tensor) -> dict[int, tuple[Tensor, Tensor]]:
-        """What is known in a layer; keeps what is to be kept of the row's own keys and values."""
+        """Return what is known in a layer; keeps what is to be kept of the row's own keys and values."""
         for number, found in self.kept.items():
             own = slice(self.segments[number].start, self.segments[number].end)
             found[layer] = key[:, :, own].clone(), value[:, :, own].clone()
@@ -85,14 +85,14 @@ def tree_attention(
     dropout: float = 0.0,
     known: Mapping[int, tuple[Tensor, Tensor]] | None = None,
 ) -> Tensor:
-    """Attention of a packed row. Segments that branch off from the same one are calculated side by side.
+    """Return the attention of a packed row. Segments that branch off from the same one are calculated side by side.
 
     Args:
         query: shape (1, heads, L, d), after the rotation by positions.
         key: shape (1, key heads, L, d); a key head serves as many query heads in a row.
         value: as ``key``.
-        segments: of the row, in their order, with nothing between them.
-        scaling: of the scores; None: one over the root of d.
+        segments: segments of the row, in their order, with nothing between them.
+        scaling: scaling of the scores; None: one over the root of d.
         dropout: share of the attention weights to be dropped.
         known: keys and values of segments without tokens in the row, by their numbers.
 
@@ -133,7 +133,7 @@ def tree_attention(
 
 
 def _branches_of(segments: Sequence[Segment]) -> dict[int | None, list[int]]:
-    """Numbers of those with tokens, by the segment from which they branch off."""
+    """Return numbers of those with tokens, by the segment from which they branch off."""
     found: dict[int | None, list[int]] = {}
     for number, segment in enumerate(segments):
         if segment.n_tokens:
@@ -142,7 +142,7 @@ def _branches_of(segments: Sequence[Segment]) -> dict[int | None, list[int]]:
 
 
 def _line_to(segments: Sequence[Segment], last: int) -> list[int]:
-    """A segment's number, and before it those from which it branches off, first the first."""
+    """Return a segment's number, and before it those from which it branches off, first the first."""
     line = [last]
     while (parent := segments[line[-1]].parent) is not None:
         line.append(parent)
@@ -150,7 +150,7 @@ def _line_to(segments: Sequence[Segment], last: int) -> list[int]:
 
 
 def _side_by_side(parts: Sequence[Tensor], siblings: Sequence[int]) -> Tensor:
-    """Some of the (1, heads, n, d) as (siblings, heads, longest, d), with zeros behind the shorter ones."""
+    """Return some of the (1, heads, n, d) as (siblings, heads, longest, d), with zeros behind the shorter ones."""
     longest = max(parts[one].shape[2] for one in siblings)
     return torch.cat([pad(parts[one], (0, 0, 0, longest - parts[one].shape[2])) for one in siblings])
 
@@ -191,7 +191,7 @@ def _attention(
 
 
 def why_no_branches(network: PreTrainedModel) -> str | None:
-    """What in a model keeps it from reading packed rows, in words; None: nothing.
+    """Return what in a model keeps it from reading packed rows, in words; None: nothing.
 
     Args:
         network: the model itself, no LoRA around it.

@@ -94,7 +94,7 @@ class _Kept(Record):
 
 
 def cache_folder() -> Path:
-    """Where redaes keeps what can be found out anew: ``REDAES_CACHE``, or where this system has such things."""
+    """Return where redaes keeps what can be found out anew: ``REDAES_CACHE``, or where this system has such things."""
     if given := os.environ.get(FOLDER_VARIABLE):
         return Path(given)
     if sys.platform == "win32":
@@ -105,7 +105,7 @@ def cache_folder() -> Path:
 
 
 def read_abilities(identity: ServerIdentity) -> Abilities | None:
-    """What is kept of a server; None: nothing, or nothing that counts any more."""
+    """Return what is kept of a server; None: nothing, or nothing that counts any more."""
     try:
         kept = _Kept.model_validate_json(_file(identity).read_bytes())
     except (OSError, RuntimeError, ValidationError):  # RuntimeError: there is no home

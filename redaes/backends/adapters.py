@@ -26,7 +26,7 @@ VLLM_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 
 
 def adapter_settings(adapter: Path) -> dict[str, Any]:
-    """An adapter's own settings, as peft wrote them.
+    """Return an adapter's own settings, as peft wrote them.
 
     Raises:
         BackendError: no adapter there, or one that is no LoRA.
@@ -70,8 +70,8 @@ def check_base(adapter: Path, name: str, folder: Path) -> None:
 
     Args:
         adapter: its folder.
-        name: of the base that it is to go on, as given.
-        folder: of that base.
+        name: name of the base that it is to go on, as given.
+        folder: folder of that base.
 
     Raises:
         BackendError: another base.
@@ -95,12 +95,12 @@ def check_base(adapter: Path, name: str, folder: Path) -> None:
 
 
 def _means_the_same_everywhere(name: str) -> bool:
-    """Whether this is an embedded model or could be a hub name; folders differ between machines."""
+    """Return whether this is an embedded model or could be a hub name; folders differ between machines."""
     return name in nano.NAMES or (name.count("/") == 1 and not name.startswith(("/", ".")) and not Path(name).is_dir())
 
 
 def vllm_limits(settings: Mapping[str, Any], tensors: Iterable[str]) -> list[str]:
-    """What of an adapter vLLM 0.31 refuses, or leaves out while it answers with HTTP 200.
+    """Return what of an adapter vLLM 0.31 refuses, or leaves out while it answers with HTTP 200.
 
     Args:
         settings: the adapter's, as in its configuration file.
@@ -129,5 +129,5 @@ def vllm_limits(settings: Mapping[str, Any], tensors: Iterable[str]) -> list[str
 
 
 def vllm_room(rank: int) -> int:
-    """The rank for which vLLM has to make room."""
+    """Return the rank for which vLLM has to make room."""
     return next(size for size in VLLM_RANKS if size >= rank)

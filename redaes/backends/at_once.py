@@ -11,7 +11,7 @@ Made = TypeVar("Made")
 
 
 async def together(work: Iterable[Coroutine[Any, Any, Made]]) -> list[Made]:
-    """The results of what is done at once, in order; after an error, nothing of it goes on unseen.
+    """Return the results of what is done at once, in order; after an error, nothing of it goes on unseen.
 
     Raises:
         Exception: the first that is met.

@@ -81,7 +81,8 @@ class Backend(Protocol):
         ...
 
     def answer(self, requests: Sequence[Request]) -> list[Answer | Failure]:
-        """An answer to each request, in their order, or why there is none: a request that is lost loses only itself.
+        """Return an answer to each request, in their order, or why there is none: a request that is lost loses only
+        itself.
 
         Where no text is wanted and the choices cannot be read, that is the failure.
 
@@ -92,7 +93,7 @@ class Backend(Protocol):
 
 
 def read_of(answer: Answer | Failure) -> NextToken | Failure:
-    """What was read for a request with choices."""
+    """Return what was read for a request with choices."""
     found = answer if isinstance(answer, Failure) else answer.read
     if found is None:
         raise AssertionError("a backend was given choices and says nothing about them")
@@ -100,7 +101,7 @@ def read_of(answer: Answer | Failure) -> NextToken | Failure:
 
 
 def grouped(keys: Iterable[_Key]) -> dict[_Key, list[int]]:
-    """The places of equal keys, in order.
+    """Return the places of equal keys, in order.
 
     >>> grouped("abba")
     {'a': [0, 3], 'b': [1, 2]}
@@ -114,7 +115,7 @@ def grouped(keys: Iterable[_Key]) -> dict[_Key, list[int]]:
 def joined(
     written: Sequence[Answer | Failure | None], read: Sequence[NextToken | Failure | None]
 ) -> list[Answer | Failure]:
-    """What was written to each request and what was read for it as one answer; None: it was not asked for."""
+    """Return what was written to each request and what was read for it as one answer; None: it was not asked for."""
     found: list[Answer | Failure] = []
     for text, token in zip(written, read, strict=True):
         if isinstance(text, Answer):
@@ -153,8 +154,8 @@ class BatchBackend(ABC):
 
     @abstractmethod
     def read(self, requests: Sequence[Request], choices: Sequence[str]) -> NDArray[np.float64]:
-        """Log-probability that the answer goes on with each choice after the request's prefix, read at the choice's
-        first token.
+        """Return the log-probability that the answer goes on with each choice after the request's prefix, read at the
+        choice's first token.
 
         Returns:
             Shape (len(requests), len(choices)); over the whole vocabulary, not renormalised.
@@ -164,7 +165,7 @@ class BatchBackend(ABC):
         """
 
     def write(self, requests: Sequence[Request], sampling: Sampling) -> list[Answer]:
-        """What :meth:`generate` gives, with what else is known of how it was written.
+        """Return what :meth:`generate` gives, with what else is known of how it was written.
 
         Raises:
             BackendError: as for :meth:`generate`.
@@ -173,7 +174,7 @@ class BatchBackend(ABC):
 
     @abstractmethod
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[str]:
-        """The answers, each including its request's prefix, without special tokens.
+        """Return the answers, each including its request's prefix, without special tokens.
 
         Raises:
             BackendError: the model cannot be asked.

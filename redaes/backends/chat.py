@@ -50,7 +50,7 @@ class ChatBackend:
     ) -> None:
         """
         Args:
-            endpoints: of one model; not open: each batch has connections of its own.
+            endpoints: endpoints of one model; not open: each batch has connections of its own.
             emphasis: whether choices are also read where the model writes the prefix in bold, or as a heading.
             lists: whether the server is known to list its likeliest tokens; None: it is not known.
             spelling: how the server is asked to hold answers in the JSON form to it. That of the protocol does no harm
@@ -121,7 +121,7 @@ class ChatBackend:
         return replies
 
     def _asked(self, asked: Sequence[Request], encoder: Encoder) -> list[Reply | Failure]:
-        """The replies, each asked for in the way that is known for it, which is found first where it is not."""
+        """Return the replies, each asked for in the way that is known for it, which is found first where it is not."""
         if self.thinks and self.way is None:
             little = next((request for request in asked if _asks_little(request)), None)
             if little is not None:
@@ -140,7 +140,7 @@ class ChatBackend:
         ]
 
     def _way_of(self, request: Request) -> Way | None:
-        """How one question is asked; where reasons are wanted, thoughts are waited for."""
+        """Return how one question is asked; where reasons are wanted, thoughts are waited for."""
         if not self.thinks:
             return None
         return WAYS["room" if self.way is None or not _asks_little(request) else self.way]
@@ -160,7 +160,7 @@ class ChatBackend:
         self.way = "room"
 
     def _refuses(self, way: Way) -> bool:
-        """Whether the server is known to take no such field."""
+        """Return whether the server is known to take no such field."""
         return bool(set(way.fields) & set(self._endpoints[0].dialect.left_out))
 
     def _hear(self, asked: Sequence[Request], replies: Sequence[Reply | Failure]) -> None:
@@ -188,7 +188,7 @@ class ChatBackend:
 
 
 def _asks_little(request: Request) -> bool:
-    """Whether a question is answered in a few tokens: without reasons."""
+    """Return whether a question is answered in a few tokens: without reasons."""
     return request.prompt.name not in prompts.known("reasoned")
 
 

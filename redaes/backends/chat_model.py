@@ -19,5 +19,5 @@ class ChatModel(Protocol):
         ...
 
     async def ask_many(self, requests: Sequence[ChatRequest]) -> list[Reply | Failure]:
-        """The answers in the order of the requests; a request that fails loses only itself."""
+        """Return the answers in the order of the requests; a request that fails loses only itself."""
         ...

@@ -66,7 +66,7 @@ class Reply(Record):
     """Whether it was read from the cache rather than asked for."""
 
     def read_after(self, prefix: str, *, emphasis: bool = False) -> NextToken | Failure:
-        """What could stand at the first visible token after ``prefix``, which the answer must begin with.
+        """Return what could stand at the first visible token after ``prefix``, which the answer must begin with.
 
         White space around the prefix is ignored, so it does not matter whether the tokenizer joins a space to what
         follows it.
@@ -101,7 +101,7 @@ class Reply(Record):
         return self.finish_reason == "length"
 
     def decoded(self) -> Any:
-        """The text read as JSON, for requests with a schema.
+        """Return the text read as JSON, for requests with a schema.
 
         Raises:
             ParseError: ``cut_off`` or ``not_json``.
@@ -174,10 +174,10 @@ class Completion(_Lenient):
     usage: _Usage | None = None
 
     def reply(self, changes: tuple[str, ...]) -> Reply | Failure:
-        """The answer in it.
+        """Return the answer in it.
 
         Args:
-            changes: of the request, as :attr:`Reply.changes`.
+            changes: changes of the request, as :attr:`Reply.changes`.
 
         Returns:
             A failure where there is none: ``no_choices``, ``refused``, or what :func:`said` gives.

@@ -59,7 +59,7 @@ class ChatRequest:
         schema: Mapping[str, Any] | None = None,
         n_logprobs: int = 0,
     ) -> ChatRequest:
-        """The request that a prompt makes, with pictures for its slots.
+        """Return the request that a prompt makes, with pictures for its slots.
 
         Raises:
             InputError: the number of pictures is not that of the slots.
@@ -67,7 +67,7 @@ class ChatRequest:
         return cls(prompt.messages(), tuple(images), prompt.id, sampling, schema, n_logprobs)
 
     def key(self, model: str, revision: str) -> str:
-        """The name of an answer: SHA-256 of everything that decides it, in hex. The server's address does not,
+        """Return the name of an answer: SHA-256 of everything that decides it, in hex. The server's address does not,
         and the API key is no part of it."""
         parts = (
             _CACHE_FORMAT,
@@ -88,11 +88,11 @@ class ChatRequest:
         return digest.hexdigest()
 
     def body(self, model: str, urls: Sequence[str] | None = None) -> dict[str, Any]:
-        """The request as the protocol has it, before a server has refused anything of it.
+        """Return the request as the protocol has it, before a server has refused anything of it.
 
         Args:
             model: its name on the server.
-            urls: of the pictures; None: as they are.
+            urls: URLs of the pictures; None: as they are.
         """
         pictures = iter([picture.url for picture in self.images] if urls is None else urls)
         messages = copy.deepcopy([dict(message) for message in self.messages])

@@ -25,7 +25,7 @@ _MOST_SHOWN = 60
 
 
 def opens_thinking(text: str) -> bool:
-    """Whether what follows the text would be thoughts.
+    """Return whether what follows the text would be thoughts.
 
     >>> opens_thinking("<|im_start|>assistant\\n<think>\\n"), opens_thinking("<think>\\n\\n</think>\\n\\n")
     (True, False)
@@ -34,10 +34,10 @@ def opens_thinking(text: str) -> bool:
 
 
 def one_rendering(processor: Any, name: object) -> str:
-    """The processor's chat template, with no thoughts left open and none that only training sees.
+    """Return the processor's chat template, with no thoughts left open and none that only training sees.
 
     Args:
-        processor: of a vision-language model; it is left as it is.
+        processor: processor of a vision-language model; it is left as it is.
         name: where it comes from, for messages.
 
     Raises:
@@ -67,12 +67,13 @@ def one_rendering(processor: Any, name: object) -> str:
 
 
 def space_before_answers(processor: Any, template: str) -> str:
-    """White space between a prompt and an answer that a template adds with the answer only (SmolVLM: ``Assistant:``).
+    """Return white space between a prompt and an answer that a template adds with the answer only (SmolVLM:
+    ``Assistant:``).
 
     A model writes it itself; where its answer is begun for it, it belongs before the beginning.
 
     Args:
-        processor: of a vision-language model.
+        processor: processor of a vision-language model.
         template: its chat template, usable.
     """
     two = two_renderings(processor, template)
@@ -86,7 +87,7 @@ def check_pictures(processor: Any, template: str, name: object) -> None:
     """Refuse a template that has no place for pictures, or not one for each.
 
     Args:
-        processor: of a vision-language model.
+        processor: processor of a vision-language model.
         template: its chat template, usable.
         name: where it comes from, for messages.
 
@@ -110,7 +111,7 @@ def check_pictures(processor: Any, template: str, name: object) -> None:
 
 
 def what_differs(asked: str, answered: str) -> str:
-    """What to say of a template with two renderings, and what to do."""
+    """Return what to say of a template with two renderings, and what to do."""
     ends = [text[-_MOST_SHOWN:] for text in (asked, answered)]
     return (
         f"renders a chat in two ways: a prompt ends with {ends[0]!r} when an answer is asked for, and with {ends[1]!r} "
@@ -120,10 +121,11 @@ def what_differs(asked: str, answered: str) -> str:
 
 
 def two_renderings(processor: Any, template: str | None = None) -> tuple[str, str] | None:
-    """A prompt when an answer is asked for, and what stands before the answer when it is there, where they differ.
+    """Return a prompt when an answer is asked for, and what stands before the answer when it is there, where they
+    differ.
 
     Args:
-        processor: of a vision-language model.
+        processor: processor of a vision-language model.
         template: None: the processor's.
 
     Returns:
@@ -145,13 +147,13 @@ def two_renderings(processor: Any, template: str | None = None) -> tuple[str, st
 
 
 def _difference(asked: str, answered: str) -> tuple[str, str]:
-    """The ends in which two texts differ."""
+    """Return the ends in which two texts differ."""
     n_common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(asked, answered, strict=False)))
     return asked[n_common:], answered[n_common:]
 
 
 def _changes(template: str, asked: str, answered: str) -> Iterator[str]:
-    """Templates that might have one rendering, the likeliest first."""
+    """Yield templates that might have one rendering, the likeliest first."""
     if "enable_thinking" in template:
         yield _SWITCHED_OFF + template
     surplus, missing = _difference(asked, answered)

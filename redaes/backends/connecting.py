@@ -95,10 +95,10 @@ class ConnectedModel:
         """
         Args:
             backend: belongs to this one.
-            endpoint: of the backend.
+            endpoint: endpoint of the backend.
             identity: what is known is kept under.
             known: what was kept of the server, or found out so far.
-            reader: of what the model writes, unless told otherwise.
+            reader: reader of what the model writes, unless told otherwise.
             offered: models that the server lists, where the model is not among them.
         """
         self.model = backend.model
@@ -117,7 +117,7 @@ class ConnectedModel:
         self._first = FirstAnswers(backend)
 
     def __enter__(self) -> ConnectedModel:
-        """The backend itself: it is open from its making."""
+        """Return the backend itself: it is open from its making."""
         return self
 
     def __exit__(
@@ -149,7 +149,7 @@ class ConnectedModel:
         )
 
     def structured(self) -> Structured:
-        """How the server holds an answer to a form: asked once, by a question without pictures, and kept.
+        """Return how the server holds an answer to a form: asked once, by a question without pictures, and kept.
 
         Raises:
             EndpointError: it does not answer.
@@ -198,7 +198,9 @@ class ConnectedModel:
         return found
 
     def _why_perhaps(self, reason: str) -> str:
-        """What may be behind it that the server answers nothing, and the remedy, to be put behind its own words."""
+        """Return what may be behind it that the server answers nothing, and the remedy, to be put behind its own
+        words.
+        """
         if self._offered and reason in ("http_400", "http_404"):
             return f"; the models that it lists: {', '.join(self._offered[:MOST_LISTED])}"
         if self._was_known and reason not in _OF_THE_MOMENT:
@@ -214,7 +216,7 @@ class ConnectedModel:
         self.answer([_question()])
 
     def is_reachable(self) -> bool:
-        """Whether the server answers at all; no question is asked of the model."""
+        """Return whether the server answers at all; no question is asked of the model."""
         try:
             self._alone(lambda endpoint: endpoint.models())
         except EndpointError as error:
@@ -223,8 +225,8 @@ class ConnectedModel:
         return True
 
     def reports_probabilities(self) -> bool:
-        """Whether the server lets its probabilities be read. Where that is not known, one question about two drawn
-        pictures is asked.
+        """Return whether the server lets its probabilities be read. Where that is not known, one question about two
+        drawn pictures is asked.
 
         Raises:
             EndpointError: it does not answer.
@@ -244,7 +246,7 @@ class ConnectedModel:
         return " ".join(filter(None, (self.url, self._identity.root)))
 
     def _alone(self, ask: Callable[[Endpoint], Awaitable[_T]]) -> _T:
-        """What is asked over a connection of its own."""
+        """Return what is asked over a connection of its own."""
         endpoint = self._endpoint.again()
 
         async def asked() -> _T:
@@ -274,13 +276,14 @@ def connect(
     max_tokens: int | None = None,
     concurrency: int = 8,
 ) -> ConnectedModel:
-    """A model behind a server, asked in the way that suits the server.
+    """Return a model behind a server, asked in the way that suits the server.
 
     Args:
-        url: of any server of the OpenAI protocol, such as ``http://localhost:11434/v1``; without a path, ``/v1``.
+        url: URL of any server of the OpenAI protocol, such as ``http://localhost:11434/v1``; without a path, ``/v1``.
         model: its name there; None: the only one that the server offers.
         api_key: None: the environment's ``REDAES_API_KEY``, or none at all.
-        reader: of what the model writes; with ``lenient`` its probabilities are also read where it writes in bold.
+        reader: reader of what the model writes; with ``lenient`` its probabilities are also read where it writes in
+            bold.
         revision: what pins the weights; None: what the server reports, or else its address.
         timeout_s: for one answer, in seconds.
         cache: folder of the answers; None: none are kept.
@@ -345,8 +348,8 @@ def connect(
 
 
 def key_from(variable: str | None) -> str | None:
-    """The key in an environment variable; None where none is named. No message repeats what was given: it may be the
-    key itself.
+    """Return the key in an environment variable; None where none is named. No message repeats what was given: it may be
+    the key itself.
 
     Raises:
         InputError: the variable is not set, or holds no key.
@@ -362,8 +365,8 @@ def key_from(variable: str | None) -> str | None:
 
 
 def versioned_url(url: str) -> str:
-    """The address of a server up to and including the version, which is ``/v1`` where it has no path; without the page
-    that stands behind it in examples.
+    """Return the address of a server up to and including the version, which is ``/v1`` where it has no path; without
+    the page that stands behind it in examples.
 
     >>> versioned_url("http://localhost:11434")
     'http://localhost:11434/v1'
@@ -388,8 +391,8 @@ def versioned_url(url: str) -> str:
 
 
 async def _first_words(endpoint: Endpoint, model: str | None) -> tuple[OfferedModel, str | None, tuple[str, ...]]:
-    """The model that is asked, as the server offers it; the server's version, where it says it; and the models that
-    the server lists, where the one that is asked is not among them.
+    """Return the model that is asked, as the server offers it; the server's version, where it says it; and the models
+    that the server lists, where the one that is asked is not among them.
 
     Raises:
         EndpointError: it cannot be reached or refuses the key; or no model is named, and it does not list its models.
@@ -409,7 +412,7 @@ async def _first_words(endpoint: Endpoint, model: str | None) -> tuple[OfferedMo
 
 
 async def _tokenizes(endpoint: Endpoint) -> bool:
-    """Whether the server tokenizes as vLLM does."""
+    """Return whether the server tokenizes as vLLM does."""
     async with endpoint:
         try:
             await endpoint.tokenize(answers.WINNER_PREFIX)
@@ -419,7 +422,7 @@ async def _tokenizes(endpoint: Endpoint) -> bool:
 
 
 def _chosen(base_url: str, model: str | None, offered: list[OfferedModel] | None) -> OfferedModel:
-    """The model that is asked."""
+    """Return the model that is asked."""
     if model is not None:
         found = next((one for one in offered or () if model == one.id or model in one.aliases), None)
         if found is None and offered and len(offered) == 1 and offered[0].owned_by in _ANY_NAME:
@@ -438,12 +441,12 @@ def _chosen(base_url: str, model: str | None, offered: list[OfferedModel] | None
 
 
 def _older_limit(model: OfferedModel) -> tuple[str, ...]:
-    """The name of the token limit, where the server is known to ignore it without a word."""
+    """Return the name of the token limit, where the server is known to ignore it without a word."""
     return ("max_completion_tokens",) if model.owned_by in _OLDER_LIMIT else ()
 
 
 def _begun(endpoint: Endpoint) -> tuple[ServerBackend, Endpoint] | None:
-    """The server, if it can be read where an answer is begun for its model, and what it is asked through.
+    """Return the server, if it can be read where an answer is begun for its model, and what it is asked through.
 
     Raises:
         EndpointError: for the moment it answers nothing, however it is asked.
@@ -465,14 +468,14 @@ def _begun(endpoint: Endpoint) -> tuple[ServerBackend, Endpoint] | None:
 
 
 def _question() -> Request:
-    """The fast question about two drawn pictures, whose answer does not matter."""
+    """Return the fast question about two drawn pictures, whose answer does not matter."""
     pictures = tuple(Image.new("RGB", (64, 64), colour) for colour in ("gray", "navy"))
     choices = tuple(f" {winner}" for winner in answers.WINNER_CHOICES)
     return Request(prompts.load(prompts.COMPARE["fast"]), pictures, answers.WINNER_PREFIX, choices, None)
 
 
 def _aside(work: Callable[[], _T]) -> _T:
-    """What work that runs an event loop gives; in a thread where one runs here already, as in a notebook."""
+    """Return what work that runs an event loop gives; in a thread where one runs here already, as in a notebook."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:

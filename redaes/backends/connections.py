@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def library() -> Any:
-    """httpx, which the core does without.
+    """Return the httpx, which the core does without.
 
     Raises:
         MissingDependency: it is absent.
@@ -28,13 +28,13 @@ def library() -> Any:
 
 
 def open_client(base_url: str, headers: dict[str, str], most: int) -> httpx.AsyncClient:
-    """A client for one server. A server on this machine is never reached by way of a proxy, which would look for it on
-    its own machine; any other one is, where the environment says so (``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY``,
-    ``NO_PROXY``).
+    """Return a client for one server. A server on this machine is never reached by way of a proxy, which would look for
+    it on its own machine; any other one is, where the environment says so (``HTTP_PROXY``, ``HTTPS_PROXY``,
+    ``ALL_PROXY``, ``NO_PROXY``).
 
     Args:
-        base_url: of the server.
-        headers: of every request.
+        base_url: base URL of the server.
+        headers: headers of every request.
         most: connections at once.
 
     Raises:
@@ -69,11 +69,11 @@ def open_client(base_url: str, headers: dict[str, str], most: int) -> httpx.Asyn
 
 
 def remedy(base_url: str, error: Exception) -> str:
-    """What may help where a server is not reached, to be put behind the reason; empty where nothing is known.
+    """Return what may help where a server is not reached, to be put behind the reason; empty where nothing is known.
 
     Args:
-        base_url: of the server.
-        error: of httpx.
+        base_url: base URL of the server.
+        error: error of httpx.
 
     >>> remedy("http://127.0.0.1:8000/v1", OSError("All connection attempts failed"))
     '; is it running there? redaes doctor finds the servers of this machine'
@@ -98,7 +98,7 @@ def remedy(base_url: str, error: Exception) -> str:
 
 
 def is_on_this_machine(url: str) -> bool:
-    """Whether an address is of the loopback.
+    """Return whether an address is of the loopback.
 
     >>> [is_on_this_machine(f"http://{host}/v1") for host in ("localhost:80", "127.0.0.2", "[::1]:80", "10.0.0.1")]
     [True, True, True, False]

@@ -30,9 +30,9 @@ class FormHolder:
     def __init__(self, tokenizer: Any, ends: Sequence[int], name: str) -> None:
         """
         Args:
-            tokenizer: of the model.
+            tokenizer: tokenizer of the model.
             ends: ids of the tokens that end its turn.
-            name: of the model, for messages.
+            name: name of the model, for messages.
 
         Raises:
             BackendError: a tokenizer of another make.
@@ -58,7 +58,7 @@ class FormHolder:
         self._made = lru_cache(maxsize=4)(self._make)
 
     def begin(self, prompt: Prompt, chat: str, prefix: str, max_new_tokens: int) -> HeldAnswer | None:
-        """An answer that is about to be written.
+        """Return an answer that is about to be written.
 
         Args:
             prompt: one of :func:`redaes.prompts.known` in the reasoned mode.
@@ -102,7 +102,7 @@ class FormHolder:
         return len(self._tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def _thinking(self) -> Thinking | None:
-        """The model's tokens around thoughts, where it has such and may write them."""
+        """Return the model's tokens around thoughts, where it has such and may write them."""
         known = self._tokenizer.get_vocab()
         if OPENING not in known or CLOSING not in known:
             return None
@@ -117,14 +117,14 @@ class FormLogits(LogitsProcessor):
     def __init__(self, answers: Sequence[HeldAnswer | None], n_prompt: int) -> None:
         """
         Args:
-            answers: of the batch; None: may be anything.
+            answers: answers of the batch; None: may be anything.
             n_prompt: tokens of the prompts, which all end at one place.
         """
         self._answers = answers
         self._n_prompt = n_prompt
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
-        """Scores of shape (batch, vocabulary), changed in place."""
+        """Return scores of shape (batch, vocabulary), changed in place."""
         running = [(place, answer) for place, answer in enumerate(self._answers) if answer and not answer.ended]
         if input_ids.shape[1] > self._n_prompt:
             drawn = input_ids[:, -1].tolist()

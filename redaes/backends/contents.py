@@ -43,10 +43,10 @@ class Said:
 
 
 def said(content: Content, reasoning: str, *, cut_off: bool, tokens: Sequence[str]) -> Said | Failure:
-    """The answer and the thoughts of a message.
+    """Return the answer and the thoughts of a message.
 
     Args:
-        content: of the message.
+        content: content of the message.
         reasoning: its ``reasoning_content`` or ``reasoning``; empty: none.
         cut_off: whether the answer ended at the limit on tokens.
         tokens: those whose log-probabilities the server reports, thoughts included.
@@ -87,7 +87,7 @@ def _thought(part: Part) -> str:
 
 
 def _first_token(tokens: Sequence[str], thought: bool, answer: str) -> int | None:
-    """Where the answer begins among the tokens of the whole."""
+    """Return where the answer begins among the tokens of the whole."""
     if not thought:
         return 0
     whole = "".join(tokens)
@@ -102,7 +102,8 @@ def _first_token(tokens: Sequence[str], thought: bool, answer: str) -> int | Non
 
 
 def _last(tokens: Sequence[str], answer: str) -> int | None:
-    """Where an answer begins that the tokens end with, but for special ones: gpt-oss writes its thoughts into a channel
+    """Return where an answer begins that the tokens end with, but for special ones: gpt-oss writes its thoughts into a
+    channel
     of their own. None: it does not begin with a token."""
     whole = "".join(tokens)
     begin = whole.rfind(answer) if answer else -1

@@ -74,7 +74,7 @@ class Dialect:
                     self._values[refusal.field] = refusal.value
 
     def written(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """A request as this server takes it; the same, as long as it has refused nothing."""
+        """Return a request as this server takes it; the same, as long as it has refused nothing."""
         with self._lock:
             left_out, values = self._left_out, dict(self._values)
         found = dict(body)
@@ -94,7 +94,7 @@ class Dialect:
 
 
 def changes(body: Mapping[str, Any], written: Mapping[str, Any]) -> tuple[str, ...]:
-    """What a server's dialect did to a request, for the record; the other name of the token limit is no change.
+    """Return what a server's dialect did to a request, for the record; the other name of the token limit is no change.
 
     >>> changes({"seed": 1, "temperature": 0.7}, {"temperature": 1})
     ('temperature=1', 'without seed')
@@ -111,6 +111,6 @@ def changes(body: Mapping[str, Any], written: Mapping[str, Any]) -> tuple[str, .
 
 
 def kind_of(written: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
-    """What a server might refuse of a request: two of one kind are taken or refused alike."""
+    """Return what a server might refuse of a request: two of one kind are taken or refused alike."""
     named = (name for name in sorted(written) if name in OPTIONAL)
     return tuple((name, written[name] if name in ("temperature", "top_logprobs") else None) for name in named)

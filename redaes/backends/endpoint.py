@@ -82,7 +82,7 @@ class _Tokens(BaseModel):
 
 
 def checked_key(key: str) -> str:
-    """A key as it can stand in a header, without the white space around it; empty: none.
+    """Return a key as it can stand in a header, without the white space around it; empty: none.
 
     Raises:
         InputError: it cannot. The message does not repeat it, as that of httpx would.
@@ -133,7 +133,7 @@ class Endpoint:
             max_tokens: no request is sent once the reported tokens, of prompts and answers, reach this; requests
                 that are under way by then still count. None: no limit.
             cache: folder of the answers; None: nothing is stored. Several processes may share it.
-            seed: of the jitter.
+            seed: seed of the jitter.
             dialect: what the server is known to refuse; None: nothing yet.
             passes_on: reasons for which nothing is asked again here and nothing counted, because whoever asks decides
                 what comes next: another server, or this one later.
@@ -213,14 +213,14 @@ class Endpoint:
             await client.aclose()
 
     def again(self) -> Endpoint:
-        """The same server, counts, budget and dialect, with connections of its own: for another thread, or beside
-        this one while it is open."""
+        """Return the same server, counts, budget and dialect, with connections of its own: for another thread, or
+        beside this one while it is open."""
         twin = copy.copy(self)
         twin._client, twin._slots, twin._equal, twin._first_of_kind = None, None, EqualWork(), {}  # those of a loop
         return twin
 
     async def ask(self, request: ChatRequest) -> Reply:
-        """One answer, from the cache or from the server.
+        """Return one answer, from the cache or from the server.
 
         Raises:
             EndpointError: there is none; carries the reason, which has been counted.
@@ -248,7 +248,7 @@ class Endpoint:
             return await asyncio.to_thread(self._cache.keep, key, reply)
 
     async def ask_many(self, requests: Sequence[ChatRequest]) -> list[Reply | Failure]:
-        """The answers in the order of the requests; a request that fails loses only itself.
+        """Return the answers in the order of the requests; a request that fails loses only itself.
 
         Once the budget is spent, what is not in the cache fails as ``budget_exhausted``: the caller decides
         whether that ends the run.
@@ -260,7 +260,7 @@ class Endpoint:
         return await together(self._reply_or_failure(request) for request in requests)
 
     def kept(self, request: ChatRequest) -> Reply | None:
-        """The answer that is kept of it, which is counted; None: there is none. The endpoint need not be open.
+        """Return the answer that is kept of it, which is counted; None: there is none. The endpoint need not be open.
 
         Raises:
             RecordError: the cache cannot be read.
@@ -272,11 +272,11 @@ class Endpoint:
         return reply
 
     def key(self, request: ChatRequest) -> str:
-        """The name under which an answer of this model is kept."""
+        """Return the name under which an answer of this model is kept."""
         return request.key(self.model, self.revision)
 
     async def models(self) -> list[OfferedModel]:
-        """What the server offers, by ``/models``; asked once, not stored, and no call of the budget.
+        """Return what the server offers, by ``/models``; asked once, not stored, and no call of the budget.
 
         Raises:
             EndpointError: it does not say, in its own words; ``not_a_list``: it answers something else.
@@ -290,7 +290,8 @@ class Endpoint:
         return list((await self._once(attempt)).data)
 
     async def version(self, model: OfferedModel) -> str | None:
-        """The version of the server's program, where it is one that is known to report it; one request, no call of
+        """Return the version of the server's program, where it is one that is known to report it; one request, no call
+        of
         the budget. None: it reports none.
 
         Args:
@@ -312,7 +313,7 @@ class Endpoint:
         return said[:200] if isinstance(said, str) else None
 
     async def tokenize(self, text: str) -> list[int]:
-        """The tokens of a text, by vLLM's ``/tokenize`` beside ``/v1``; not stored, and no call of the budget.
+        """Return the tokens of a text, by vLLM's ``/tokenize`` beside ``/v1``; not stored, and no call of the budget.
 
         Raises:
             EndpointError: there is no answer; ``http_404``: the server offers no such thing.
@@ -321,8 +322,8 @@ class Endpoint:
         return list((await self._tokenize({"prompt": text, "add_special_tokens": False}, text)).tokens)
 
     async def rendered(self, messages: Sequence[dict[str, str]], **fields: Any) -> str | None:
-        """A chat of texts as the server's template renders it, spelt as its tokens are; a server that does not spell
-        them gives None. Otherwise as :meth:`tokenize`.
+        """Return a chat of texts as the server's template renders it, spelt as its tokens are; a server that does not
+        spell them gives None. Otherwise as :meth:`tokenize`.
 
         Args:
             messages: the chat.
@@ -347,7 +348,7 @@ class Endpoint:
             return await self._retried(attempt, f"tokenize {what}")
 
     async def forward(self, body: bytes) -> tuple[int, bytes]:
-        """Status and content of the server's answer to a chat request that somebody else wrote; one try, and
+        """Return the status and content of the server's answer to a chat request that somebody else wrote; one try, and
         nothing is stored or counted.
 
         Raises:
@@ -363,7 +364,7 @@ class Endpoint:
         return self._slots
 
     async def _once(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
-        """What one try gives."""
+        """Return what one try gives."""
         async with self._open_slots():
             try:
                 return await attempt()
@@ -384,7 +385,7 @@ class Endpoint:
         return await self._retried(attempt, key)
 
     def _body(self, request: ChatRequest, limits: PictureLimits) -> tuple[dict[str, Any], tuple[str, ...]]:
-        """A request within the server's limits on pictures, and what was done to it for them.
+        """Return a request within the server's limits on pictures, and what was done to it for them.
 
         Raises:
             Rejected: it has too many pictures.
@@ -399,7 +400,7 @@ class Endpoint:
         return request.body(self.model, urls), (limits.change,) if shrunk else ()
 
     async def _adapted(self, request: ChatRequest) -> Reply:
-        """One try, and one more whenever the server names fields that it cannot use, or a limit on pictures.
+        """Return one try, and one more whenever the server names fields that it cannot use, or a limit on pictures.
 
         Raises:
             Rejected: no usable answer.
@@ -444,7 +445,9 @@ class Endpoint:
             first.set()
 
     def _learn_limits(self, request: ChatRequest, sent: PictureLimits, rejected: Rejected) -> PictureLimits:
-        """The limits on pictures that are known after a refusal, of a request that was sent within other ones."""
+        """Return the limits on pictures that are known after a refusal, of a request that was sent within other
+        ones.
+        """
         sizes = [sent.size(*picture.image.size) for picture in request.images]
         named = named_limits(rejected.status, rejected.content, [width * height for width, height in sizes])
         if named is None or sent.within(named) == sent:
@@ -472,7 +475,7 @@ class Endpoint:
         self.counts["calls"] += 1
 
     async def _send(self, url: str, body: bytes | None) -> bytes:
-        """One try.
+        """Return one try.
 
         Raises:
             Rejected: no connection, no answer in time, or a status that is not 200.
@@ -489,7 +492,7 @@ class Endpoint:
         return bytes(response.content)
 
     async def _exchange(self, url: str, body: bytes | None) -> httpx.Response:
-        """One try, whatever its status; without a body, the address is read.
+        """Return one try, whatever its status; without a body, the address is read.
 
         Raises:
             Rejected: no connection, or no answer in time.
@@ -510,7 +513,7 @@ class Endpoint:
             ) from error
 
     def _valid(self, kind: type[_ModelT], data: bytes, reason: str, url: str) -> _ModelT:
-        """What an address answers, as a model has it.
+        """Return what an address answers, as a model has it.
 
         Raises:
             Rejected: it is something else.
@@ -521,7 +524,7 @@ class Endpoint:
             raise Rejected(reason, f"{url} answers {self._shown(data)}") from error
 
     def _reply(self, data: bytes, made: tuple[str, ...]) -> Reply:
-        """The answer in a response; its tokens are counted whether it is usable or not.
+        """Return the answer in a response; its tokens are counted whether it is usable or not.
 
         Raises:
             Rejected: there is none.
@@ -557,7 +560,7 @@ class Endpoint:
             self.counts["refused: max_completion_tokens"] += 1
 
     def _shown(self, data: bytes) -> str:
-        """The beginning of a server's words, fit for a message: servers repeat keys in their complaints."""
+        """Return the beginning of a server's words, fit for a message: servers repeat keys in their complaints."""
         text = data.decode("utf-8", "replace")
         if self._api_key:
             text = text.replace(self._api_key, "***")

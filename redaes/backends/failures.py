@@ -34,7 +34,7 @@ def refuse_lost(answers: Sequence[object]) -> None:
     """Go on only if the answers say something about the questions.
 
     Args:
-        answers: of one batch; those that are a :class:`Failure` count.
+        answers: answers of one batch; those that are a :class:`Failure` count.
 
     Raises:
         BudgetExhausted: not all could be asked.

@@ -50,7 +50,7 @@ class FirstAnswers:
 
 
 def _nothing(answer: Answer | Failure) -> Failure | None:
-    """Why there is no answer at all; None: there is one, of whatever use."""
+    """Return why there is no answer at all; None: there is one, of whatever use."""
     if isinstance(answer, Failure):
         return None if answer.reason in _ANSWERED else answer
     if answer.text is not None and not answer.text.strip() and not answer.cut_off:

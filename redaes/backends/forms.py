@@ -34,7 +34,7 @@ JSON_SAMPLING = Sampling(max_new_tokens=512)
 
 
 def known_form(name: str) -> AskedForm:
-    """The form of that name.
+    """Return the form of that name.
 
     >>> known_form("json")
     'json'
@@ -47,11 +47,12 @@ def known_form(name: str) -> AskedForm:
 
 
 def form_of_weights(model: str | Path, folder: Path | None, adapter: Path | None) -> Form:
-    """The form that weights in this process were trained on, as far as can be seen.
+    """Return the form that weights in this process were trained on, as far as can be seen.
 
     Args:
         model: its name; the embedded models were trained on the text form.
-        folder: of its weights; what training leaves lies beside them, merged models included. None: there is none here.
+        folder: folder of its weights; what training leaves lies beside them, merged models included. None: there is
+            none here.
         adapter: on top of them; adapters are made by training on pairs.
     """
     trained = adapter is not None or str(model) in nano.NAMES or (folder is not None and was_trained(folder))
@@ -59,7 +60,7 @@ def form_of_weights(model: str | Path, folder: Path | None, adapter: Path | None
 
 
 def find_form(backend: Backend, holds: Callable[[], bool]) -> Form:
-    """The form that suits a model of which nothing is known, by one question in the text form.
+    """Return the form that suits a model of which nothing is known, by one question in the text form.
 
     The text form where the answer follows it to the letter; else JSON where the server holds answers to a schema, or
     where not even :mod:`redaes.lenient` can read the answer.
@@ -84,7 +85,7 @@ def find_form(backend: Backend, holds: Callable[[], bool]) -> Form:
 
 
 def form_of_backend(backend: Backend) -> Form:
-    """The form in which a model is asked unless told otherwise.
+    """Return the form in which a model is asked unless told otherwise.
 
     Raises:
         EndpointError: it is to be found out, and nothing is answered.

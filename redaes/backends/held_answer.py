@@ -66,7 +66,7 @@ class HeldAnswer:
     def __init__(self, machinery: Machinery, prefix: str, room: int) -> None:
         """
         Args:
-            machinery: of the model and the form.
+            machinery: machinery of the model and the form.
             prefix: how the answer begins; not part of what is written.
             room: tokens that may be written, the end of the turn among them.
         """
@@ -108,7 +108,7 @@ class HeldAnswer:
         self.ended = token in self._made.vocabulary.eos_tokens
 
     def following(self, n_scored: int) -> int | NDArray[np.bool_]:
-        """The only token that may come next, or for each id whether it may; the answer has not ended.
+        """Return the only token that may come next, or for each id whether it may; the answer has not ended.
 
         Args:
             n_scored: the model has scores for ids below that; its tokenizer may have more tokens.

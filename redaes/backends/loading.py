@@ -29,7 +29,7 @@ class PatchProjection(torch.nn.Conv3d):
     """
 
     def forward(self, patches: torch.Tensor) -> torch.Tensor:
-        """(N, channels, frames, rows, columns), each one patch, to (N, out_channels, 1, 1, 1)."""
+        """Return (N, channels, frames, rows, columns), each one patch, to (N, out_channels, 1, 1, 1)."""
         flat = torch.nn.functional.linear(patches.flatten(1), self.weight.flatten(1), self.bias)
         return flat.reshape(*flat.shape, 1, 1, 1)
 
@@ -40,7 +40,7 @@ _SAMPLE = "Winner: A\nDifference: +1.5"
 
 
 def model_folder(model: str | Path, revision: str | None = None) -> Path:
-    """The folder of a model: an embedded one, one on disk, or a snapshot of a hub repository.
+    """Return the folder of a model: an embedded one, one on disk, or a snapshot of a hub repository.
 
     Args:
         model: its name or folder.
@@ -83,7 +83,7 @@ def weights_left_out() -> Iterator[None]:
 
 
 def load_network(folder: Path, dtype: torch.dtype) -> Any:
-    """The network, on the CPU, with every weight from the files.
+    """Return the network, on the CPU, with every weight from the files.
 
     Raises:
         BackendError: not a vision-language model, or not a whole one.
@@ -149,7 +149,7 @@ def _project_patches(network: Any) -> Any:
 
 
 def load_adapter(network: Any, adapter: Path, *, trainable: bool = False, autocast_adapter_dtype: bool = True) -> Any:
-    """The network with a PEFT adapter on it.
+    """Return the network with a PEFT adapter on it.
 
     Args:
         network: the adapter's base.
@@ -186,12 +186,12 @@ def load_adapter(network: Any, adapter: Path, *, trainable: bool = False, autoca
 
 
 def load_processor(folder: Path, max_pixels: int | None, adapter: Path | None = None) -> Any:
-    """The processor for pictures and text: the adapter's own, where it has one, else the model's.
+    """Return the processor for pictures and text: the adapter's own, where it has one, else the model's.
 
     Its chat template has one rendering (`redaes.backends.chat_templates`).
 
     Args:
-        folder: of the model.
+        folder: folder of the model.
         max_pixels: cap on a picture's area, in pixels; None: the processor's own.
         adapter: on the model.
 
@@ -242,5 +242,5 @@ def load_processor(folder: Path, max_pixels: int | None, adapter: Path | None = 
 
 
 def first_line(error: Exception) -> str:
-    """What an error says, short enough for a message."""
+    """Return what an error says, short enough for a message."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -202,7 +202,7 @@ class LocalBackend(BatchBackend):
         return self._network.device
 
     def read(self, requests: Sequence[Request], choices: Sequence[str]) -> NDArray[np.float64]:
-        """Log-probability that the answer goes on with each choice, read at the choice's first token.
+        """Return the log-probability that the answer goes on with each choice, read at the choice's first token.
 
         Returns:
             Shape (len(requests), len(choices)); natural logarithms over the whole vocabulary.
@@ -229,7 +229,7 @@ class LocalBackend(BatchBackend):
     def _next_logits(
         self, requests: Sequence[Request], texts: Sequence[str]
     ) -> Iterator[tuple[list[int], torch.Tensor]]:
-        """Numbers of some of the requests, and (numbers, vocabulary) what could follow; of all, in the end."""
+        """Yield numbers of some of the requests, and (numbers, vocabulary) what could follow; of all, in the end."""
         # Not before the network has been loaded, which defers part of transformers.
         from redaes.backends.prompt_packing import PromptPacker
 
@@ -247,7 +247,7 @@ class LocalBackend(BatchBackend):
             yield [*range(len(requests))[some]], output.logits[:, -1]
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[str]:
-        """The answers, each including its request's prefix, without special tokens.
+        """Return the answers, each including its request's prefix, without special tokens.
 
         Special tokens other than the end of the turn are never drawn: a picture token in an answer would be
         read as a picture by whatever processes the answer next.
@@ -297,7 +297,7 @@ class LocalBackend(BatchBackend):
         return answers
 
     def _held(self, batch: Sequence[Request], max_new_tokens: int, ends: Sequence[int]) -> list[HeldAnswer | None]:
-        """The answers to a batch as they will be held to their form; None: one may be anything."""
+        """Return the answers to a batch as they will be held to their form; None: one may be anything."""
         has_form = [self._constrain and request.prompt.name in prompts.known("reasoned") for request in batch]
         if not any(has_form):
             return [None] * len(batch)
@@ -312,7 +312,7 @@ class LocalBackend(BatchBackend):
         return held
 
     def _limits(self, held: Sequence[HeldAnswer | None], n_prompt: int) -> list[Any] | None:
-        """What ``generate`` takes to hold a batch to its forms."""
+        """Return what ``generate`` takes to hold a batch to its forms."""
         if not any(held):
             return None
         from redaes.backends.constrained import FormLogits
@@ -320,7 +320,7 @@ class LocalBackend(BatchBackend):
         return [FormLogits(held, n_prompt)]
 
     def _text(self, request: Request) -> str:
-        """The chat up to where the model goes on, with one placeholder per picture."""
+        """Return the chat up to where the model goes on, with one placeholder per picture."""
         slots = len(request.prompt.slots)
         if len(request.images) != slots:
             raise PromptError(f"prompt {request.prompt.name} takes {slots} pictures, not {len(request.images)}")
@@ -339,7 +339,7 @@ class LocalBackend(BatchBackend):
         return chat
 
     def _inputs(self, batch: Sequence[Request], texts: Sequence[str]) -> Any:
-        """What the model takes: left-padded tokens, patches of all pictures, and their grids."""
+        """Return what the model takes: left-padded tokens, patches of all pictures, and their grids."""
         for request in batch:
             _refuse_thin(request)
         # Gemma's template has the beginning of the text, and its tokenizer would set another before it.
@@ -356,7 +356,7 @@ class LocalBackend(BatchBackend):
         return inputs.to(self._network.device)
 
     def _place(self, text: str, choices: Sequence[str]) -> tuple[str, list[int]]:
-        """The text after which choices are read, and the id of the first token of each.
+        """Return the text after which choices are read, and the id of the first token of each.
 
         Where the tokenizer joins a space at the end with what follows (``Score: 6``), the space goes to the choices.
         """
@@ -369,7 +369,7 @@ class LocalBackend(BatchBackend):
             return shorter, self._first_tokens(shorter, [f" {choice}" for choice in choices])
 
     def _first_tokens(self, text: str, choices: Sequence[str]) -> list[int]:
-        """Id of the first token of each choice after ``text``."""
+        """Return the id of the first token of each choice after ``text``."""
 
         def tokens(of: str) -> list[int]:
             return self._processor.tokenizer(of, add_special_tokens=False)["input_ids"]
@@ -392,7 +392,7 @@ class LocalBackend(BatchBackend):
         return first
 
     def _generation_config(self, sampling: Sampling) -> Any:
-        """All that bears on the text, said outright: what is left out would come from the model's files."""
+        """Return all that bears on the text, said outright: what is left out would come from the model's files."""
         from transformers import GenerationConfig
 
         tokenizer = self._processor.tokenizer

@@ -51,7 +51,7 @@ class NextToken:
         return all(map(math.isfinite, self.log_probs.values()))
 
     def of(self, word: str) -> float | None:
-        """Log of the share of the whole vocabulary that is ``word``, with or without white space around it.
+        """Return the log of the share of the whole vocabulary that is ``word``, with or without white space around it.
 
         None: it is not listed, so it is at most as likely as :attr:`least`.
         """
@@ -63,7 +63,7 @@ class NextToken:
 
 
 def verdict_log_odds(token: NextToken | Failure) -> float | None:
-    """log P(A) - log P(B) where an answer names the winner, over the whole vocabulary.
+    """Return the log P(A) - log P(B) where an answer names the winner, over the whole vocabulary.
 
     A letter that is not among the listed tokens is taken to be as likely as the least likely of them, which it
     is at most. None: neither letter is listed, or only one and nothing less likely with it, or nothing could be read.
@@ -84,7 +84,8 @@ def verdict_log_odds(token: NextToken | Failure) -> float | None:
 
 
 def expected_score(token: NextToken | Failure) -> float | Failure:
-    """The mean digit where an answer has its score, in [0, 9], or the reason why there is none; nothing to read is one.
+    """Return the mean digit where an answer has its score, in [0, 9], or the reason why there is none; nothing to read
+    is one.
 
     Digits that are not listed could move it. Together they are as likely as what the listed tokens leave over, at most;
     and each of them, with a space before it and without, is as likely as the last listed token, at most. Were all of

@@ -60,7 +60,7 @@ class PictureLimits(Record):
     """Length of a picture as it is sent, in base64."""
 
     def within(self, other: PictureLimits) -> PictureLimits:
-        """Both limits together."""
+        """Return both limits together."""
         both = {name: (getattr(self, name), getattr(other, name)) for name in _NAMES}
         least = {name: min((one for one in pair if one is not None), default=None) for name, pair in both.items()}
         return PictureLimits(**least)
@@ -71,7 +71,7 @@ class PictureLimits(Record):
         return PictureLimits(side=self.side, n_bytes=self.n_bytes)
 
     def size(self, width: int, height: int) -> tuple[int, int]:
-        """The size of a picture within the limits on its sides, its shape kept."""
+        """Return the size of a picture within the limits on its sides, its shape kept."""
         scale = 1.0
         if self.side is not None:
             scale = min(scale, self.side / max(width, height))
@@ -93,12 +93,12 @@ _NAMES = tuple(PictureLimits.model_fields)
 
 
 def named_limits(status: int, content: bytes, areas: list[int]) -> PictureLimits | None:
-    """The limit that a refusal names; None: it names none.
+    """Return the limit that a refusal names; None: it names none.
 
     Args:
-        status: of the answer.
-        content: of the answer, as it came.
-        areas: of the pictures that were sent, in pixels.
+        status: status of the answer.
+        content: content of the answer, as it came.
+        areas: areas of the pictures that were sent, in pixels.
 
     >>> named_limits(400, b"At most 1 image(s) may be provided in one prompt.", [1024, 1024])
     PictureLimits(n=1, side=None, pixels=None, n_bytes=None)
@@ -121,7 +121,7 @@ def named_limits(status: int, content: bytes, areas: list[int]) -> PictureLimits
 
 
 def urls_within(pictures: Sequence[EncodedPicture], limits: PictureLimits) -> tuple[list[str], bool]:
-    """Pictures of one request as they are sent to a server with limits, and whether any was shrunk for them.
+    """Return pictures of one request as they are sent to a server with limits, and whether any was shrunk for them.
 
     Where one is too long in bytes, all are held to the area at which it is not: pictures that are compared are not to
     differ in what was done to them.

@@ -38,7 +38,7 @@ class EncodedPicture:
         return data_url(self.image)
 
     def url_at(self, size: tuple[int, int]) -> str:
-        """The same, shrunk to a size in pixels; encoded once for each."""
+        """Return the same, shrunk to a size in pixels; encoded once for each."""
         if size == self.image.size:
             return self.url
         if size not in self._smaller:
@@ -53,7 +53,7 @@ class Encoder:
         self._known: dict[int, EncodedPicture] = {}
 
     def of(self, image: Image.Image | EncodedPicture) -> EncodedPicture:
-        """The picture for a server; it must be kept alive as long as the encoder is."""
+        """Return the picture for a server; it must be kept alive as long as the encoder is."""
         if isinstance(image, EncodedPicture):
             return image
         if id(image) not in self._known:

@@ -44,12 +44,12 @@ class PictureSize:
         return PictureSize(min(self.shortest_edge, max_pixels), max_pixels)
 
     def as_dict(self) -> dict[str, int]:
-        """What a processor takes as ``size``."""
+        """Return what a processor takes as ``size``."""
         return asdict(self)
 
 
 def read_settings(file: Path) -> dict[str, Any]:
-    """The mapping in a JSON file that belongs to a model; empty when there is no such file.
+    """Return the mapping in a JSON file that belongs to a model; empty when there is no such file.
 
     Raises:
         BackendError: it cannot be read.
@@ -64,7 +64,7 @@ def read_settings(file: Path) -> dict[str, Any]:
 
 
 def image_settings(folder: Path) -> dict[str, Any] | None:
-    """The settings of a folder's image processor; None: it has none of its own.
+    """Return the settings of a folder's image processor; None: it has none of its own.
 
     Raises:
         BackendError: a file cannot be read, or the two layouts are both there and contradict each other.
@@ -82,8 +82,8 @@ def image_settings(folder: Path) -> dict[str, Any] | None:
 
 
 def size_in(settings: dict[str, Any]) -> PictureSize | None:
-    """The bounds that an image processor's settings state, in their old form or the new; None: they leave them out, or
-    mean edges by that (Idefics, SmolVLM)."""
+    """Return the bounds that an image processor's settings state, in their old form or the new; None: they leave them
+    out, or mean edges by that (Idefics, SmolVLM)."""
     if "do_image_splitting" in settings:
         return None
     size = settings.get("size")
@@ -138,7 +138,7 @@ def refuse_smaller(folder: Path, max_pixels: int) -> None:
     """Refuse to shrink pictures, before a model gets them, below the size that it was trained on.
 
     Args:
-        folder: of a model or an adapter.
+        folder: folder of a model or an adapter.
         max_pixels: largest area that it would be shown.
 
     Raises:
@@ -154,7 +154,7 @@ def refuse_smaller(folder: Path, max_pixels: int) -> None:
 
 
 def at_size(revision: str, shown: PictureSize | None, own: PictureSize | None) -> str:
-    """What pins a model's answers: its weights, and the size of pictures where that is not the model's own.
+    """Return what pins a model's answers: its weights, and the size of pictures where that is not the model's own.
 
     >>> at_size("0123456789ab", PictureSize(1024, 12_544), PictureSize(1024, 50_176))
     '0123456789ab-12544px'
@@ -163,7 +163,8 @@ def at_size(revision: str, shown: PictureSize | None, own: PictureSize | None) -
 
 
 def chat_template_of(folder: Path) -> str | None:
-    """The chat template that a processor loaded from this folder would use; None: there is none, or there are several.
+    """Return the chat template that a processor loaded from this folder would use; None: there is none, or there are
+    several.
 
     Raises:
         BackendError: a file cannot be read.
@@ -182,7 +183,7 @@ def chat_template_of(folder: Path) -> str | None:
 
 
 def was_trained(folder: Path) -> bool:
-    """Whether this is an adapter, or a model that a stage or a merge has left."""
+    """Return whether this is an adapter, or a model that a stage or a merge has left."""
     return any((folder / name).is_file() for name in (ADAPTER_CONFIG, RUN_RECORD))
 
 

@@ -55,7 +55,7 @@ class _Lately(Generic[_Kept]):
         self._kept: OrderedDict[Any, tuple[_Kept, int]] = OrderedDict()
 
     def get(self, key: Any) -> _Kept | None:
-        """What is kept; it is the last now to be forgotten."""
+        """Return what is kept; it is the last now to be forgotten."""
         if key not in self._kept:
             return None
         self._kept.move_to_end(key)
@@ -117,7 +117,7 @@ class PromptPacker:
 
     @staticmethod
     def can_read(network: Any, processor: Any) -> bool:
-        """Whether a model's prompts can be packed."""
+        """Return whether a model's prompts can be packed."""
         own = _without_lora(network)
         known = getattr(own.config, "model_type", None) in _FAMILIES and hasattr(
             processor.image_processor, "merge_size"
@@ -127,7 +127,7 @@ class PromptPacker:
     def next_logits(
         self, texts: Sequence[str], shown: Sequence[Sequence[Image.Image]]
     ) -> Iterator[tuple[list[int], Tensor]]:
-        """What could follow each prompt.
+        """Yield what could follow each prompt.
 
         Args:
             texts: N prompts in the model's chat format, with one image token for each picture.
@@ -162,7 +162,7 @@ class PromptPacker:
                 yield [one.place for one in row], self._read(row)
 
     def _up_to_second_picture(self, ids: Sequence[int]) -> tuple[int, ...]:
-        """Tokens of a text, one for each picture."""
+        """Return tokens of a text, one for each picture."""
         shown = [place for place, token in enumerate(ids) if token == self._network.config.image_token_id]
         return tuple(ids[: shown[1]] if len(shown) > 1 else ids)
 
@@ -181,7 +181,7 @@ class PromptPacker:
     def _prompt(
         self, place: int, ids: Sequence[int], pictures: tuple[_Picture, ...], beginning: _Beginning, by_itself: bool
     ) -> _Prompt:
-        """One in which each picture has all its tokens."""
+        """Return one in which each picture has all its tokens."""
         whole: list[int] = []
         cut, waiting = 0, list(pictures)
         for token in ids:
@@ -194,7 +194,7 @@ class PromptPacker:
         return _Prompt(place, whole, pictures, beginning, cut)
 
     def _read(self, row: Sequence[_Prompt]) -> Tensor:
-        """(prompts, vocabulary) what could follow prompts in one row."""
+        """Return (prompts, vocabulary) what could follow prompts in one row."""
         beginnings = {one.beginning: self._begun(one) for one in row if one.cut}
         pictures = list({picture.digest: picture for one in row for picture in one.pictures}.values())
         number = {picture.digest: number for number, picture in enumerate(pictures)}
@@ -208,7 +208,7 @@ class PromptPacker:
         return self._logits(packed, pictures, layout)
 
     def _begun(self, prompt: _Prompt) -> KeysAndValues:
-        """Keys and values of what a prompt begins with."""
+        """Return keys and values of what a prompt begins with."""
         found = self._beginnings.get(prompt.beginning)
         if found is None:
             first = prompt.pictures[:1]
@@ -223,7 +223,7 @@ class PromptPacker:
         return packed_sequences(self._network, sequences, torch.cat([torch.zeros(0, 3, dtype=torch.long), *grids]))
 
     def _logits(self, packed: PackedSequences, pictures: Sequence[_Picture], layout: ContinuedRow) -> Tensor:
-        """(sequences, vocabulary) what could follow each sequence of a row."""
+        """Return (sequences, vocabulary) what could follow each sequence of a row."""
         device = self._network.device
         inputs = {**packed.inputs, BRANCHES: layout, "use_cache": False, "logits_to_keep": packed.last.to(device)}
         if not packed.shown:
@@ -235,7 +235,7 @@ class PromptPacker:
 
 
 def _n_new(prompt: _Prompt, row: Sequence[_Prompt]) -> int:
-    """Tokens that a prompt adds to those of a row, beginnings included."""
+    """Return tokens that a prompt adds to those of a row, beginnings included."""
     return len(prompt.ids) - (prompt.cut if any(one.beginning == prompt.beginning for one in row) else 0)
 
 
@@ -248,7 +248,7 @@ def _without_lora(network: Any) -> Any:
 
 
 def _digest(image: Image.Image) -> bytes:
-    """What pictures share that are the same in every pixel."""
+    """Return what pictures share that are the same in every pixel."""
     found = sha256(f"{image.mode} {image.size}".encode())  # processors have instructions for it
     found.update(image.tobytes())
     return found.digest()

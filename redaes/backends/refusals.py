@@ -112,11 +112,11 @@ _CAP = re.compile(
 
 
 def refusals(status: int, content: bytes, body: Mapping[str, Any]) -> tuple[Refusal, ...]:
-    """The fields of a request that a server's answer refuses; empty: it says no such thing.
+    """Return the fields of a request that a server's answer refuses; empty: it says no such thing.
 
     Args:
-        status: of the answer.
-        content: of the answer, as it came.
+        status: status of the answer.
+        content: content of the answer, as it came.
         body: the request.
 
     >>> words = b'{"error": {"message": "Unrecognized request argument supplied: seed"}}'
@@ -137,7 +137,7 @@ def refusals(status: int, content: bytes, body: Mapping[str, Any]) -> tuple[Refu
 
 
 def _says_something(refusal: Refusal, body: Mapping[str, Any]) -> bool:
-    """Whether the field was sent, is optional, and would be sent otherwise."""
+    """Return whether the field was sent, is optional, and would be sent otherwise."""
     if refusal.field not in OPTIONAL or refusal.field not in body:
         return False
     if refusal.value is None:
@@ -155,7 +155,7 @@ def _read(text: str) -> Iterator[Refusal]:
 
 
 def _decoded(text: str) -> Any:
-    """JSON if it is JSON, also within a string of JSON, else the text itself."""
+    """Return JSON if it is JSON, also within a string of JSON, else the text itself."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
@@ -163,7 +163,7 @@ def _decoded(text: str) -> Any:
 
 
 def _errors(value: Any, depth: int = 0) -> Iterator[str | Mapping[str, Any]]:
-    """Sentences and entries that describe what is wrong, wherever a server puts them."""
+    """Yield sentences and entries that describe what is wrong, wherever a server puts them."""
     if depth > 6:
         return
     if isinstance(value, str):
@@ -184,7 +184,7 @@ def _errors(value: Any, depth: int = 0) -> Iterator[str | Mapping[str, Any]]:
 
 
 def _entry(entry: Mapping[str, Any]) -> Iterator[Refusal]:
-    """A validation error of pydantic's, or OpenAI's error with a code."""
+    """Yield a validation error of pydantic's, or OpenAI's error with a code."""
     loc, kind, code, param = (entry.get(name) for name in ("loc", "type", "code", "param"))
     if isinstance(loc, list) and len(loc) == 2 and loc[0] == "body" and isinstance(loc[1], str):
         if kind in ("extra_forbidden", "value_error.extra"):
@@ -215,5 +215,5 @@ def _sentences(text: str) -> Iterator[Refusal]:
 
 
 def _snake(name: str) -> str:
-    """A field's name as the protocol spells it: some servers say ``topLogprobs``."""
+    """Return a field's name as the protocol spells it: some servers say ``topLogprobs``."""
     return re.sub(r"(?<=[a-z0-9])([A-Z])", lambda match: "_" + match[1].lower(), name)

@@ -29,7 +29,7 @@ class ReplyCache:
         return self._folder is not None
 
     def find(self, key: str) -> Reply | None:
-        """The stored answer; None: there is none.
+        """Return the stored answer; None: there is none.
 
         Raises:
             RecordError: it cannot be read.

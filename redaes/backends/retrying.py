@@ -50,11 +50,11 @@ async def with_retries(
     counts: Counter[str],
     never: Collection[str] = (),
 ) -> _T:
-    """What the first try that succeeds gives.
+    """Return what the first try that succeeds gives.
 
     Args:
         attempt: one try; raises :class:`Rejected`.
-        rng: of the jitter.
+        rng: random generator of the jitter.
         max_retries: see the table of :mod:`redaes.backends.endpoint`.
         backoff_s: mean delay before the first retry, in seconds; doubles from try to try.
         counts: is added to: ``retried: <reason>``.
@@ -84,7 +84,7 @@ async def with_retries(
 
 
 def retry_after_s(header: str | None) -> float | None:
-    """Seconds that a server asks to wait, given as a number or as a date; None: it does not say, or nonsense."""
+    """Return seconds that a server asks to wait, given as a number or as a date; None: it does not say, or nonsense."""
     if header is None:
         return None
     if header.strip().isdecimal():

@@ -41,7 +41,7 @@ class ScriptedBackend(BatchBackend):
         self._log_probs = iter(log_probs)
 
     def read(self, requests: Sequence[Request], choices: Sequence[str]) -> NDArray[np.float64]:
-        """The next prepared log-probabilities, shape (len(requests), len(choices)).
+        """Return the next prepared log-probabilities, shape (len(requests), len(choices)).
 
         Raises:
             BackendError: the script is at its end, or a choice is not in it.
@@ -59,7 +59,7 @@ class ScriptedBackend(BatchBackend):
         return rows
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[str]:
-        """The next prepared answers; ``sampling`` changes nothing.
+        """Return the next prepared answers; ``sampling`` changes nothing.
 
         Raises:
             BackendError: the script is at its end.

@@ -126,7 +126,7 @@ class ServerBackend:
             raise
 
     def __enter__(self) -> ServerBackend:
-        """The backend itself: it is open from its making."""
+        """Return the backend itself: it is open from its making."""
         return self
 
     def __exit__(
@@ -154,7 +154,7 @@ class ServerBackend:
         self._stop()
 
     def task(self) -> ServerBackend:
-        """The same server and connections under another handle, whose :meth:`cancel` reaches only what is asked
+        """Return the same server and connections under another handle, whose :meth:`cancel` reaches only what is asked
         through it."""
         twin = copy.copy(self)
         twin._asked = set()
@@ -263,7 +263,7 @@ class ServerBackend:
         ]
 
     def _held(self, request: Request) -> dict[str, Any]:
-        """What holds a written answer to its form: always to JSON, to the text form where that was asked for."""
+        """Return what holds a written answer to its form: always to JSON, to the text form where that was asked for."""
         if self.spelling is not None and (fields := json_fields(request, self.spelling)):
             return fields
         form = prompts.form_of(request.prompt.name)
@@ -273,7 +273,7 @@ class ServerBackend:
         return {"structured_outputs": {"regex": grammar_of(form).pattern}}
 
     async def _ask(self, chats: Sequence[ChatRequest]) -> list[Reply | Failure]:
-        """The replies in the order of the requests; asked in an order in which those that show the same pictures
+        """Return the replies in the order of the requests; asked in an order in which those that show the same pictures
         follow one another, so that the server finds them encoded, and prompts that begin alike in its cache."""
         # Hashing pictures would hold up the loop.
         keys = await asyncio.to_thread(lambda: [tuple(picture.id for picture in chat.images) for chat in chats])
@@ -319,7 +319,7 @@ class ServerBackend:
         self._rendered.add(end)
 
     async def _tokens_of(self, prefix: str, choices: Sequence[str]) -> tuple[int, ...]:
-        """Id of the first token of each choice after ``prefix``."""
+        """Return the id of the first token of each choice after ``prefix``."""
         # Tokenizers do not join over the end of a line before a letter; so the last line stands for the whole.
         tail = prefix[prefix.rfind("\n") + 1 :]
         key = (tail, *choices)
@@ -383,7 +383,7 @@ def _chat(
 
 
 def _exactly(reply: Reply, tokens: Mapping[str, int]) -> NextToken | Failure:
-    """The choices where the answer goes on, whose tokens were asked for by number."""
+    """Return the choices where the answer goes on, whose tokens were asked for by number."""
     if not reply.logprobs:
         return Failure("no_logprob", "the server reports no log-probabilities; this takes vLLM 0.31 or later")
     listed = reply.logprobs[0].place.log_probs
@@ -395,7 +395,7 @@ def _exactly(reply: Reply, tokens: Mapping[str, int]) -> NextToken | Failure:
 
 
 def _listed(reply: Reply, choices: Sequence[str]) -> NextToken | Failure:
-    """The same, as far as the listed tokens tell."""
+    """Return the same, as far as the listed tokens tell."""
     if not reply.logprobs or reply.logprobs[0].place.is_alone:
         return _NOT_OFFERED
     place = reply.logprobs[0].place

@@ -42,7 +42,7 @@ _ROOM = Sampling(max_new_tokens=1024)
 
 
 def form_fields(spelling: Structured, schema: Mapping[str, Any], grammar: str) -> dict[str, Any]:
-    """The fields of a request that hold its answer to a form, to be sent as :attr:`ChatRequest.extra`.
+    """Return the fields of a request that hold its answer to a form, to be sent as :attr:`ChatRequest.extra`.
 
     Args:
         spelling: the server's.
@@ -63,7 +63,7 @@ def form_fields(spelling: Structured, schema: Mapping[str, Any], grammar: str) -
 
 
 def json_fields(request: Request, spelling: Structured) -> dict[str, Any]:
-    """The fields that hold the answer to a question in the JSON form; none for other questions.
+    """Return the fields that hold the answer to a question in the JSON form; none for other questions.
 
     Args:
         request: a question.
@@ -76,21 +76,21 @@ def json_fields(request: Request, spelling: Structured) -> dict[str, Any]:
 
 
 def held_by(fields: Mapping[str, Any], changes: Sequence[str]) -> str | None:
-    """The field that held an answer to its form; None: none was sent, or the server has refused it.
+    """Return the field that held an answer to its form; None: none was sent, or the server has refused it.
 
     >>> held_by({"response_format": {}}, ["without seed"])
     'response_format'
     >>> held_by({"response_format": {}}, ["without response_format"])
 
     Args:
-        fields: of the request, for that purpose.
+        fields: fields of the request, for that purpose.
         changes: what of the request the server could not use.
     """
     return next((name for name in fields if f"without {name}" not in changes), None)
 
 
 async def find_structured(endpoint: Endpoint, first: Structured | None = None) -> Structured:
-    """The first spelling that the server minds; one request each.
+    """Return the first spelling that the server minds; one request each.
 
     Args:
         endpoint: open.

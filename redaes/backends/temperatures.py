@@ -43,16 +43,16 @@ class Temperature(Record):
 
 
 def temperature_of(backend: Backend, prompt_id: str, mode: Mode) -> Temperature | None:
-    """The temperature that counts for a question to a model; None: there is none."""
+    """Return the temperature that counts for a question to a model; None: there is none."""
     known: tuple[Temperature, ...] = getattr(backend, "temperatures", ())
     return next((one for one in known if _key(one) == (backend.revision, prompt_id, mode)), None)
 
 
 def read_temperatures(folder: Path | None) -> tuple[Temperature, ...]:
-    """The temperatures that lie beside a model's weights; none where there is no file.
+    """Return the temperatures that lie beside a model's weights; none where there is no file.
 
     Args:
-        folder: of the adapter, or of the model where there is none; None: weights that lie nowhere here.
+        folder: folder of the adapter, or of the model where there is none; None: weights that lie nowhere here.
 
     Raises:
         BackendError: the file is damaged.

@@ -45,7 +45,7 @@ class Way:
     """Tokens beyond those of the answer."""
 
     def done(self, changes: Sequence[str]) -> tuple[str, ...]:
-        """What it did to a request, for the record, beside what of the request the server could not use.
+        """Return what it did to a request, for the record, beside what of the request the server could not use.
 
         >>> WAYS["low"].done(()), WAYS["low"].done(("without reasoning_effort",))
         (('reasoning_effort=low, 4096 tokens for thoughts',), ('4096 tokens for thoughts',))
@@ -77,7 +77,7 @@ WAYS: dict[WayName, Way] = {
 
 
 def lost_in_thoughts(reply: Reply | Failure) -> bool:
-    """Whether the limit on tokens was reached before the answer began."""
+    """Return whether the limit on tokens was reached before the answer began."""
     if isinstance(reply, Failure):
         return reply.reason == "http_400" and _NO_ROOM.search(reply.detail) is not None
     return reply.cut_off and not reply.text.strip()

@@ -14,14 +14,14 @@ PictureTokens = list[Tensor]
 
 
 def tokens_by_picture(computed: Any, grid_thw: Tensor, merge: int) -> list[PictureTokens]:
-    """A tower's answer about P pictures, picture by picture."""
+    """Return a tower's answer about P pictures, picture by picture."""
     counts = (grid_thw.prod(-1) // merge**2).tolist()
     levels = [computed.pooler_output, *(computed.deepstack_features if "deepstack_features" in computed else ())]
     return [list(tokens) for tokens in zip(*(torch.split(level, counts) for level in levels), strict=True)]
 
 
 def tower_answer(kind: type, pictures: Sequence[PictureTokens]) -> Any:
-    """The tower's answer about these pictures, as `tokens_by_picture` takes it apart."""
+    """Return the tower's answer about these pictures, as `tokens_by_picture` takes it apart."""
     first, *deepstack = (torch.cat(level) for level in zip(*pictures, strict=True))
     answer = kind(pooler_output=first)
     if deepstack:

@@ -16,10 +16,10 @@ _REVISION_DIGITS = 12
 
 
 def revision_of(*folders: Path) -> str:
-    """What pins a model's weights: first digits of the SHA-256 over the names and contents of their files.
+    """Return what pins a model's weights: first digits of the SHA-256 over the names and contents of their files.
 
     Args:
-        folders: of the model, then of an adapter on it; only safetensors directly in them count.
+        folders: folders of the model, then of an adapter on it; only safetensors directly in them count.
 
     Raises:
         RecordError: a file cannot be read.
@@ -32,7 +32,7 @@ def revision_of(*folders: Path) -> str:
 
 
 def base_of(adapter: Path) -> str:
-    """The name of the model that an adapter was trained on.
+    """Return the name of the model that an adapter was trained on.
 
     Raises:
         BackendError: the folder holds no adapter, or one that names none.

@@ -60,7 +60,7 @@ class ServiceBackend:
 
 
 def packed(requests: Sequence[Request]) -> tuple[list[dict[str, Any]], list[bytes]]:
-    """Requests as JSON types, and the pixels of their pictures, each once."""
+    """Return requests as JSON types, and the pixels of their pictures, each once."""
     places: dict[int, int] = {}
     pixels: list[bytes] = []
     kept: list[Image.Image] = []  # so that no two pictures have one identity
@@ -86,7 +86,7 @@ def packed(requests: Sequence[Request]) -> tuple[list[dict[str, Any]], list[byte
 
 
 def unpacked(lines: Sequence[dict[str, Any]], pixels: Sequence[bytes]) -> list[Request]:
-    """What :func:`packed` was given.
+    """Return what :func:`packed` was given.
 
     Raises:
         ValueError: a picture has not as many pixels as it says.
@@ -112,7 +112,7 @@ def unpacked(lines: Sequence[dict[str, Any]], pixels: Sequence[bytes]) -> list[R
 
 
 def json_of_answer(answer: Answer | Failure) -> dict[str, Any]:
-    """An answer as JSON types; numbers keep all their digits."""
+    """Return an answer as JSON types; numbers keep all their digits."""
     if isinstance(answer, Failure):
         return {"failure": asdict(answer)}
     read = answer.read
@@ -125,7 +125,7 @@ def json_of_answer(answer: Answer | Failure) -> dict[str, Any]:
 
 
 def answer_of_json(found: dict[str, Any]) -> Answer | Failure:
-    """What :func:`json_of_answer` was given."""
+    """Return what :func:`json_of_answer` was given."""
     if "failure" in found:
         return Failure(**found["failure"])
     read = found["read"]

@@ -90,7 +90,7 @@ class Session:
             raise NoService(f"it was started with other settings ({', '.join(found)}); start it again")
 
     def ask(self, message: dict[str, Any], attached: Sequence[bytes] = ()) -> tuple[dict[str, Any], list[bytes]]:
-        """The answer to a message.
+        """Return the answer to a message.
 
         Raises:
             NoService: it has none, or ended.
@@ -108,7 +108,7 @@ class Session:
 
 
 def model_session(model: str, adapter: str | None, device: str | None) -> Session:
-    """A connection to a service with the very model.
+    """Return a connection to a service with the very model.
 
     Raises:
         NoService: there is none, or none is to be used.
@@ -130,7 +130,7 @@ def model_session(model: str, adapter: str | None, device: str | None) -> Sessio
 
 
 def switched_off() -> bool:
-    """Whether the environment says that no service is to be used."""
+    """Return whether the environment says that no service is to be used."""
     return os.environ.get(SWITCH, "").lower() in ("off", "0", "no", "false")
 
 
@@ -147,7 +147,7 @@ def forwarded(words: Sequence[str]) -> Outcome | None:
     """Have the service carry out a command.
 
     Args:
-        words: of the command line, the command first.
+        words: words of the command line, the command first.
 
     Returns:
         None: this process has to do it; standard error says why where ``--verbose`` is among the words.
@@ -173,7 +173,7 @@ def say_unused(reason: object, verbose: bool) -> None:
 
 
 def _screen() -> dict[str, object]:
-    """What the printed answer depends on: where it goes to, and how wide that is."""
+    """Return what the printed answer depends on: where it goes to, and how wide that is."""
     variables = {name: os.environ[name] for name in TERMINAL if name in os.environ}
     for stream in (0, 1, 2):
         with contextlib.suppress(OSError):

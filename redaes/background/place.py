@@ -15,7 +15,7 @@ MAX_SOCKET_PATH = 100
 
 
 def folder() -> str:
-    """The folder; it may not exist yet."""
+    """Return the folder; it may not exist yet."""
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     if runtime and os.path.isdir(runtime):
         return os.path.join(runtime, "redaes")
@@ -24,7 +24,7 @@ def folder() -> str:
 
 
 def why_not_private(path: str) -> str | None:
-    """Why a folder may belong to somebody else, or be open to others; None: it is this user's alone."""
+    """Return why a folder may belong to somebody else, or be open to others; None: it is this user's alone."""
     try:
         found = os.lstat(path)
     except OSError as error:

@@ -44,14 +44,14 @@ class Served:
         Args:
             backend: the model.
             known_as: its identity, taken before it was loaded: files may change meanwhile.
-            settings: of this process, taken then, too.
+            settings: settings of this process, taken then, too.
         """
         self.backend = backend
         self.identity = known_as
         self.settings = settings
 
     def of(self, model: str, adapter: Path | None, device: str | None, *, constrain: bool | None = None) -> Backend:
-        """The model, if it is the one that a command asks for.
+        """Return the model, if it is the one that a command asks for.
 
         Raises:
             Declined: it is another one.
@@ -110,7 +110,7 @@ class _Handler(socketserver.StreamRequestHandler):
         raise Declined("it does not know what is asked")
 
     def _worked(self, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """The outcome of a piece of work, while the asker is told that it goes on.
+        """Return the outcome of a piece of work, while the asker is told that it goes on.
 
         Raises:
             Declined: others' work takes long.
@@ -203,7 +203,7 @@ class BackgroundService(socketserver.ThreadingUnixStreamServer):
             time.sleep(0.01)
 
     def carry_out(self, message: dict[str, Any]) -> dict[str, Any]:
-        """A command's exit status and what it prints.
+        """Return a command's exit status and what it prints.
 
         Raises:
             Declined: it asks for another model, or ends with an error, which is the asker's own to make and to say.
@@ -222,7 +222,7 @@ class BackgroundService(socketserver.ThreadingUnixStreamServer):
         return {"status": status, "stdout": printed.getvalue(), "stderr": said.getvalue()}
 
     def ask(self, lines: list[dict[str, Any]], pixels: list[bytes]) -> dict[str, Any]:
-        """The model's answers to requests.
+        """Return the model's answers to requests.
 
         Raises:
             Declined: the model cannot be asked that; the asker's own will say why.

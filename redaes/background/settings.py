@@ -35,8 +35,8 @@ def settings() -> dict[str, object]:
 
 
 def _environment() -> str:
-    """A digest of the variables on which an answer may depend: keys of hubs and servers are among them, and the service
-    says its settings to whoever greets it."""
+    """Return a digest of the variables on which an answer may depend: keys of hubs and servers are among them, and the
+    service says its settings to whoever greets it."""
     bearing = sorted(
         [name, value]
         for name, value in os.environ.items()
@@ -46,7 +46,7 @@ def _environment() -> str:
 
 
 def differences(mine: dict[str, object], theirs: dict[str, object]) -> list[str]:
-    """The names of the settings that are not equal.
+    """Return the names of the settings that are not equal.
 
     >>> differences({"code": "a", "cores": 2}, {"code": "b", "cores": 2})
     ['code']
@@ -55,8 +55,8 @@ def differences(mine: dict[str, object], theirs: dict[str, object]) -> list[str]
 
 
 def identity(model: str, adapter: str | None, device: str | None) -> dict[str, object]:
-    """What tells a model from others, without loading it: how it is named, and its files where it lies in a folder; if
-    that is an adapter's, those of its base, too.
+    """Return what tells a model from others, without loading it: how it is named, and its files where it lies in a
+    folder; if that is an adapter's, those of its base, too.
 
     Args:
         model: a name, or a folder.
@@ -75,7 +75,7 @@ def identity(model: str, adapter: str | None, device: str | None) -> dict[str, o
 
 
 def _base(model: str) -> str | None:
-    """The base that a folder names which is an adapter's, as the local backend takes it; None: it is none."""
+    """Return the base that a folder names which is an adapter's, as the local backend takes it; None: it is none."""
     try:
         with open(os.path.join(model, "adapter_config.json"), encoding="utf-8") as file:
             found = json.load(file)
@@ -86,14 +86,14 @@ def _base(model: str) -> str | None:
 
 
 def _places() -> list[str]:
-    """The package, its checkout's prompts, and where libraries are installed."""
+    """Return the package, its checkout's prompts, and where libraries are installed."""
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     prompts = os.path.join(os.path.dirname(package), "prompts")
     return [package, *([prompts] if os.path.isdir(prompts) else [])]
 
 
 def _libraries() -> list[list[object]]:
-    """Where libraries are installed, and when something was last installed or removed there."""
+    """Return where libraries are installed, and when something was last installed or removed there."""
     places = [path for path in sys.path if path.endswith(("site-packages", "dist-packages")) and os.path.isdir(path)]
     return [[path, os.stat(path).st_mtime_ns] for path in places]
 
@@ -107,7 +107,7 @@ def _digest(folders: list[str]) -> str:
 
 
 def _lines(folder: str) -> Iterator[str]:
-    """A line for each file in a folder: name, size and time of its last change."""
+    """Yield a line for each file in a folder: name, size and time of its last change."""
     with os.scandir(folder) as found:
         entries = sorted(found, key=lambda entry: entry.name)
     for entry in entries:
@@ -120,7 +120,7 @@ def _lines(folder: str) -> Iterator[str]:
 
 
 def _mounts() -> str | None:
-    """What a container's view of the files is told by, on Linux; None: nothing says it."""
+    """Return what a container's view of the files is told by, on Linux; None: nothing says it."""
     try:
         return os.readlink("/proc/self/ns/mnt")
     except OSError:

@@ -25,7 +25,7 @@ _LOOK_S = 0.1
 
 
 def private_folder() -> str:
-    """The service's folder, made where it is absent.
+    """Return the service's folder, made where it is absent.
 
     Raises:
         InputError: it may belong to somebody else, or this system has no Unix sockets.
@@ -63,7 +63,7 @@ def only_one(folder: str) -> Iterator[bool]:
 
 
 def status() -> dict[str, Any] | None:
-    """What the running service says of itself; None: there is none, and what a killed one left is taken away.
+    """Return what the running service says of itself; None: there is none, and what a killed one left is taken away.
 
     Raises:
         BackendError: one runs and does not answer.
@@ -161,7 +161,7 @@ def _the_wanted(about: dict[str, Any], wanted: dict[str, object]) -> dict[str, A
 
 
 def _why(log: str, begins: int) -> str:
-    """The last words of a service that did not start."""
+    """Return the last words of a service that did not start."""
     with open(log, "rb") as file:
         file.seek(begins)
         lines = file.read()[-4000:].decode(errors="replace").strip().splitlines()

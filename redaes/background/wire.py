@@ -33,7 +33,7 @@ def send(connection: socket.socket, message: dict[str, Any], attached: Sequence[
 
 
 def receive(stream: BinaryIO) -> tuple[dict[str, Any], list[bytes]]:
-    """The next message with what is attached to it.
+    """Return the next message with what is attached to it.
 
     Raises:
         Broken: what arrives is none.

@@ -45,7 +45,7 @@ class Destinations:
     link_picks: Path | None = None
 
     def of(self, mark: xmp.Mark | None) -> Iterator[tuple[StepKind, Path]]:
-        """What is to be done with a picture, in order."""
+        """Yield what is to be done with a picture, in order."""
         if mark is not None and mark.is_pick:
             if self.copy_picks is not None:
                 yield "copy", self.copy_picks
@@ -70,7 +70,7 @@ class ApplyPlan:
 
 
 def read_ranking(path: Path) -> list[RankedFile]:
-    """The pictures of a ranking.
+    """Return the pictures of a ranking.
 
     Args:
         path: ``ranking.jsonl``, or the folder that holds it.
@@ -110,7 +110,7 @@ def plan_apply(
     moved: Mapping[str, str],
     embedded: Mapping[Path, str] | None = None,
 ) -> ApplyPlan:
-    """What acting on a ranking would do; changes nothing.
+    """Return what acting on a ranking would do; changes nothing.
 
     Args:
         ranked: its pictures.
@@ -226,12 +226,12 @@ def undo(journal: Journal, on_shot: Callable[[int, int], None] | None = None) ->
 
 
 def open_journal(folder: Path, path: Path | None, destinations: Destinations) -> Journal:
-    """The journal to write on: the one of a run that was cut off, else a new one.
+    """Return the journal to write on: the one of a run that was cut off, else a new one.
 
     Args:
-        folder: of the ranking.
+        folder: folder of the ranking.
         path: what the user wants it to be.
-        destinations: of this run.
+        destinations: destinations of this run.
 
     Raises:
         RecordError: an unfinished run went elsewhere.
@@ -254,7 +254,7 @@ def open_journal(folder: Path, path: Path | None, destinations: Destinations) ->
 
 
 def journals_of(folder: Path, path: Path | None = None) -> Iterator[tuple[Path, JournalContent]]:
-    """The journals beside a ranking, and another one that the user named.
+    """Yield the journals beside a ranking, and another one that the user named.
 
     Raises:
         RecordError: one is damaged.
@@ -268,7 +268,7 @@ def journals_of(folder: Path, path: Path | None = None) -> Iterator[tuple[Path, 
 
 
 def moved_by(folder: Path, path: Path | None = None) -> dict[str, str]:
-    """What earlier runs moved and nobody has brought back, from where to where."""
+    """Return what earlier runs moved and nobody has brought back, from where to where."""
     return {
         step.source: step.target
         for _, content in journals_of(folder, path)
@@ -281,7 +281,7 @@ def moved_by(folder: Path, path: Path | None = None) -> dict[str, str]:
 def _why_not(
     path: Path, one: RankedFile, shot: tuple[Path, ...], names: SidecarNames, embedded: Mapping[Path, str]
 ) -> str | None:
-    """Why somebody's decision about a picture, or about camera raw of its shot, keeps it from being handled.
+    """Return why somebody's decision about a picture, or about camera raw of its shot, keeps it from being handled.
 
     Raises:
         RecordError: it is not the file that was ranked.
@@ -303,7 +303,7 @@ def _why_not(
 
 
 def _steps(kind: StepKind, files: tuple[Path, ...], root: Path, folder: Path, taken: set[str]) -> Iterator[FileStep]:
-    """A step for each file of a shot that is not where it should be.
+    """Yield a step for each file of a shot that is not where it should be.
 
     Raises:
         RecordError: another file is there.
@@ -335,7 +335,7 @@ def _steps(kind: StepKind, files: tuple[Path, ...], root: Path, folder: Path, ta
 
 
 def _missing_folders(folder: Path) -> list[Path]:
-    """The folders to be made, outermost first."""
+    """Return the folders to be made, outermost first."""
     missing = []
     while not folder.exists():
         missing.append(folder)

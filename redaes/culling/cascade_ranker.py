@@ -99,7 +99,7 @@ class CascadeRanker:
     def _scored(
         self, series: Sequence[Pictures], kept: Path, on_prepared: OnPrepared | None
     ) -> Iterator[Ranked | Unranked]:
-        """The order of every series by FGAesQ alone."""
+        """Yield the order of every series by FGAesQ alone."""
         n_several = sum(len(pictures) > 1 for pictures in series)
         n_done = 0
         for pictures, found in zip(series, self._ranker.rank(series, kept), strict=True):
@@ -109,7 +109,7 @@ class CascadeRanker:
                 on_prepared("scoring", n_done, n_several)
 
     def _judged(self, ranked: Ranked, refs: Sequence[ImageRef], answers: KeptAnswers, found: CascadeOrder) -> Ranked:
-        """The order of a series after the judge's answers."""
+        """Return the order of a series after the judge's answers."""
         asked = [answer for i, j, _ in found.judged if (answer := answers.about(refs[i], refs[j]))]
         best = [refs[place] for place in found.order]
         middle = sum(found.quality) / len(refs)
@@ -158,7 +158,7 @@ class CascadeRanker:
 
 
 def _points(answer: PairAnswer | None, first: ImageRef) -> float | None:
-    """What the judge said of the first of two pictures, in points; None: nothing usable."""
+    """Return what the judge said of the first of two pictures, in points; None: nothing usable."""
     if answer is None or answer.probability is None:
         return None
     points = points_of(answer.probability)

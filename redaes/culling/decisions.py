@@ -48,10 +48,10 @@ class GivenMark:
 
 
 def decisions_in(packet: XmpPacket, place: Path, written: Mapping[str, str]) -> Iterator[GivenMark]:
-    """What a packet says that redaes did not write.
+    """Yield what a packet says that redaes did not write.
 
     Args:
-        packet: of a sidecar or picture.
+        packet: packet of a sidecar or picture.
         place: the file.
         written: what redaes wrote, by local name; a value that has changed since is somebody's, and so is that there
             is none any more.
@@ -67,7 +67,7 @@ def decisions_in(packet: XmpPacket, place: Path, written: Mapping[str, str]) -> 
 
 
 def decisions_embedded(picture: Path, written: Callable[[XmpPacket], Mapping[str, str]]) -> list[GivenMark]:
-    """What a picture's own XMP and EXIF say, written there by its camera or by a program.
+    """Return what a picture's own XMP and EXIF say, written there by its camera or by a program.
 
     Metadata that cannot be read says nothing.
 
@@ -87,7 +87,7 @@ def decisions_embedded(picture: Path, written: Callable[[XmpPacket], Mapping[str
 
 
 def packets_embedded(picture: Path) -> list[XmpPacket]:
-    """A picture's own XMP, as far as it can be read."""
+    """Return a picture's own XMP, as far as it can be read."""
     return _packets(_beside(picture))
 
 
@@ -109,12 +109,12 @@ def _packets(beside: EmbeddedMetadata | None) -> list[XmpPacket]:
 
 
 def is_rejected(mark: GivenMark) -> bool:
-    """Whether a mark says that the picture is rejected."""
+    """Return whether a mark says that the picture is rejected."""
     return (mark.name, mark.value) in _REJECTED
 
 
 def _says_nothing(name: Name, value: str) -> bool:
-    """Whether a value is what programs write where nobody has chosen."""
+    """Return whether a value is what programs write where nobody has chosen."""
     if name == _COLOURS:
         return not value  # 0 is red
     if value.lower() in _NOTHING:
@@ -126,5 +126,5 @@ def _says_nothing(name: Name, value: str) -> bool:
 
 
 def _unpadded(packet: bytes) -> bytes:
-    """A packet of single bytes without the zeros that some programs fill up its place with."""
+    """Return a packet of single bytes without the zeros that some programs fill up its place with."""
     return packet if b"\0" in packet[:4] or packet[:2] in (b"\xff\xfe", b"\xfe\xff") else packet.rstrip(b"\0")

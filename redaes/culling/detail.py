@@ -92,7 +92,7 @@ _NOTHING_SHARED = SharedDetail(0.0, None)
 
 
 def detail_of(image: Image.Image) -> PictureDetail:
-    """What is compared of an RGB picture of any size."""
+    """Return what is compared of an RGB picture of any size."""
     rgb = np.asarray(image)
     area = rgb.shape[0] * rgb.shape[1]
     scale = math.sqrt(min(PIXELS, max(MIN_PIXELS, area)) / area)
@@ -123,7 +123,7 @@ def detail_of(image: Image.Image) -> PictureDetail:
 
 
 def shared_detail(first: PictureDetail, second: PictureDetail) -> SharedDetail:
-    """How much of two pictures' detail is the same, wherever in the frame it lies."""
+    """Return how much of two pictures' detail is the same, wherever in the frame it lies."""
     start, end = _matches(first, second)
     motions, agreeing = _motions(start, end)
     if not motions:
@@ -155,7 +155,7 @@ def shared_detail(first: PictureDetail, second: PictureDetail) -> SharedDetail:
 
 
 def _matches(first: PictureDetail, second: PictureDetail) -> tuple[FloatArray, FloatArray]:
-    """(n, 2) points of each that look alike, each the other's nearest, and like nothing else."""
+    """Return (n, 2) points of each that look alike, each the other's nearest, and like nothing else."""
     if min(len(first.points), len(second.points)) < 4:
         return np.zeros((0, 2), dtype=np.float32), np.zeros((0, 2), dtype=np.float32)
     distance = np.sqrt(np.maximum(2.0 - 2.0 * (first.descriptors @ second.descriptors.T), 0.0))
@@ -207,14 +207,14 @@ def _within(points: FloatArray, size: tuple[int, int]) -> NDArray[np.bool_]:
 
 
 def _sampled(plane: FloatArray, places: FloatArray) -> FloatArray:
-    """Values of a plane at places of shape (..., 2), in its pixels."""
+    """Return values of a plane at places of shape (..., 2), in its pixels."""
     x, y = (np.ascontiguousarray(places[..., axis], dtype=np.float32) for axis in (0, 1))
     sampled: FloatArray = cv2.remap(plane, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
     return sampled
 
 
 def _patches(grey: FloatArray, points: FloatArray, motion: Mapping2D | None, shift: tuple[int, int]) -> FloatArray:
-    """(n, values) around points, or around where a motion takes them, of mean 0 and length 1."""
+    """Return (n, values) around points, or around where a motion takes them, of mean 0 and length 1."""
     # Every second pixel, because the picture is smoothed.
     steps = np.arange(-_PATCH, _PATCH + 1, 2, dtype=np.float32)
     around = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(1, -1, 2)
@@ -254,7 +254,7 @@ class _Compared:
                     self.explained[open_] = (own[open_] * found).sum(axis=1) > _SAME_PATCH
 
     def n_lost(self) -> int:
-        """Points inside around which the other looks different, and near which no point agrees."""
+        """Return points inside around which the other looks different, and near which no point agrees."""
         open_ = self._one.points[self.inside & ~self.explained]
         if not len(open_):
             return 0
@@ -263,7 +263,9 @@ class _Compared:
         return int((distance > _AWAY * math.sqrt(width * height)).sum())
 
     def recoloured(self) -> float:
-        """Share of the places that both show whose colour is another, however light and colour changed as a whole."""
+        """Return the share of the places that both show whose colour is another, however light and colour changed as a
+        whole.
+        """
         columns, rows = _COLOUR_GRID
         across, down = np.meshgrid((np.arange(columns) + 0.5) / columns, (np.arange(rows) + 0.5) / rows)
         places = (np.stack([across, down], axis=-1).reshape(-1, 2) * self._one.size).astype(np.float32)
@@ -289,7 +291,7 @@ class _Compared:
 
 
 def _as_changed(own: FloatArray, other: FloatArray, inside: NDArray[np.bool_]) -> FloatArray:
-    """Colours after the change that most places have in common: a straight line for each channel."""
+    """Return colours after the change that most places have in common: a straight line for each channel."""
     expected = np.empty_like(own)
     for channel in range(3):
         x, y = own[inside, channel].astype(np.float64), other[inside, channel].astype(np.float64)

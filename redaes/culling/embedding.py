@@ -71,7 +71,7 @@ def check_exiftool() -> None:
 
 
 def read_embedded(folder: Path) -> dict[Path, str]:
-    """What is known of pictures that got embedded marks: SHA-256 of their pixels as they were ranked.
+    """Return what is known of pictures that got embedded marks: SHA-256 of their pixels as they were ranked.
 
     Raises:
         RecordError: the file cannot be read.
@@ -90,10 +90,10 @@ def read_embedded(folder: Path) -> dict[Path, str]:
 
 
 def is_as_ranked(path: Path, known: str, embedded: Mapping[Path, str]) -> bool:
-    """Whether a file is the one that was ranked, but for marks that redaes embedded.
+    """Return whether a file is the one that was ranked, but for marks that redaes embedded.
 
     Args:
-        path: of the file.
+        path: path of the file.
         known: SHA-256 of the file that was ranked.
         embedded: as :func:`read_embedded` gives it.
     """
@@ -102,7 +102,7 @@ def is_as_ranked(path: Path, known: str, embedded: Mapping[Path, str]) -> bool:
 
 
 def pixels_hash(path: Path) -> str:
-    """SHA-256 of a JPEG file without what stands beside its pixels; empty: it is no JPEG.
+    """Return the SHA-256 of a JPEG file without what stands beside its pixels; empty: it is no JPEG.
 
     Raises:
         RecordError: it cannot be read.
@@ -117,7 +117,7 @@ def pixels_hash(path: Path) -> str:
 def plan_embedding(
     marked: Sequence[tuple[Path, str, xmp.Mark]], embedded: Mapping[Path, str], *, undo: bool = False
 ) -> EmbeddingPlan:
-    """Which marks would be embedded, or taken out; changes nothing.
+    """Return which marks would be embedded, or taken out; changes nothing.
 
     Args:
         marked: pictures, each with the SHA-256 of the file that was ranked and its mark.
@@ -164,7 +164,7 @@ def embed(plan: EmbeddingPlan, folder: Path, on_file: Callable[[int, int], None]
 
     Args:
         plan: by :func:`plan_embedding`.
-        folder: of the ranking, where the pixels' hashes are kept.
+        folder: folder of the ranking, where the pixels' hashes are kept.
         on_file: called with the files done, and all of them.
 
     Returns:

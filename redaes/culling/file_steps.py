@@ -35,7 +35,9 @@ class FileStep:
 
 
 def is_one_place(source: Path, target: Path) -> bool:
-    """Whether two paths are one entry of one folder, through links and mounts too: to remove one removes both."""
+    """Return whether two paths are one entry of one folder, through links and mounts too: to remove one removes
+    both.
+    """
     try:
         return source.name == target.name and source.parent.samefile(target.parent)
     except (FileNotFoundError, NotADirectoryError):
@@ -105,7 +107,7 @@ def revert(step: FileStep) -> bool:
 
 
 def _is_original(source: Path, target: Path, step: FileStep) -> bool:
-    """Whether what was copied is still where it was, so that the copy is not the last one."""
+    """Return whether what was copied is still where it was, so that the copy is not the last one."""
     is_there = source.is_file() and not source.is_symlink() and not is_one_place(source, target)
     return is_there and _same(source, step)
 

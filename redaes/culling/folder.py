@@ -29,6 +29,7 @@ from redaes.culling.rankers import OnPrepared, Ranked, Ranker, Unranked
 from redaes.culling.scanned_shots import scan_shots
 from redaes.culling.sheet_pages import ContactSheet
 from redaes.culling.sidecar_names import SidecarStyle
+from redaes.culling.winners import SeriesWinner, winner_in_words
 from redaes.file_writing import writing
 from redaes.images import PassedOver
 from redaes.ranking import Z_SETTLED
@@ -99,6 +100,8 @@ class FolderSummary:
     unreadable: tuple[UnreadableFile, ...] = ()
     passed_over: tuple[PassedOver, ...] = ()
     """What in the folder was not looked at."""
+    winners: tuple[SeriesWinner, ...] = ()
+    """What came out for each series in which there was something to choose from."""
     failed: tuple[str, ...] = ()
     """Series without a ranking, and sidecars that cannot be merged, each with the reason."""
 
@@ -154,6 +157,7 @@ def rank_folder(
         n_pictures=len(shots.photographs), n_series=len(series), unreadable=unreadable, passed_over=passed_over
     )
     failed: list[str] = []
+    winners: list[SeriesWinner] = []
     marked: list[tuple[Path, xmp.Mark]] = []
     unmarked: set[Path] = set()
     with (
@@ -175,6 +179,7 @@ def rank_folder(
                 summary.n_calls += ranked.ranking.n_calls
             if ranked.failure is not None:
                 failed.append(f"series {ranked.name}: {ranked.failure}")
+            winners += _winner(ranked, root)
             lines.write(json.dumps(line) + "\n")
             rows.writerows(_rows(ranked))
             _show(pages, ranked, root)
@@ -196,6 +201,7 @@ def rank_folder(
     )
     summary.n_sidecars, summary.n_merged, summary.kept = marking.n_sidecars, marking.n_merged, marking.kept
     summary.failed = (*failed, *marking.failed)
+    summary.winners = tuple(winners)
     return summary
 
 
@@ -208,7 +214,7 @@ def _with_places(name: str, series: PhotographSeries, result: Ranked | Unranked 
 
 
 def _rejecting(ranked: RankedSeries) -> RankedSeries:
-    """The series with its rest rejected."""
+    """Return the series with its rest rejected."""
     pictures = (replace(one, mark=REJECTED) if one.mark == REST else one for one in ranked.pictures)
     return replace(ranked, pictures=tuple(pictures))
 
@@ -229,7 +235,7 @@ def _placed(series: PhotographSeries, ranking: Ranked) -> Iterator[PlacedPhotogr
 
 
 def _is_worse(ranking: Ranked, best: str, own: str) -> bool:
-    """Whether it is settled that a picture is worse than the best; without errors: visibly so."""
+    """Return whether it is settled that a picture is worse than the best; without errors: visibly so."""
     if ranking.errors is None:
         return ranking.lead(best, own) >= TIE_MARGIN
     gap = ranking.scores[best] - ranking.scores[own]
@@ -237,7 +243,7 @@ def _is_worse(ranking: Ranked, best: str, own: str) -> bool:
 
 
 def _line(ranked: RankedSeries, provenance: Mapping[str, Any]) -> dict[str, Any]:
-    """The series as JSON types."""
+    """Return the series as JSON types."""
     ranking = ranked.ranking
     explanation = None if ranking is None else ranking.explanation
     return {
@@ -281,6 +287,17 @@ def _rows(ranked: RankedSeries) -> Iterator[tuple[object, ...]]:
             "" if ranked.ranking is None or mark is None else ranked.ranking.unit,
             *(("", "", "") if mark is None else (mark.rating, mark.label, mark.pick)),
         )
+
+
+def _winner(ranked: RankedSeries, folder: Path) -> Iterator[SeriesWinner]:
+    """What the terminal says of a series; nothing of one without an order, or of a picture that is alone."""
+    if ranked.ranking is None or len(ranked.ranking.order) < 2:
+        return
+    names: dict[str, str] = {}
+    for one in ranked.pictures:  # the first of several copies is named
+        names.setdefault(one.photograph.ref.id, os.path.relpath(one.photograph.ref.path, folder))
+    leads = ranked.pictures[0].mark == BEST
+    yield winner_in_words(ranked.name, len(ranked.pictures), ranked.ranking, names, leads=leads)
 
 
 def _show(pages: ContactSheet, ranked: RankedSeries, folder: Path) -> None:

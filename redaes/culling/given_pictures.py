@@ -13,7 +13,7 @@ from redaes.images import FoundPictures, PassedOver, find_pictures
 def given_pictures(
     given: Path | Sequence[Path], exclude: Sequence[str] = (), results: Path | None = None
 ) -> tuple[Path, FoundPictures]:
-    """The folder that holds all of them, and the pictures, each once.
+    """Return the folder that holds all of them, and the pictures, each once.
 
     Args:
         given: a folder, which is searched with its folders; or several, and pictures, which are taken as they are.
@@ -67,7 +67,7 @@ def given_pictures(
 
 
 def _common_folder(paths: Sequence[Path]) -> Path:
-    """The folder that holds all of some folders and files, spelt as they are where that can be."""
+    """Return the folder that holds all of some folders and files, spelt as they are where that can be."""
     folders = [path if path.is_dir() else path.parent for path in paths]
     if any(folder.is_absolute() for folder in folders):
         folders = [Path(os.path.abspath(folder)) for folder in folders]

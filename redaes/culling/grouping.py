@@ -136,7 +136,7 @@ def scan(
 
 
 def group(photographs: Sequence[Photograph], limits: GroupingLimits | None = None) -> list[PhotographSeries]:
-    """The series, in order of their first picture; single pictures too.
+    """Return the series, in order of their first picture; single pictures too.
 
     The files are read again where pictures have to be looked at closely; one that cannot be, is like nothing.
     """
@@ -153,7 +153,7 @@ def group(photographs: Sequence[Photograph], limits: GroupingLimits | None = Non
 
 
 def _as_told(photographs: Sequence[Photograph], *, by_folder: bool) -> list[PhotographSeries]:
-    """Series as whoever asked has them, so that nothing about them is in doubt."""
+    """Return series as whoever asked has them, so that nothing about them is in doubt."""
     series: dict[Path | None, list[Photograph]] = {}
     for photograph in sorted(photographs, key=lambda one: by_name(one.ref.path)):
         series.setdefault(photograph.ref.path.parent if by_folder else None, []).append(photograph)
@@ -212,7 +212,7 @@ class _Grouping:
         """These pictures, in the order in which they came: the first ones of it."""
 
     def series(self) -> list[PhotographSeries]:
-        """All series, in order of their first picture."""
+        """Return all series, in order of their first picture."""
         meant = self._meant()
         left_out = {at for one in meant for at in one.members}
         series = [(one.members[0], PhotographSeries(self._pictures(one.members), meant=one.what)) for one in meant]
@@ -220,7 +220,7 @@ class _Grouping:
         return [one for _, one in sorted(series, key=lambda numbered: numbered[0])]
 
     def _meant(self) -> list[MeantSeries]:
-        """What was meant to be used together, of each camera."""
+        """Return what was meant to be used together, of each camera."""
         from redaes.culling.meant import TimedShot, meant_series
 
         cameras: dict[str, list[TimedShot]] = {}
@@ -236,7 +236,7 @@ class _Grouping:
         return tuple(self._ordered[at].photograph for at in sorted(members))
 
     def _grown(self, left_out: Collection[int]) -> list[_Growing]:
-        """Series of what looks alike."""
+        """Return series of what looks alike."""
         found: list[_Growing] = []
         going_on: list[_Growing] = []
         copies: dict[str, int] = {}
@@ -272,12 +272,12 @@ class _Grouping:
         return found
 
     def _goes_on(self, series: _Growing, now: _Dated) -> bool:
-        """Whether the last picture of a series by the same clock was taken shortly before."""
+        """Return whether the last picture of a series by the same clock was taken shortly before."""
         last = series.last.get(now.clock)
         return last is not None and now.seconds - last <= self._limits.gap_s
 
     def _near(self, at: int, going_on: Sequence[_Growing]) -> list[_Growing]:
-        """Series that a picture may belong to, the likeliest by layout first."""
+        """Return series that a picture may belong to, the likeliest by layout first."""
         by_common = {series.common: series for series in going_on}
         near = [by_common[common] for common in self._index.most_alike(at, sorted(by_common))]
         clock = self._ordered[at].clock
@@ -288,7 +288,7 @@ class _Grouping:
         return list({id(series): series for series in near}.values())
 
     def _joined(self, at: int, near: Sequence[_Growing]) -> _Growing | None:
-        """The first of the likeliest series that a picture belongs to."""
+        """Return the first of the likeliest series that a picture belongs to."""
         for series in near[:_N_TRIED]:
             if self._fits(at, series.common):
                 series.least = min(series.least, self._likeness(at, series.common))
@@ -298,7 +298,7 @@ class _Grouping:
         return None
 
     def _other_singles(self, at: int, near: Sequence[_Growing], joined: _Growing) -> list[_Growing]:
-        """Pictures alone so far that this one is like, too: it is what they have in common."""
+        """Return pictures alone so far that this one is like, too: it is what they have in common."""
         singles = {one.common: one for one in near if len(one.members) == 1 and one is not joined}
         likest = self._index.most_alike(at, sorted(singles))[:_N_TRIED]
         return [singles[other] for other in likest if self._fits(at, other)]
@@ -313,7 +313,9 @@ class _Grouping:
             self._of[member] = joined
 
     def _recentred(self, at: int, series: _Growing) -> bool:
-        """Whether another picture of a short series is like all the others and this one; then it is the common one."""
+        """Return whether another picture of a short series is like all the others and this one; then it is the common
+        one.
+        """
         if not 1 < len(series.members) <= _N_RECENTRED:
             return False
         for middle in self._index.most_alike(at, [one for one in series.members if one != series.common])[:2]:
@@ -340,7 +342,7 @@ class _Grouping:
         return 0.0 if first is None or second is None else shared_detail(first, second).likeness
 
     def _detail(self, at: int) -> PictureDetail | None:
-        """What is compared of a picture, looked at once more; None: its file cannot be read any longer."""
+        """Return what is compared of a picture, looked at once more; None: its file cannot be read any longer."""
         from redaes.culling.detail import PIXELS, detail_of
 
         if at not in self._details:

@@ -94,7 +94,7 @@ class Journal:
 
     @classmethod
     def begin(cls, path: Path, head: dict[str, Any]) -> Self:
-        """A new journal.
+        """Return a new journal.
 
         Raises:
             RecordError: there is such a file, or it cannot be written.
@@ -130,8 +130,12 @@ class Journal:
         self._write({"undone": number}, sync=False)
 
     def finish(self) -> None:
-        """Say that nothing more is to come, and close the file."""
+        """Say that nothing more is to come, and close the file; one by which nothing was done is removed."""
         self.content.is_finished = True
+        if not self.content.shots:
+            self._file.close()
+            self.path.unlink(missing_ok=True)
+            return
         self._write({"finished": True})
         self._file.close()
 

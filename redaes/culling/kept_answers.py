@@ -43,12 +43,12 @@ class KeptAnswers:
         self._write()
 
     def about(self, first: ImageRef, second: ImageRef) -> PairAnswer | None:
-        """The answer about two pictures, in either order; None: not asked yet."""
+        """Return the answer about two pictures, in either order; None: not asked yet."""
         wanted = {first.id, second.id}
         return next((answer for answer in self.answers if {answer.first, answer.second} == wanted), None)
 
     def explained(self, assessor: Assessor, best: ImageRef, second: ImageRef) -> Result:
-        """Why one picture is better than another; asked once."""
+        """Return why one picture is better than another; asked once."""
         known = self.explanation
         if known is None or _is_old(known, assessor) or (known.first.id, known.second.id) != (best.id, second.id):
             (known,) = assessor.compare_many([(unchanged(best), unchanged(second))], mode="reasoned", check=True)
@@ -63,15 +63,15 @@ class KeptAnswers:
 
 
 def _is_old(known: Result, assessor: Assessor) -> bool:
-    """Whether a kept result would be another one today: of an earlier version, whose verdicts were written, not read,
-    and were not held against the pictures; or claimed before the model was calibrated as it is now."""
+    """Return whether a kept result would be another one today: of an earlier version, whose verdicts were written, not
+    read, and were not held against the pictures; or claimed before the model was calibrated as it is now."""
     if known.probability is None or not known.comparisons:
         return False
     return known.log_odds is None or known.calibration != assessor.calibration("reasoned")
 
 
 def provenance_of(assessor: Assessor) -> dict[str, Any]:
-    """Model, revision, prompt and mode of an assessor."""
+    """Return the model, revision, prompt and mode of an assessor."""
     return {
         "model": assessor.backend.model,
         "revision": assessor.backend.revision,
@@ -81,7 +81,7 @@ def provenance_of(assessor: Assessor) -> dict[str, Any]:
 
 
 def settings_of(assessor: Assessor, orders: Orders) -> Iterable[str]:
-    """What answers depend on, besides the pictures."""
+    """Return what answers depend on, besides the pictures."""
     return (
         assessor.backend.model,
         assessor.backend.revision,
@@ -96,5 +96,5 @@ def settings_of(assessor: Assessor, orders: Orders) -> Iterable[str]:
 
 
 def file_of(folder: Path, parts: list[str]) -> Path:
-    """The file of what depends on these parts."""
+    """Return the file of what depends on these parts."""
     return folder / f"{content_id(json.dumps(parts).encode())[:32]}.json"

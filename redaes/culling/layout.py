@@ -38,7 +38,7 @@ class LayoutIndex:
         return float(layout_likeness(self._greys[one], self._greys[other][None])[0])
 
     def most_alike(self, one: int, others: Sequence[int] | NDArray[np.intp]) -> list[int]:
-        """Those of the others whose layout is like that of one picture, the likest first."""
+        """Return those of the others whose layout is like that of one picture, the likest first."""
         places = np.asarray(others, dtype=np.intp)
         if len(places) > N_NEAREST:
             near = self._coarse[places] @ self._coarse[one]
@@ -51,7 +51,8 @@ class LayoutIndex:
 
 
 def layout_likeness(one: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """How well the middle of one small grey picture is found in others, or theirs in it: the highest correlation.
+    """Return how well the middle of one small grey picture is found in others, or theirs in it: the highest
+    correlation.
 
     Args:
         one: (24, 24).
@@ -70,14 +71,14 @@ def layout_likeness(one: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArra
 
 
 def _windows(greys: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(n, 81, 256): every place of the middle's size in each picture."""
+    """Return (n, 81, 256): every place of the middle's size in each picture."""
     whole = greys.astype(np.float32)
     windows = np.lib.stride_tricks.sliding_window_view(whole, (1, _MIDDLE, _MIDDLE))
     return _standardised(windows.reshape(len(greys), -1, _MIDDLE * _MIDDLE))
 
 
 def _standardised(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Rows of mean 0 and length 1; zeros where a row is flat."""
+    """Return rows of mean 0 and length 1; zeros where a row is flat."""
     centred = values - values.mean(axis=-1, keepdims=True)
     length = np.linalg.norm(centred, axis=-1, keepdims=True)
     return np.divide(centred, length, out=np.zeros_like(centred), where=length > 1e-3)

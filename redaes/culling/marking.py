@@ -42,7 +42,7 @@ def mark_pictures(
     overrule: bool = False,
     unmarked: Collection[Path] = (),
 ) -> MarkingSummary:
-    """Plan, and on demand write, the sidecars of a folder's pictures.
+    """Return the plan, and on demand write, the sidecars of a folder's pictures.
 
     A camera raw file beside a marked picture, of the same name, is the same shot and gets the same mark.
 
@@ -98,7 +98,7 @@ def mark_pictures(
 
 
 def unmark_pictures(pictures: Sequence[Path], *, write: bool) -> tuple[list[Path], list[str]]:
-    """Plan, and on demand do, what takes redaes's marks back that nobody has changed since.
+    """Return the plan, and on demand do, what takes redaes's marks back that nobody has changed since.
 
     Args:
         pictures: the pictures; camera raw of the same shot is seen to.
@@ -146,7 +146,9 @@ def write_sidecar(sidecar: xmp.Sidecar) -> None:
 def _with_raw(
     marked: Sequence[tuple[Path, xmp.Mark]], names: SidecarNames, judged: Collection[Path] = ()
 ) -> Iterator[tuple[Path, xmp.Mark, Path]]:
-    """The pictures, each followed by camera raw of its shot that was not judged itself; with the shot's picture."""
+    """Yield the pictures, each followed by camera raw of its shot that was not judged itself; with the shot's
+    picture.
+    """
     own = {*judged, *(path for path, _ in marked)}
     for path, mark in marked:
         yield path, mark, path
@@ -163,7 +165,7 @@ def _with_raw(
 
 
 def _shared_targets(files: Sequence[tuple[Path, Path]], names: SidecarNames) -> dict[Path, str]:
-    """Files whose sidecar would be that of another shot, too, each with what to say of it.
+    """Return files whose sidecar would be that of another shot, too, each with what to say of it.
 
     Args:
         files: each with the picture of its shot.

@@ -66,7 +66,7 @@ def meant_series(
     layout: Callable[[int, int], float],
     detail: Callable[[int], PictureDetail | None],
 ) -> list[MeantSeries]:
-    """What was meant to be used together, among pictures that one camera took.
+    """Return what was meant to be used together, among pictures that one camera took.
 
     Args:
         shots: in order of time.
@@ -115,7 +115,7 @@ def _brackets(shots: Sequence[TimedShot]) -> Runs:
 
 
 def _bracket(run: Sequence[TimedShot]) -> tuple[int, str | None]:
-    """How many pictures at the beginning are an exposure bracket, once or several times over, and what it is."""
+    """Return how many pictures at the beginning are an exposure bracket, once or several times over, and what it is."""
     for n in (9, 7, 5, 3):
         found = _stops(run[:n]) if len(run) >= n else None
         if found is None:
@@ -141,7 +141,7 @@ def _repeats(stops: Sequence[float], following: tuple[list[float], float] | None
 
 
 def _stops(run: Sequence[TimedShot]) -> tuple[list[float], float] | None:
-    """How much darker than others each is, in stops, and what must lie between them; None: not known.
+    """Return how much darker than others each is, in stops, and what must lie between them; None: not known.
 
     By the compensation where that differs, else by the settings: these follow the light, too, so that they have to
     differ by more unless the camera says that it bracketed.
@@ -218,7 +218,7 @@ def _move(first: PictureDetail | None, second: PictureDetail | None) -> tuple[fl
 
 
 def _panorama(moves: Sequence[tuple[float, float] | None]) -> tuple[int, str | None]:
-    """How many pictures at the beginning go on from one to the next in one direction."""
+    """Return how many pictures at the beginning go on from one to the next in one direction."""
     n = 1
     for move in moves:
         if move is None or math.hypot(*move) < MIN_TURN:
@@ -236,7 +236,7 @@ def _stack(
     moves: Sequence[tuple[float, float] | None],
     detail: Callable[[int], PictureDetail | None],
 ) -> tuple[int, str | None]:
-    """How many pictures at the beginning are of one frame, focused nearer or farther each time."""
+    """Return how many pictures at the beginning are of one frame, focused nearer or farther each time."""
     n = 1
     for (before, after), move in zip(itertools.pairwise(run), moves, strict=True):
         if move is None or math.hypot(*move) > MAX_STACK_SHIFT or after.seconds - before.seconds > STACK_GAP_S:
@@ -256,13 +256,13 @@ def _stack(
 
 
 def _sharpness(detail: PictureDetail) -> NDArray[np.float64]:
-    """Strength of fine structure in each part of the frame."""
+    """Return the strength of fine structure in each part of the frame."""
     fine = detail.grey - cv2.GaussianBlur(detail.grey, (0, 0), 2.0)
     return np.asarray(np.sqrt(cv2.resize(fine * fine, _GRID, interpolation=cv2.INTER_AREA)).ravel(), dtype=np.float64)
 
 
 def _focus_travels(sharpness: NDArray[np.float64]) -> bool:
-    """Whether each part becomes sharp once, and not all at once.
+    """Return whether each part becomes sharp once, and not all at once.
 
     Args:
         sharpness: (pictures, parts).

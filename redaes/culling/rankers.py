@@ -91,7 +91,7 @@ class Ranker(Protocol):
 
 
 def ranked_or_not(rank: Callable[[], Ranked]) -> Ranked | Unranked:
-    """What ranking one series gives, or why it gives nothing.
+    """Return what ranking one series gives, or why it gives nothing.
 
     What the model cannot be asked at all, and a folder that cannot be used, stop the run.
     """

@@ -67,7 +67,7 @@ def find_series(
 
 
 def said_of(assessor: Assessor, pictures: Sequence[ImageRef], kept: Path) -> tuple[tuple[PairAnswer, ...], str]:
-    """What a model says of one series; what it said before is not asked again.
+    """Return what a model says of one series; what it said before is not asked again.
 
     Args:
         assessor: its mode is used.

@@ -92,7 +92,7 @@ class Told:
 
 
 def head(folder: Path, n_pictures: int, n_series: int, page: int = 1, n_pages: int = 1) -> str:
-    """A page up to its first series."""
+    """Return a page up to its first series."""
     name = folder.resolve().name or str(folder.resolve())
     of_pages = f", page {page} of {n_pages}" if n_pages > 1 else ""
     policy = (
@@ -113,7 +113,7 @@ def head(folder: Path, n_pictures: int, n_series: int, page: int = 1, n_pages: i
 
 
 def links(page: int, n_pages: int) -> str:
-    """The way to the other pages; empty: there is one."""
+    """Return the way to the other pages; empty: there is one."""
     if n_pages == 1:
         return ""
     numbers = (
@@ -124,7 +124,7 @@ def links(page: int, n_pages: int) -> str:
 
 
 def page_name(number: int) -> str:
-    """The file of a page, from 1."""
+    """Return the file of a page, from 1."""
     return "contact_sheet.html" if number == 1 else f"contact_sheet_{number}.html"
 
 
@@ -137,7 +137,7 @@ def series_head(
     *,
     continued: bool = False,
 ) -> str:
-    """A series up to its first picture on a page; ``continued`` where it began on another."""
+    """Return a series up to its first picture on a page; ``continued`` where it began on another."""
     text = f"<section><h2>Series {escape(name)} <span class=quiet>· {counted(n_pictures, 'picture')}"
     text += ", continued" if continued else ""
     text += "</span></h2>"
@@ -172,7 +172,7 @@ class SheetPicture:
 
 
 def figure(picture: SheetPicture) -> str:
-    """One picture with its caption."""
+    """Return one picture with its caption."""
     name = escape(picture.name, quote=True)
     try:
         image = f'<img src="{_thumbnail(picture.path)}" alt="{name}" loading="lazy">'
@@ -192,7 +192,7 @@ def figure(picture: SheetPicture) -> str:
 def foot(
     unreadable: Sequence[tuple[str, str]], passed_over: Sequence[str] = (), page: int = 1, n_pages: int = 1
 ) -> str:
-    """A page after its last series.
+    """Return a page after its last series.
 
     Args:
         unreadable: files and folders that could not be read, each with the reason.
@@ -211,7 +211,7 @@ def foot(
 
 
 def _in_words(told: Told) -> str:
-    """The explanation as HTML."""
+    """Return the explanation as HTML."""
     if told.winner is None and told.undecided is None:
         return f"No usable explanation ({escape(told.rationale or '')})."
     facts = []
@@ -240,7 +240,7 @@ def _in_words(told: Told) -> str:
 
 
 def _reasons(text: str, claims: Claims | None) -> str:
-    """The reasoning as HTML, contradicted statements marked."""
+    """Return the reasoning as HTML, contradicted statements marked."""
     return "".join(
         f"<mark title='contradicted by what was measured'>{escape(piece)}</mark> [contradicted]"
         if status == "contradicted"
@@ -250,7 +250,7 @@ def _reasons(text: str, claims: Claims | None) -> str:
 
 
 def _table(rows: Sequence[Measured]) -> str:
-    """What was measured in the best one and the next one, with bars."""
+    """Return what was measured in the best one and the next one, with bars."""
     if not rows:
         return ""
     text = "<table class=measured><caption>Measured by redaes</caption><tr><th><th>the best<th>the next one<th></tr>"
@@ -265,7 +265,7 @@ def _table(rows: Sequence[Measured]) -> str:
 
 
 def _thumbnail(path: Path) -> str:
-    """The picture as a ``data:`` URL of few bytes."""
+    """Return the picture as a ``data:`` URL of few bytes."""
     pixels = THUMBNAIL_PIXELS
     image = load_image(path, max_pixels=pixels).image
     while True:

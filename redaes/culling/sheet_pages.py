@@ -26,7 +26,7 @@ class ContactSheet:
 
         Args:
             out: folder for the pages.
-            folder: of the pictures.
+            folder: folder of the pictures.
             sizes: pictures of each series, in the order in which they come.
         """
         self._out = out
@@ -81,7 +81,7 @@ class ContactSheet:
         self._write(sheet.foot(unreadable, passed_over, self._page, self._n_pages))
 
     def link(self, path: Path) -> str:
-        """A file as a URL relative to the pages; as a whole URL where it lies on another drive."""
+        """Return a file as a URL relative to the pages; as a whole URL where it lies on another drive."""
         try:
             way = os.path.relpath(os.path.abspath(path), os.path.abspath(self._out))
         except ValueError:
@@ -111,12 +111,12 @@ class ContactSheet:
 
 
 def goes_over(n_on_page: int, n_pictures: int) -> bool:
-    """Whether a series begins a page: one that does not fit on the rest of this one."""
+    """Return whether a series begins a page: one that does not fit on the rest of this one."""
     return n_on_page > 0 and n_on_page + n_pictures > PAGE_PICTURES
 
 
 def n_pages(sizes: Sequence[int]) -> int:
-    """How many pages series of these sizes take.
+    """Return how many pages series of these sizes take.
 
     >>> n_pages([150, 60, 10]), n_pages([450]), n_pages([])
     (2, 3, 1)

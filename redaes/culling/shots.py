@@ -23,7 +23,7 @@ _MAX_VERSIONS = 99
 
 
 def one_of_each_shot(pictures: Sequence[Path]) -> tuple[list[Path], dict[Path, list[Path]]]:
-    """Pictures without camera raw of which a JPEG or HEIF of the same name lies beside it.
+    """Return pictures without camera raw of which a JPEG or HEIF of the same name lies beside it.
 
     Args:
         pictures: all that were found.
@@ -47,18 +47,18 @@ def one_of_each_shot(pictures: Sequence[Path]) -> tuple[list[Path], dict[Path, l
 
 
 def is_picture_name(path: Path) -> bool:
-    """Whether a file's name is one of a picture, camera raw too."""
+    """Return whether a file's name is one of a picture, camera raw too."""
     return path.suffix.lower() in IMAGE_SUFFIXES or is_raw_name(path)
 
 
 def files_of_shot(
     picture: Path, names: SidecarNames, ranked: Collection[Path], going: Collection[Path]
 ) -> tuple[Path, ...]:
-    """The picture and what goes with it.
+    """Return the picture and what goes with it.
 
     Args:
         picture: the file.
-        names: of the files beside it.
+        names: names of the files beside it.
         ranked: all pictures of the ranking; each goes its own way.
         going: those that go the same way as this one. What belongs to several pictures of one name goes only where
             all of them go.
@@ -83,7 +83,7 @@ def files_of_shot(
 
 
 def _behind(picture: Path, names: SidecarNames) -> list[Path]:
-    """Sidecars that carry the whole name, and those of darktable's further versions of the picture."""
+    """Return sidecars that carry the whole name, and those of darktable's further versions of the picture."""
     versions = (f"{picture.stem}_{number:02d}{picture.suffix}" for number in range(1, _MAX_VERSIONS + 1))
     found = names.alike(picture.parent, picture.name)
     for version in versions:
@@ -94,5 +94,5 @@ def _behind(picture: Path, names: SidecarNames) -> list[Path]:
 
 
 def _is_a_picture(path: Path, names: SidecarNames) -> bool:
-    """Whether there is a file of this name, in any case: what carries its whole name is its own."""
+    """Return whether there is a file of this name, in any case: what carries its whole name is its own."""
     return any(other.name.lower() == path.name.lower() for other in names.alike(path.parent, path.stem))

@@ -29,20 +29,20 @@ class SidecarNames:
         self._listed: dict[Path, dict[str, list[str]]] = {}
 
     def beside(self, picture: Path) -> list[Path]:
-        """Other files in the picture's folder that have its name but for the ending; sidecars are left out."""
+        """Return other files in the picture's folder that have its name but for the ending; sidecars are left out."""
         found = self._folder(picture.parent).get(picture.stem.lower(), [])
         return [picture.with_name(name) for name in found if name != picture.name and not name.lower().endswith(ENDING)]
 
     def alike(self, folder: Path, stem: str) -> list[Path]:
-        """The files in a folder whose name is this one but for the ending and its case."""
+        """Return the files in a folder whose name is this one but for the ending and its case."""
         return [folder / name for name in self._folder(folder).get(stem.lower(), [])]
 
     def there(self, picture: Path) -> list[Path]:
-        """The sidecars that are there and may be the picture's, by either habit and in any case."""
+        """Return the sidecars that are there and may be the picture's, by either habit and in any case."""
         return [path for path in (self._existing(picture, full=True), self._existing(picture, full=False)) if path]
 
     def of(self, picture: Path) -> Path:
-        """The sidecar in which a picture's mark belongs.
+        """Return the sidecar in which a picture's mark belongs.
 
         By the style ``auto``, ``photo.xmp`` is camera raw's, and ``photo.jpg.xmp`` any other picture's. What is there
         decides where only one of them exists. ``photo.xmp`` is never taken where another file could own it.
@@ -68,7 +68,7 @@ class SidecarNames:
         return picture.with_name(wanted if wanted in found else min(found))
 
     def _folder(self, folder: Path) -> dict[str, list[str]]:
-        """A folder's names by what they are without their ending, in lower case."""
+        """Return a folder's names by what they are without their ending, in lower case."""
         if folder not in self._listed:
             by_stem: dict[str, list[str]] = {}
             try:

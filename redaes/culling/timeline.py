@@ -49,7 +49,7 @@ def on_one_line(shots: Sequence[tuple[Path, CaptureRecord]], gap_s: float) -> li
 
 
 def by_name(path: Path) -> tuple[object, ...]:
-    """Orders names as people do: IMG_9 before IMG_10."""
+    """Return a sort key that orders names as people do: IMG_9 before IMG_10."""
     parts = re.split(r"(\d+)", path.name)
     return (str(path.parent), *((int(part), "") if part.isdecimal() else (-1, part) for part in parts), path.name)
 
@@ -61,7 +61,7 @@ def _commonest(moments: Iterable[CaptureMoment | None]) -> timedelta | None:
 
 
 def _jumps(shots: Sequence[tuple[Path, CaptureRecord]], gap_s: float) -> list[tuple[int, float]]:
-    """Pictures taken just after their camera's clock was changed, and by how many seconds to put them back."""
+    """Return pictures taken just after their camera's clock was changed, and by how many seconds to put them back."""
     followers: dict[tuple[Path, str], list[int]] = defaultdict(list)
     for at, (path, record) in enumerate(shots):
         if record.moment is not None and record.moment.offset is None and not record.moment.is_of_change:

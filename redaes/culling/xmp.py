@@ -65,11 +65,11 @@ class Mark:
         return self.pick == 1
 
     def noted(self) -> str:
-        """The mark as redaes notes that it wrote it."""
+        """Return the mark as redaes notes that it wrote it."""
         return " ".join(f"{name[1]}={value}" for name, value in self.properties().items())
 
     def properties(self) -> dict[Name, str]:
-        """The mark as XMP."""
+        """Return the mark as XMP."""
         return {
             RATING: str(self.rating),
             LABEL: self.label,
@@ -99,7 +99,7 @@ class Sidecar:
 
 
 def sidecar_path(picture: Path) -> Path:
-    """The sidecar of a picture, by :class:`~redaes.culling.sidecar_names.SidecarNames`."""
+    """Return the sidecar of a picture, by :class:`~redaes.culling.sidecar_names.SidecarNames`."""
     return SidecarNames().of(picture)
 
 
@@ -111,7 +111,7 @@ def plan(
     overrule: bool = False,
     shot: Sequence[Path] = (),
 ) -> Sidecar:
-    """What writing a mark would make of a picture's sidecar; writes nothing.
+    """Return what writing a mark would make of a picture's sidecar; writes nothing.
 
     Args:
         picture: the picture.
@@ -144,7 +144,7 @@ def plan(
 
 
 def marks_of_others(picture: Path, names: SidecarNames) -> list[GivenMark]:
-    """What somebody else says of a picture, in its sidecars and in itself.
+    """Return what somebody else says of a picture, in its sidecars and in itself.
 
     Raises:
         RecordError: as for :func:`plan`.
@@ -153,7 +153,7 @@ def marks_of_others(picture: Path, names: SidecarNames) -> list[GivenMark]:
 
 
 def embedded_by_redaes(picture: Path) -> str:
-    """What redaes noted that it embedded in a picture, where that stands there still; empty: nothing."""
+    """Return what redaes noted that it embedded in a picture, where that stands there still; empty: nothing."""
     for packet in packets_embedded(picture):
         written = _written(packet)
         if written and all(packet.values(name) == [written.get(name[1])] for name in (RATING, LABEL, PICK)):
@@ -170,7 +170,7 @@ def _in_sidecars(picture: Path, names: SidecarNames) -> list[GivenMark]:
 
 
 def plan_undo(picture: Path, names: SidecarNames | None = None) -> list[Sidecar]:
-    """What taking back redaes's own marks would make of a picture's sidecars; what somebody has changed stays.
+    """Return what taking back redaes's own marks would make of a picture's sidecars; what somebody has changed stays.
 
     Raises:
         RecordError: as for :func:`plan`.
@@ -186,7 +186,7 @@ def plan_undo(picture: Path, names: SidecarNames | None = None) -> list[Sidecar]
 
 
 def real_path(path: Path) -> Path:
-    """The file behind the name of a sidecar (or picture), which a new one may take the place of.
+    """Return the file behind the name of a sidecar (or picture), which a new one may take the place of.
 
     Raises:
         RecordError: a link that leads nowhere, a name that is too long, or a file whose owner would not be kept.
@@ -216,7 +216,7 @@ def real_path(path: Path) -> Path:
 def _withdrawn(
     path: Path, packet: XmpPacket, is_there: bool, written: Mapping[str, str], decisions: tuple[GivenMark, ...]
 ) -> Sidecar:
-    """The sidecar without what redaes wrote and nobody has changed.
+    """Return the sidecar without what redaes wrote and nobody has changed.
 
     The note of it stays where somebody took a mark out: by it alone that is known the next time.
     """
@@ -229,13 +229,13 @@ def _withdrawn(
 
 
 def _written(packet: XmpPacket) -> dict[str, str]:
-    """What redaes noted that it wrote, by local name."""
+    """Return what redaes noted that it wrote, by local name."""
     noted = " ".join(packet.values(_WROTE)).split()
     return dict(item.split("=", 1) for item in noted if "=" in item)
 
 
 def _read(path: Path) -> tuple[XmpPacket, bool]:
-    """The packet in a sidecar, an empty one where there is none; and whether there is one."""
+    """Return the packet in a sidecar, an empty one where there is none; and whether there is one."""
     try:
         if not path.exists():
             return XmpPacket(EMPTY), False

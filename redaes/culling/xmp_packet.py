@@ -97,12 +97,12 @@ class XmpPacket:
         self._own = [one for one in self._descriptions if one.about == about]
 
     def values(self, name: Name) -> list[str]:
-        """A property's values; more than one only where a program wrote it twice."""
+        """Return a property's values; more than one only where a program wrote it twice."""
         found = [one.attributes[name] for one in self._own if name in one.attributes]
         return found + [part.text.strip() for one in self._own for part in one.elements if part.name == name]
 
     def edited(self, out: Collection[Name], put: Mapping[Name, str], prefixes: Mapping[str, str]) -> bytes:
-        """The packet without some properties and with others, in its own encoding.
+        """Return the packet without some properties and with others, in its own encoding.
 
         Args:
             out: properties that are taken out.
@@ -129,7 +129,7 @@ class XmpPacket:
 
 
 def _encoding(data: bytes) -> tuple[bytes, str]:
-    """The byte order mark, and the encoding."""
+    """Return the byte order mark, and the encoding."""
     for mark, codec in _MARKS:
         if data.startswith(mark):
             return mark, codec
@@ -230,7 +230,7 @@ def _resolved(name: str, bindings: Mapping[str, str]) -> Name:
 
 
 def _attributes(put: Mapping[Name, str], bindings: Mapping[str, str], prefixes: Mapping[str, str]) -> bytes:
-    """Properties as attributes, each namespace under the prefix that it has, else under a new one."""
+    """Return properties as attributes, each namespace under the prefix that it has, else under a new one."""
     known = {space: prefix for prefix, space in bindings.items() if prefix}
     taken = set(bindings)
     text = ""
@@ -247,7 +247,7 @@ def _attributes(put: Mapping[Name, str], bindings: Mapping[str, str], prefixes: 
 
 
 def _without_unused(text: bytes, start: int, prefixes: Mapping[str, str]) -> bytes:
-    """The text without declarations in a description's tag, of these namespaces, that nothing uses any more."""
+    """Return the text without declarations in a description's tag, of these namespaces, that nothing uses any more."""
     tag = _TAG.match(text, start)
     assert tag is not None
     for attribute in reversed(list(_ATTRIBUTE.finditer(text, *tag.span(1)))):

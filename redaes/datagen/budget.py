@@ -50,7 +50,7 @@ class Amount:
     """None: not known."""
 
     def plus(self, other: Amount) -> Amount:
-        """Both together."""
+        """Return both together."""
         known = self.expected is not None and other.expected is not None
         return Amount(self.most + other.most, self.expected + other.expected if known else None)  # type: ignore[operator]
 
@@ -100,7 +100,7 @@ class BuildBudget:
 
 
 def budget_of(recipe: Recipe, sources: Sequence[Source], measured: MeasuredRates | None = None) -> BuildBudget:
-    """What a recipe asks of so many photographs.
+    """Return what a recipe asks of so many photographs.
 
     Args:
         recipe: what is built.
@@ -285,7 +285,7 @@ class _Judged:
         return TaskBudget(role, model, calls, read, written, cost)
 
     def _hours(self, tasks: Sequence[TaskBudget]) -> tuple[float | None, str]:
-        """How long the slowest takes, and which it is."""
+        """Return how long the slowest takes, and which it is."""
         measured = self.measured
         if measured is None:
             return None, ""
@@ -320,7 +320,7 @@ class _Judged:
         return found
 
     def _limits(self, tasks: Sequence[TaskBudget]) -> list[str]:
-        """Limits that end the build before its end."""
+        """Return limits that end the build before its end."""
         notes = []
         for model, entry in self.servers.items():
             its = [task for task in tasks if task.model == model]

@@ -56,7 +56,7 @@ OPTIONS = (*DatasetSettings.model_fields, *PhotographRules.model_fields, "worker
 
 
 def read_recipe(path: Path) -> dict[str, Any]:
-    """The options in a YAML file, or in the recipe of that name that comes with redaes.
+    """Return the options in a YAML file, or in the recipe of that name that comes with redaes.
 
     Raises:
         InputError: it cannot be read, is no mapping, or the name or a key is unknown.
@@ -71,7 +71,7 @@ def read_recipe(path: Path) -> dict[str, Any]:
 
 
 def make_recipe(path: Path | None, given: Mapping[str, Any]) -> Recipe:
-    """The command line's options over the recipe's over the defaults.
+    """Return the command line's options over the recipe's over the defaults.
 
     Args:
         path: a YAML file; None: no recipe.

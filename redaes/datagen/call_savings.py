@@ -29,7 +29,7 @@ class CallSavings(WrittenSettings):
     """Of the panel's judges, those that are asked only about pairs on which the others do not agree."""
 
     def reserve_places(self, judges: Sequence[str], min_judges: int) -> frozenset[int]:
-        """Places of the reserve among the panel's judges.
+        """Return places of the reserve among the panel's judges.
 
         Args:
             judges: the panel's, by name.

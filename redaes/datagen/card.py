@@ -129,12 +129,12 @@ Each example carries its photograph's licence; what it asks holds for the edited
 
 
 def table_rows(table: Mapping[Any, Any]) -> str:
-    """Rows of a table with two columns, in Markdown."""
+    """Return rows of a table with two columns, in Markdown."""
     return "\n".join(map(table_row, table.items())) or "| – | 0 |"
 
 
 def table_row(cells: Iterable[Any]) -> str:
-    """A row of a table in Markdown, whatever its cells hold.
+    """Return a row of a table in Markdown, whatever its cells hold.
 
     >>> print(table_row(["CC-BY | mine\\n# all of it", 3]))
     | CC-BY \\| mine # all of it | 3 |
@@ -147,10 +147,10 @@ def _quantiles(sizes: Sizes) -> str:
 
 
 def card_header(pattern: str) -> str:
-    """The metadata of a card that names the files of each split.
+    """Return the metadata of a card that names the files of each split.
 
     Args:
-        pattern: of their names; ``{split}`` stands for the split.
+        pattern: pattern of their names; ``{split}`` stands for the split.
     """
     return _HEADER.format(**{split: pattern.format(split=split) for split in SPLITS})
 

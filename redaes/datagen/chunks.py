@@ -36,19 +36,19 @@ class Chunk:
     sources: tuple[Source, ...]
 
     def shard(self, folder: Path) -> Path:
-        """Its pairs in the dataset ``folder``; not there where it has none."""
+        """Return its pairs in the dataset ``folder``; not there where it has none."""
         return folder / "data" / f"{self.name}.parquet"
 
     def result_file(self, folder: Path) -> Path:
-        """Its counts: what is written last."""
+        """Return its counts: what is written last."""
         return folder / "shards" / f"{self.name}.json"
 
     def plan_part(self, folder: Path) -> Path:
-        """Its own rows of the plan, where there is no plan of all."""
+        """Return its own rows of the plan, where there is no plan of all."""
         return folder / PLAN_PARTS / f"{self.name}.parquet"
 
     def result(self, folder: Path) -> dict[str, Any] | None:
-        """The counts of a chunk that is done; None: it is not.
+        """Return the counts of a chunk that is done; None: it is not.
 
         Raises:
             RecordError: they cannot be read.
@@ -72,7 +72,7 @@ class Chunk:
 
 
 def chunks_of(sources: Sequence[Source]) -> Iterator[Chunk]:
-    """The chunks of a dataset, in order."""
+    """Yield the chunks of a dataset, in order."""
     for split in SPLITS:
         mine = [source for source in sources if source.split == split]
         for number, start in enumerate(range(0, len(mine), PHOTOGRAPHS_PER_SHARD)):
@@ -80,7 +80,7 @@ def chunks_of(sources: Sequence[Source]) -> Iterator[Chunk]:
 
 
 def rows_by_source(folder: Path, chunk: int) -> dict[str, list[PlannedEdit]]:
-    """A chunk's rows of the plan, by photograph; a planner may have found nothing to do to some.
+    """Return a chunk's rows of the plan, by photograph; a planner may have found nothing to do to some.
 
     Raises:
         RecordError: no plan there, or a damaged one.
@@ -90,7 +90,8 @@ def rows_by_source(folder: Path, chunk: int) -> dict[str, list[PlannedEdit]]:
 
 
 def load_photograph(source: Source, settings: DatasetSettings) -> LoadedImage:
-    """A photograph as large as its views need: the smallest crop still has ``max_side`` pixels, where there are any.
+    """Return a photograph as large as its views need: the smallest crop still has ``max_side`` pixels, where there are
+    any.
 
     Raises:
         ImageError: it cannot be used.
@@ -111,7 +112,7 @@ class ShardWriter:
     def __init__(self, path: Path, *, optional: Sequence[str] = ()) -> None:
         """
         Args:
-            path: of the shard.
+            path: path of the shard.
             optional: its columns beyond those that every dataset has.
         """
         self._optional = tuple(optional)

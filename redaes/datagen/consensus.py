@@ -69,7 +69,7 @@ _DEFAULT = ConsensusRules()
 
 
 def consensus(judgements: Sequence[Judgement], rules: ConsensusRules = _DEFAULT) -> Consensus:
-    """One label from the judgements of one pair.
+    """Return one label from the judgements of one pair.
 
     Per judge, the mean of the forward answers and the mean of the swapped ones are averaged. Both are
     differences of the same two pictures, so a lean towards a position, which adds to the one what it takes from the

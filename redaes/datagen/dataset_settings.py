@@ -30,7 +30,7 @@ class WrittenSettings(Record):
 
     @classmethod
     def _complaint(cls, error: ValidationError) -> str:
-        """What is wrong with the first setting that is."""
+        """Return what is wrong with the first setting that is."""
         first = error.errors()[0]
         name, kind, value = ".".join(map(str, first["loc"])), first["type"], first["input"]
         if kind == "extra_forbidden":
@@ -44,7 +44,7 @@ class WrittenSettings(Record):
 
 
 def whole_number(least: int, most: int | None = None) -> Any:
-    """What makes an ``int`` one that a person wrote as such: True and 4.0 are none."""
+    """Return what makes an ``int`` one that a person wrote as such: True and 4.0 are none."""
     return Field(strict=True, ge=least, le=most)
 
 

@@ -41,7 +41,8 @@ class EditorPool:
     def __init__(self, options: Mapping[str, Any], devices: Sequence[str] = ()) -> None:
         """
         Args:
-            options: of every editor but the embedded one, as :func:`~redaes.datagen.editors.load_editor` takes them.
+            options: options of every editor but the embedded one, as :func:`~redaes.datagen.editors.load_editor` takes
+                them.
             devices: where they work, such as ``cuda:0``, each at its own edits; none: one copy, wherever it finds a
                 place.
         """
@@ -68,7 +69,7 @@ class EditorPool:
         return sum(lane.n_edits for lane in self._lanes)
 
     async def edit(self, name: str, source: Image.Image, jobs: Sequence[EditJob]) -> tuple[Editor, list[EditOutcome]]:
-        """What an editor makes of a picture, and that editor; waits for a device that is free.
+        """Return what an editor makes of a picture, and that editor; waits for a device that is free.
 
         A view's jobs for one editor stay together: what stands beside a job in a batch may show in its rounding.
 

@@ -108,7 +108,7 @@ def export(
 
 
 def preference(record: PairRecord) -> dict[str, Any] | str:
-    """The pair as a preference between two answers to the reasoned prompt, or why it is none.
+    """Return the pair as a preference between two answers to the reasoned prompt, or why it is none.
 
     ``images`` are the stored bytes, A then B.
     """
@@ -170,13 +170,13 @@ def _write_preferences(folder: Path, split: Split, records: Iterable[PairRecord]
 
 
 def _batches(items: Iterator[_T], n: int) -> Iterator[Iterator[_T]]:
-    """The items in runs of ``n``, each to be used up before the next; no run is empty."""
+    """Yield the items in runs of ``n``, each to be used up before the next; no run is empty."""
     for first in items:
         yield itertools.chain([first], itertools.islice(items, n - 1))
 
 
 def _plain(record: PairRecord) -> dict[str, Any]:
-    """The record as JSON types, without its pictures."""
+    """Return the record as JSON types, without its pictures."""
     pair = record.pair.model_dump(mode="json", exclude={"first", "second"})
     rest = record.model_dump(mode="json", exclude={"pair", "first_bytes", "second_bytes"})
     for column in ("merged_from", "draw_weight"):  # of merged datasets alone
@@ -234,7 +234,7 @@ def _write_csv(folder: Path, split: Split, records: Iterable[PairRecord], done: 
 
 
 def _stated(record: PairRecord) -> dict[str, Any]:
-    """What a pair's row says besides its pictures: votes, or points with what is known of their number."""
+    """Return what a pair's row says besides its pictures: votes, or points with what is known of their number."""
     pair, n_votes = record.pair, record.n_votes
     assert pair.delta is not None
     votes = None if n_votes is None else votes_from_delta(pair.delta, n_votes)

@@ -86,7 +86,7 @@ def _shrunk(image: NDArray[Any], side: int) -> NDArray[Any]:
 
 
 def _features(image: ByteImage) -> tuple[FloatArray, ByteImage | None]:
-    """(n, 2) points in pixels, (n, 32) descriptors; None without any."""
+    """Return (n, 2) points in pixels, (n, 32) descriptors; None without any."""
     grey = _shrunk(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), _SCENE_SIDE)
     # Exposure and haze would take the corners' contrast, and with it the corners.
     grey = cv2.createCLAHE(clipLimit=4.0, tileGridSize=(4, 4)).apply(grey)
@@ -131,7 +131,7 @@ def shared_places(source: ByteImage, edited: ByteImage) -> int:
 
 
 def same_scene(source: ByteImage, edited: ByteImage) -> bool:
-    """Whether the edited picture, or its mirror image, shows the source's scene.
+    """Return whether the edited picture, or its mirror image, shows the source's scene.
 
     Raises:
         InputError: one of them is not an RGB byte picture.
@@ -145,7 +145,7 @@ def same_scene(source: ByteImage, edited: ByteImage) -> bool:
 
 
 def colour_change(source: ByteImage, edited: ByteImage) -> tuple[float, float]:
-    """Mean CIELAB difference (dE*ab 1976) over the picture, and over the most changed of 8 x 8 cells.
+    """Return the mean CIELAB difference (dE*ab 1976) over the picture, and over the most changed of 8 x 8 cells.
 
     Both at a longest side of 256 px; another shape is stretched to the source's.
 
@@ -166,7 +166,7 @@ def colour_change(source: ByteImage, edited: ByteImage) -> tuple[float, float]:
 
 
 def _border_share(image: ByteImage) -> float:
-    """The thickest even border of the four, as a share of its side; 0 without one that ends in a hard edge."""
+    """Return the thickest even border of the four, as a share of its side; 0 without one that ends in a hard edge."""
     thickest = 0.0
     for turns in range(4):
         lines = np.rot90(image, turns).astype(np.float32)
@@ -181,7 +181,9 @@ def _border_share(image: ByteImage) -> float:
 
 
 def _grid_strength(image: ByteImage) -> float:
-    """Luma steps across the lines of an 8-px grid over those elsewhere; the strongest of all grid positions."""
+    """Return the luma steps across the lines of an 8-px grid over those elsewhere; the strongest of all grid
+    positions.
+    """
     luma = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
     strongest = 1.0
     for plane in (luma, luma.T):
@@ -199,13 +201,13 @@ def _grid_strength(image: ByteImage) -> float:
 
 
 def _neon_share(image: ByteImage) -> float:
-    """Share of pixels with one channel at its top and another at zero."""
+    """Return the share of pixels with one channel at its top and another at zero."""
     small = _shrunk(image, _COLOUR_SIDE)
     return float(((small.max(axis=2) >= 252) & (small.min(axis=2) <= 3)).mean())
 
 
 def leaks(source: ByteImage, edited: ByteImage, factor: Factor) -> tuple[str, ...]:
-    """Marks by which the edited picture could be told without looking at its quality.
+    """Return marks by which the edited picture could be told without looking at its quality.
 
     Args:
         source: (H, W, 3) sRGB bytes.
@@ -230,7 +232,7 @@ def leaks(source: ByteImage, edited: ByteImage, factor: Factor) -> tuple[str, ..
 
 
 def rejections(source: ByteImage, edited: ByteImage, factor: Factor) -> tuple[str, ...]:
-    """All that the measurements of this module hold against an edit; empty: passed.
+    """Return all that the measurements of this module hold against an edit; empty: passed.
 
     Raises:
         InputError: one of the pictures is not an RGB byte picture.
@@ -279,7 +281,7 @@ class Similarity:
         self._device = device
 
     def __call__(self, first: Image.Image, second: Image.Image) -> float:
-        """Cosine of the angle between the features, in [-1, 1]; 1 for equal pictures.
+        """Return the cosine of the angle between the features, in [-1, 1]; 1 for equal pictures.
 
         Raises:
             BackendError: the model has no features of whole pictures.

@@ -83,11 +83,11 @@ class WorkFigures(Record):
     """What became of requests, as ``<model>: <outcome>``."""
 
     def beside(self, other: WorkFigures) -> WorkFigures:
-        """The figures of two that worked at the same time."""
+        """Return the figures of two that worked at the same time."""
         return _added(self, other, max(self.seconds, other.seconds), sum)
 
     def then(self, other: WorkFigures) -> WorkFigures:
-        """The figures of two that worked one after the other."""
+        """Return the figures of two that worked one after the other."""
         return _added(self, other, self.seconds + other.seconds, max)
 
 
@@ -141,7 +141,7 @@ class Funnel:
             self._passed[step] += n
 
     def figures(self) -> WorkFigures:
-        """What was done so far."""
+        """Return what was done so far."""
         seconds = time.monotonic() - self._begun
         with self._lock:
             passed = dict(self._passed)
@@ -194,12 +194,12 @@ class Funnel:
 
 
 def begin_run(folder: Path) -> Path:
-    """A folder for the figures of a run of the dataset ``folder``."""
+    """Return a folder for the figures of a run of the dataset ``folder``."""
     return folder / RUNS / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.getpid()}-{secrets.token_hex(2)}"
 
 
 def read_run(run: Path) -> WorkFigures:
-    """The figures of a run: of all its workers, which work at the same time.
+    """Return the figures of a run: of all its workers, which work at the same time.
 
     Raises:
         RecordError: a file there holds something else.
@@ -216,7 +216,7 @@ def read_run(run: Path) -> WorkFigures:
 
 
 def read_runs(folder: Path) -> WorkFigures:
-    """The figures of all runs of the dataset ``folder``, one after the other.
+    """Return the figures of all runs of the dataset ``folder``, one after the other.
 
     Raises:
         RecordError: as :func:`read_run`.
@@ -228,7 +228,7 @@ def read_runs(folder: Path) -> WorkFigures:
 
 
 def in_words(figures: WorkFigures, n_views: int) -> str:
-    """How far a run is: what has passed, what that is a second, how long it takes from here.
+    """Return how far a run is: what has passed, what that is a second, how long it takes from here.
 
     >>> in_words(WorkFigures(seconds=10, passed={"views": 5, "planned": 60, "edited": 50, "kept": 100}), 20)
     'planned 60, edited 50, passed 0, judged 0, kept 100 (10.0 pairs a second), about 30 s left'
@@ -278,11 +278,11 @@ class FunnelWatch:
 
 
 def work_report(figures: WorkFigures, prices: Mapping[str, TokenPrice | None]) -> dict[str, Any]:
-    """What a dataset's report says of the work: rates, tokens, cost, and how idle each resource was.
+    """Return what a dataset's report says of the work: rates, tokens, cost, and how idle each resource was.
 
     Args:
-        figures: of all runs.
-        prices: of the panel's models, by name; None: not known.
+        figures: figures of all runs.
+        prices: prices of the panel's models, by name; None: not known.
     """
     models = {model: _model_report(model, figures.asked, price) for model, price in prices.items()}
     costs = [each["cost"] for each in models.values() if each["cost"] is not None]
@@ -323,7 +323,7 @@ def _model_report(model: str, asked: Mapping[str, int], price: TokenPrice | None
 
 
 def _task_reports(model: str, asked: Mapping[str, int]) -> dict[str, dict[str, int]]:
-    """The same of each prompt, by its name."""
+    """Return the same of each prompt, by its name."""
     reports: dict[str, dict[str, int]] = {}
     for key in asked:
         named, _, outcome = key.rpartition(": ")

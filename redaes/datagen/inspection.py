@@ -72,7 +72,7 @@ def inspect(folder: Path, out: Path, *, n_pairs: int = 24) -> None:
 
 
 def _pairs_of(folder: Path, n_pairs: int) -> list[InspectedPair]:
-    """The pairs to show, by factor."""
+    """Return the pairs to show, by factor."""
     rows: defaultdict[str, list[Row]] = defaultdict(list)
     for row in light_rows(folder):
         rows[row.decided_by].append(row)
@@ -88,14 +88,14 @@ def _pairs_of(folder: Path, n_pairs: int) -> list[InspectedPair]:
 
 
 def _in_turn(rows: Mapping[str, Sequence[Row]], n: int) -> list[Row]:
-    """One of each factor, then the next of each, until there are ``n``."""
+    """Return one of each factor, then the next of each, until there are ``n``."""
     names = sorted(rows, key=_rank)
     longest = max(map(len, rows.values()), default=0)
     return [rows[name][rank] for rank in range(min(n, longest)) for name in names if rank < len(rows[name])][:n]
 
 
 def _rank(decided_by: str) -> tuple[int, str]:
-    """The order of factors on the page; ties last."""
+    """Return the order of factors on the page; ties last."""
     first = decided_by.partition(",")[0]
     return (FACTORS.index(first) if first in FACTORS else len(FACTORS), decided_by)
 
@@ -125,7 +125,7 @@ def _caption(record: PairRecord, edit: Edit | None) -> str:
 
 
 def _data_url(picture: LoadedImage, data: bytes) -> str:
-    """The picture for a browser: its own bytes where they are a small JPEG that nothing was done to."""
+    """Return the picture for a browser: its own bytes where they are a small JPEG that nothing was done to."""
     small = picture.image
     if not data.startswith(b"\xff\xd8") or picture.notes or max(small.size) > SHOWN_SIDE:
         small.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
@@ -134,10 +134,10 @@ def _data_url(picture: LoadedImage, data: bytes) -> str:
 
 
 def render(*, name: str, found: Statistics, report: Mapping[str, Any] | None, pairs: Sequence[InspectedPair]) -> str:
-    """The page.
+    """Return the page.
 
     Args:
-        name: of the dataset.
+        name: name of the dataset.
         found: what it holds.
         report: its ``report.json``; None: it has none, and the acceptance is left out.
         pairs: to show.
@@ -164,7 +164,7 @@ def render(*, name: str, found: Statistics, report: Mapping[str, Any] | None, pa
 
 
 def agreement_svg(judged: PanelAgreement) -> Markup:
-    """Judged pairs by how far the judges agree which side is better."""
+    """Return the judged pairs by how far the judges agree which side is better."""
     divided = judged.pairs - judged.unanimous - judged.mostly
     rows = [("all agree", judged.unanimous), ("most agree", judged.mostly), ("divided", divided)]
     return bars_svg(
@@ -178,7 +178,7 @@ def _typical(found: Statistics, name: str) -> str:
 
 
 def histogram_svg(deltas: Mapping[Any, Sequence[float]]) -> Markup:
-    """Signed differences of the splits, one on top of the other, in bins of ``BIN`` points."""
+    """Return the signed differences of the splits, one on top of the other, in bins of ``BIN`` points."""
     from markupsafe import Markup
 
     width, height, left, bottom, top = 640, 220, 48, 34, 12
@@ -216,7 +216,7 @@ def histogram_svg(deltas: Mapping[Any, Sequence[float]]) -> Markup:
 
 
 def bars_svg(rows: Sequence[tuple[str, int, str]], title: str) -> Markup:
-    """Horizontal bars: name, count, remark.
+    """Return the horizontal bars: name, count, remark.
 
     Args:
         rows: from top to bottom.
@@ -226,7 +226,7 @@ def bars_svg(rows: Sequence[tuple[str, int, str]], title: str) -> Markup:
 
 
 def _bars(rows: Sequence[tuple[str, int, int, str]], title: str) -> Markup:
-    """Bars of a name, a start, a count and a remark."""
+    """Return bars of a name, a start, a count and a remark."""
     from markupsafe import Markup, escape
 
     width, row, left, right = 640, 24, 130, 220
@@ -250,7 +250,7 @@ def _bars(rows: Sequence[tuple[str, int, int, str]], title: str) -> Markup:
 
 
 def funnel_svg(report: Mapping[str, Any]) -> Markup:
-    """What was tried, what each check took away, and what was kept.
+    """Return what was tried, what each check took away, and what was kept.
 
     Raises:
         RecordError: the report is not one of a build.

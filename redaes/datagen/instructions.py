@@ -62,7 +62,7 @@ class Instruction(Record):
 
 @cache
 def templates(name: str = TEMPLATES) -> tuple[Instruction, ...]:
-    """All instructions that the templates make, in the order of the text; strengths from slight to strong.
+    """Return all instructions that the templates make, in the order of the text; strengths from slight to strong.
 
     Raises:
         PromptError: the templates are unknown, altered, or not of their form.
@@ -95,7 +95,7 @@ def templates(name: str = TEMPLATES) -> tuple[Instruction, ...]:
 def draw_wishes(
     n: int, seed: int, *, factors: Sequence[Factor] = FACTORS, directions: Sequence[Aim] = AIMS
 ) -> list[Wish]:
-    """What to ask for: factors, directions and strengths each balanced to within one, whatever ``n`` is.
+    """Return what to ask for: factors, directions and strengths each balanced to within one, whatever ``n`` is.
 
     Within the first ``len(factors) * len(directions)`` wishes no factor and direction repeat, and with all factors and
     directions (or wherever it can be done) no wish as long as there are others: the first 48 differ.
@@ -128,7 +128,7 @@ def draw_wishes(
 
 @cache
 def _strength_places(n_pairs: int) -> tuple[int, ...]:
-    """Which strength each of the first wishes has, until all wishes have come up.
+    """Return which strength each of the first wishes has, until all wishes have come up.
 
     Any three from a multiple of three are all strengths, so that these are balanced at every length; and a pair of
     factor and direction, which comes up every ``n_pairs`` wishes, has another strength each time. Of an odd number of

@@ -106,7 +106,7 @@ async def labelled_view(
     panel: Panel,
     counts: BuildCounts,
 ) -> LabelledView:
-    """The differences within a view on which its judges agree, made consistent, and those that follow from them.
+    """Return the differences within a view on which its judges agree, made consistent, and those that follow from them.
 
     Args:
         group: id of the view.
@@ -159,7 +159,7 @@ async def labelled_view(
 
 
 def _agreement(judged: JudgedPair, rules: ConsensusRules, residual: float) -> Agreement:
-    """How far all that were asked agreed."""
+    """Return how far all that were asked agreed."""
     label = judged.label if judged.everyone.spread is None else judged.everyone
     # A label has all of them.
     assert label.spread is not None

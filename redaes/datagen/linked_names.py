@@ -23,8 +23,8 @@ class LinkedNames:
             self.link(one, other)
 
     def root(self, name: Hashable) -> Hashable:
-        """The name that stands for all that this one belongs to: the first of them as text, in whatever order they were
-        linked.
+        """Return the name that stands for all that this one belongs to: the first of them as text, in whatever order
+        they were linked.
         """
         path = []
         while (further := self._towards.get(name, name)) != name:

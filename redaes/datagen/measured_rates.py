@@ -53,7 +53,7 @@ class MeasuredRates:
 
 
 def read_rates(report: Path) -> MeasuredRates:
-    """The rates in the ``report.json`` of a dataset that a panel judged; ``plan.json`` stands beside it.
+    """Return the rates in the ``report.json`` of a dataset that a panel judged; ``plan.json`` stands beside it.
 
     Raises:
         RecordError: a file that is missing or no JSON.
@@ -110,7 +110,8 @@ def _rates(work: dict[str, Any], pairs: dict[str, int], plan: dict[str, Any], fo
 
 
 def pairs_of_view(variants: int, share: float) -> float:
-    """Mean number of pairs of a view whose pictures are its reference and each of so many edits with that chance.
+    """Return the mean number of pairs of a view whose pictures are its reference and each of so many edits with that
+    chance.
 
     >>> pairs_of_view(10, 1.0), pairs_of_view(10, 0.5)
     (55.0, 16.25)

@@ -55,8 +55,8 @@ def write_merged_card(folder: Path, report: Mapping[str, Any]) -> None:
     """Write ``README.md`` of a merged dataset.
 
     Args:
-        folder: of the dataset.
-        report: of `redaes.datagen.merged_dataset.merge_datasets`.
+        folder: folder of the dataset.
+        report: report of `redaes.datagen.merged_dataset.merge_datasets`.
 
     Raises:
         RecordError: the folder cannot be written.

@@ -40,7 +40,7 @@ def merge_datasets(
     """Merge datasets; ``out`` appears whole or not at all.
 
     Args:
-        sets: of :func:`redaes.datagen.merged_sets.sets_to_merge`.
+        sets: sets of :func:`redaes.datagen.merged_sets.sets_to_merge`.
         out: a folder that does not exist yet.
         progress: called with the step, shards done and shards in all.
 
@@ -83,7 +83,7 @@ def merge_datasets(
 
 
 def _records(one: MergedSet, file: Path, split: Split, plan: MergePlan) -> Iterator[PairRecord]:
-    """The rows of a shard that go to a split, as the merged dataset has them."""
+    """Yield the rows of a shard that go to a split, as the merged dataset has them."""
     source_split: Split = "train" if file.name.startswith("train-") else "test"
     for number, row in enumerate(stream_rows(file)):
         names = plan.names_of(file, number)
@@ -92,7 +92,7 @@ def _records(one: MergedSet, file: Path, split: Split, plan: MergePlan) -> Itera
 
 
 def _renamed(record: PairRecord, names: RowNames, one: MergedSet) -> PairRecord:
-    """The record with its new names, its origin and its weight; a set that was merged itself keeps its parts."""
+    """Return the record with its new names, its origin and its weight; a set that was merged itself keeps its parts."""
     pair = record.pair.model_copy(
         update={"id": names.id, "group": names.group, "source": names.source, "split": names.split}
     )
@@ -102,7 +102,7 @@ def _renamed(record: PairRecord, names: RowNames, one: MergedSet) -> PairRecord:
 
 
 def _report(folder: Path, sets: Sequence[MergedSet], plan: MergePlan) -> dict[str, Any]:
-    """What came from where, counted in the shards that were written."""
+    """Return what came from where, counted in the shards that were written."""
     pairs: Counter[Split] = Counter()
     sources: dict[Split, set[str]] = {split: set() for split in SPLITS}
     of_set: dict[str, dict[str, dict[str, str]]] = {one.name: {"train": {}, "test": {}} for one in sets}
@@ -137,7 +137,7 @@ def _report(folder: Path, sets: Sequence[MergedSet], plan: MergePlan) -> dict[st
 def _part(
     one: MergedSet, account: SetAccount, sources: dict[str, dict[str, str]], labels: Counter[str]
 ) -> dict[str, Any]:
-    """The account of one set."""
+    """Return the account of one set."""
     return {
         "name": one.name,
         "weight": one.weight,

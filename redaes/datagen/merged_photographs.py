@@ -78,7 +78,7 @@ class MergePlan:
         progress: called with shards read and shards in all.
 
     Attributes:
-        accounts: of each set.
+        accounts: account of each set.
         has_delta_error: whether a row has one.
 
     Raises:
@@ -113,15 +113,15 @@ class MergePlan:
                 )
 
     def names_of(self, file: Path, number: int) -> RowNames | None:
-        """What a row becomes; None: it is left out."""
+        """Return what a row becomes; None: it is left out."""
         return self._names.get((file, number))
 
     def splits_of(self, file: Path) -> set[Split]:
-        """The splits that rows of a shard go to."""
+        """Return the splits that rows of a shard go to."""
         return self._splits.get(file, set())
 
     def _read(self, file: Path, split: Split, account: SetAccount) -> Iterator[_SeenRow]:
-        """The rows of a shard whose pictures can be used."""
+        """Yield the rows of a shard whose pictures can be used."""
         kept = results_of(file, _HASHES) / "hashes.json"
         known: dict[str, int | str] = dict(read_json(kept)) if kept.is_file() else {}
         n_known = len(known)
@@ -160,7 +160,7 @@ class MergePlan:
         return None
 
     def _held_out(self, rows: Sequence[Sequence[_SeenRow]]) -> Callable[[int, _SeenRow], bool]:
-        """Whether a row's photograph is in the test split of any set."""
+        """Return whether a row's photograph is in the test split of any set."""
         links = LinkedNames()
         for place, its in enumerate(rows):
             for row in its:
@@ -221,17 +221,17 @@ class MergePlan:
 
 
 def _is_content(source: str) -> bool:
-    """Whether the id of a photograph is the SHA-256 of a file, and so means the same in every dataset."""
+    """Return whether the id of a photograph is the SHA-256 of a file, and so means the same in every dataset."""
     return _CONTENT.fullmatch(source) is not None
 
 
 def _photograph(place: int, source: str) -> Node:
-    """A photograph; a name that somebody gave it means something in its own dataset only."""
+    """Return a photograph; a name that somebody gave it means something in its own dataset only."""
     return ("picture", source) if _is_content(source) else ("photograph", str(place), source)
 
 
 def _apart(names: set[str], taken: Container[str], dataset: str) -> dict[str, str]:
-    """Names that no earlier dataset has: where one has it, with this dataset's name before it."""
+    """Return names that no earlier dataset has: where one has it, with this dataset's name before it."""
     found: dict[str, str] = {}
     for name in sorted(names):
         free = name

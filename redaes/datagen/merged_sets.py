@@ -25,12 +25,12 @@ class MergedSet:
     data_hash: str
 
     def files(self, split: Split) -> list[Path]:
-        """The shards of a split, in order."""
+        """Return the shards of a split, in order."""
         return shards(self.folder, split)
 
 
 def weights_of(given: Sequence[str | float], n_sets: int) -> list[float]:
-    """The weights, one for each set; none given: 1 for each.
+    """Return the weights, one for each set; none given: 1 for each.
 
     Raises:
         InputError: not one for each, or one that is no finite number above 0.
@@ -52,7 +52,7 @@ def weights_of(given: Sequence[str | float], n_sets: int) -> list[float]:
 
 
 def sets_to_merge(folders: Sequence[Path], weights: Sequence[str | float] = ()) -> list[MergedSet]:
-    """The datasets with their names and weights, in the order given.
+    """Return the datasets with their names and weights, in the order given.
 
     Args:
         folders: RED datasets, two or more.
@@ -91,7 +91,7 @@ def sets_to_merge(folders: Sequence[Path], weights: Sequence[str | float] = ()) 
 
 
 def _free_name(wanted: str, taken: set[str]) -> str:
-    """The name with what ids and members of archives cannot have replaced; if it is taken, with a number."""
+    """Return the name with what ids and members of archives cannot have replaced; if it is taken, with a number."""
     plain = re.sub(r"[^A-Za-z0-9_-]+", "-", wanted).strip("-") or "set"
     name, number = plain, 1
     while name in taken:

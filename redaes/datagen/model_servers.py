@@ -139,10 +139,10 @@ class ModelServers:
     ) -> None:
         """
         Args:
-            urls: of the servers, each up to and including the version.
+            urls: URLs of the servers, each up to and including the version.
             model: its name on all of them.
             revision: what pins its weights.
-            api_key: of all of them; None: the environment's ``REDAES_API_KEY``, or none at all.
+            api_key: key of all of them; None: the environment's ``REDAES_API_KEY``, or none at all.
             concurrency: most requests to each server that are under way at once.
             timeout_s: for one try as a whole, in seconds.
             max_calls: most requests that are sent, retries included; None: no limit.
@@ -241,7 +241,7 @@ class ModelServers:
             await opened.connections.aclose()
 
     async def ask(self, request: ChatRequest) -> Reply:
-        """One answer, kept or from a server.
+        """Return one answer, kept or from a server.
 
         Raises:
             EndpointError: there is none; carries the reason, which has been counted.
@@ -260,7 +260,7 @@ class ModelServers:
             return reply
 
     async def ask_many(self, requests: Sequence[ChatRequest]) -> list[Reply | Failure]:
-        """The answers in the order of the requests; a request that fails loses only itself.
+        """Return the answers in the order of the requests; a request that fails loses only itself.
 
         Once the budget is spent, what is not kept fails as ``budget_exhausted``: the caller decides whether that ends
         the run.
@@ -301,7 +301,7 @@ class ModelServers:
                     raise BackendError(closed) from error
 
     async def put(self, question: Callable[[ChatModel], Awaitable[Answer]]) -> Answer:
-        """What a question gives that asks the model once or more.
+        """Return what a question gives that asks the model once or more.
 
         Raises:
             BudgetExhausted: not all of it could be paid for. Taken for an answer, that would stay in a dataset.
@@ -341,7 +341,7 @@ class ModelServers:
         return [f"{self.model}: {why}; the other servers do its share until it is there" for why in missing]
 
     def _again(self) -> ModelServers:
-        """The same servers, counts and budget, with connections of its own."""
+        """Return the same servers, counts and budget, with connections of its own."""
         twin = copy.copy(self)
         twin._replicas = [_Replica(endpoint.again()) for endpoint in self.endpoints]
         twin._opened = None
@@ -377,7 +377,7 @@ class ModelServers:
             return Failure(error.reason, str(error))
 
     async def _sent(self, request: ChatRequest, key: str) -> Reply:
-        """The answer of the first server that gives one."""
+        """Return the answer of the first server that gives one."""
         opened = self._still_open()
         rng = random.Random(key)
         tries = 0
@@ -418,8 +418,8 @@ class ModelServers:
                 await asyncio.sleep(_delay_s(failed, replica, tries, rng))
 
     async def _free(self, failed_at: _Replica | None) -> _Replica:
-        """The server with the fewest requests under way, another one than has just failed where there is one; waits
-        until there is one.
+        """Return the server with the fewest requests under way, another one than has just failed where there is one;
+        waits until there is one.
 
         Raises:
             BackendError: none is left for too long.
@@ -501,7 +501,7 @@ class ModelServers:
 
 
 async def _greeted(endpoint: Endpoint) -> str:
-    """Why a server is not there; empty: it is.
+    """Return why a server is not there; empty: it is.
 
     Raises:
         InputError: it has other models only.
@@ -529,8 +529,8 @@ async def _greeted(endpoint: Endpoint) -> str:
 
 
 def _delay_s(failed: EndpointError, replica: _Replica, tries: int, rng: random.Random) -> float:
-    """How long to wait before the same server is asked again, in seconds: what it says itself, or twice as long each
-    time."""
+    """Return how long to wait before the same server is asked again, in seconds: what it says itself, or twice as long
+    each time."""
     said = failed.__cause__.retry_after_s if isinstance(failed.__cause__, Rejected) else None
     doubled = replica.endpoint.backoff_s * 2.0 ** (tries - 1) * rng.uniform(0.5, 1.5)
     return min(MAX_BACKOFF_S, doubled) if said is None else said

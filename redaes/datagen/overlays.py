@@ -28,7 +28,7 @@ LEAST_COVERED = 0.3
 
 
 def laid_over(reference: ByteImage, edited: ByteImage) -> Registration | None:
-    """How the edited picture lies over its reference (the first); None: too few points agree.
+    """Return how the edited picture lies over its reference (the first); None: too few points agree.
 
     Args:
         reference: (H, W, 3) sRGB bytes; likewise ``edited``, of the same size.
@@ -50,7 +50,7 @@ def laid_over(reference: ByteImage, edited: ByteImage) -> Registration | None:
 
 
 def _registration(affine: NDArray[np.float64], size: tuple[int, int], n_points: int) -> Registration | None:
-    """The record of a map from the first picture's pixels to the second's."""
+    """Return the record of a map from the first picture's pixels to the second's."""
     linear = affine[:, :2]
     determinant = float(np.linalg.det(linear))
     if determinant <= 0.04:  # mirrored, or shrunk to a fifth: a wrong fit
@@ -75,7 +75,7 @@ def _registration(affine: NDArray[np.float64], size: tuple[int, int], n_points: 
 
 
 def covering(reference: ByteImage, edited: ByteImage) -> tuple[SceneChange, ...]:
-    """What the edited picture (B) shows in front of its reference, by cells of the grid, the largest part first.
+    """Return what the edited picture (B) shows in front of its reference, by cells of the grid, the largest part first.
 
     Args:
         reference: (H, W, 3) sRGB bytes; likewise ``edited``, of the same size and view, both before they are encoded.

@@ -29,7 +29,7 @@ _DECIMALS = 6
 
 
 def n_questions(n: int, share: float, n_pairs: int | None = None) -> int:
-    """How many pairs of ``n`` pictures to ask about: the share of all, rounded up, and enough for a ring.
+    """Return how many pairs of ``n`` pictures to ask about: the share of all, rounded up, and enough for a ring.
 
     A ring of ``n`` pairs is the least that settles all differences and also shows whether the answers contradict each
     other.
@@ -39,7 +39,7 @@ def n_questions(n: int, share: float, n_pairs: int | None = None) -> int:
 
     Args:
         n: pictures.
-        share: of their pairs, above 0, at most 1.
+        share: share of their pairs, above 0, at most 1.
         n_pairs: pairs that can be asked; None: all.
     """
     every = n * (n - 1) // 2 if n_pairs is None else n_pairs
@@ -54,7 +54,7 @@ def choose_pairs(
     *,
     answered: Collection[PicturePlaces] = (),
 ) -> list[PicturePlaces]:
-    """The pairs whose answers tell most about all differences.
+    """Return the pairs whose answers tell most about all differences.
 
     >>> choose_pairs(4, [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)], 4, "view")  # a ring
     [(0, 1), (0, 3), (1, 2), (2, 3)]

@@ -44,7 +44,7 @@ ANSWER_S = 60.0
 
 
 def _as_items(value: Any) -> Any:
-    """The items of a mapping, in the order of their names; anything else as it is."""
+    """Return the items of a mapping, in the order of their names; anything else as it is."""
     return tuple(sorted(value.items())) if isinstance(value, dict) else value
 
 
@@ -149,8 +149,8 @@ class Panel(WrittenSettings):
         return ModelEntry(model=self.checker) if isinstance(self.checker, str) else self.checker
 
     def servers(self) -> dict[str, ModelEntry]:
-        """Every model that is behind a server, by its name, with what is said of its servers in any of its roles, and
-        else of all servers.
+        """Return every model that is behind a server, by its name, with what is said of its servers in any of its
+        roles, and else of all servers.
 
         Raises:
             InputError: a model without a server, or one whose roles contradict each other.
@@ -180,11 +180,13 @@ class Panel(WrittenSettings):
         return {model: ModelEntry(model=model, **told) for model, told in found.items()}
 
     def prices(self) -> dict[str, TokenPrice | None]:
-        """What the tokens of each model behind a server cost; None: not said."""
+        """Return what the tokens of each model behind a server cost; None: not said."""
         return {model: entry.price for model, entry in self.servers().items()}
 
     def identity(self) -> dict[str, Any]:
-        """What of it decides the dataset: not where the servers stand, what they cost, nor how hard they are worked."""
+        """Return what of it decides the dataset: not where the servers stand, what they cost, nor how hard they are
+        worked.
+        """
         left_out = {"endpoint", "api_key_env", "concurrency", "max_calls", "editor_devices"}
         # Datasets from before these could be chosen have the defaults.
         left_out |= {
@@ -205,7 +207,9 @@ class Panel(WrittenSettings):
         return deciding
 
     def _deciding(self, written: str | ModelEntry) -> Any:
-        """What of a model decides the dataset: its name alone, where nothing else differs from what holds for all."""
+        """Return what of a model decides the dataset: its name alone, where nothing else differs from what holds for
+        all.
+        """
         if isinstance(written, str):
             return written
         decides = written.decides()
@@ -264,7 +268,7 @@ def _pyiqa(judge: JudgeEntry, _: PanelModels) -> Judge:
 
 
 def _pyiqa_range(argument: str) -> tuple[str, float, float]:
-    """Metric, worst and best score."""
+    """Return the metric, worst and best score."""
     metric, *bounds = argument.split(":")
     try:
         worst, best = map(float, bounds)
@@ -286,7 +290,7 @@ non-commercial package ``pyiqa``. A judge named without a kind is a ``vlm``."""
 
 
 def _servers_of(panel: Panel, answers: Path | None) -> dict[str, ModelServers]:
-    """The servers of every model that has any.
+    """Return the servers of every model that has any.
 
     Raises:
         InputError: a variable that holds no key.
@@ -378,7 +382,9 @@ class PanelModels:
             await opened.aclose()
 
     def server(self, model: str) -> ModelServers:
-        """The servers of a model; the same in all its roles, because calls are counted and limited for each model."""
+        """Return the servers of a model; the same in all its roles, because calls are counted and limited for each
+        model.
+        """
         return self._servers[model]
 
     async def put(self, model: str, question: Callable[[ChatModel], Awaitable[Answer]]) -> Answer:
@@ -391,14 +397,14 @@ class PanelModels:
         return await self._servers[model].put(question)
 
     def uses(self) -> dict[str, Use]:
-        """What the servers of each model have done, as ``model <name>``."""
+        """Return what the servers of each model have done, as ``model <name>``."""
         return {
             f"model {name}": Use(servers.capacity, servers.busy_s, servers.n_sent)
             for name, servers in self._servers.items()
         }
 
     def counts(self) -> Counter[str]:
-        """What became of the requests so far, as ``<model>: <outcome>``, and what read the judges' answers."""
+        """Return what became of the requests so far, as ``<model>: <outcome>``, and what read the judges' answers."""
         counted = [*((name, servers.counts) for name, servers in self._servers.items())]
         counted += [(judge.name, judge.counts) for judge in self.judges if isinstance(judge, VlmJudge)]
         return Counter({f"{name}: {what}": n for name, counts in counted for what, n in counts.items()})

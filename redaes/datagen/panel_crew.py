@@ -52,7 +52,7 @@ class PanelJob:
     """Folder of the run's figures."""
 
     def worker(self, devices: Sequence[str]) -> PanelWorker:
-        """A worker whose editors work on these devices."""
+        """Return a worker whose editors work on these devices."""
         return PanelWorker(self.panel, self.folder, self.settings, self.run, devices)
 
 
@@ -64,7 +64,7 @@ def run_panel(job: PanelJob, tasks: Sequence[NumberedChunk], take: Take, *, engi
         tasks: those that are missing.
         take: is told what became of each.
         engine: one of ``redaes.datagen.engine.ENGINES``.
-        workers: of the engine.
+        workers: workers of the engine.
 
     Raises:
         InputError: there are fewer devices for editors than processes.
@@ -324,7 +324,7 @@ def _on_ray(job: PanelJob, tasks: Sequence[NumberedChunk], take: Take, workers: 
 
 
 def _shared_out(crew: Sequence[_Hired], left: deque[NumberedChunk]) -> Iterator[tuple[_Hired, NumberedChunk]]:
-    """Chunks for actors that have room for them, those first that have fewest."""
+    """Yield chunks for actors that have room for them, those first that have fewest."""
     while left:
         free = [hired for hired in crew if len(hired.tasks) < hired.n_ahead]
         n_without = sum(not hired.tasks for hired in crew)

@@ -30,7 +30,7 @@ class TokenPrice(WrittenSettings):
     """A million tokens that are written, thoughts among them."""
 
     def of(self, tokens: int, written: int) -> float:
-        """What tokens cost.
+        """Return what tokens cost.
 
         Args:
             tokens: read and written.
@@ -43,7 +43,9 @@ class TokenPrice(WrittenSettings):
 
 
 def _addresses(value: Any) -> Any:
-    """One address as several; each as it is asked, so that one that cannot be read is refused with the recipe."""
+    """Return one address as several; each as it is asked, so that one that cannot be read is refused with the
+    recipe.
+    """
     if value is None:
         return None
     listed = [value] if isinstance(value, str) else value
@@ -88,12 +90,14 @@ class ModelEntry(WrittenSettings):
     """Longest answer, in tokens, thoughts included; None: the panel's of a judge, else that of its task."""
 
     def sampling(self, usual: Sampling) -> Sampling:
-        """How its answers are drawn, where they are usually drawn so."""
+        """Return how its answers are drawn, where they are usually drawn so."""
         wanted = self.max_new_tokens
         return usual if wanted is None else usual.model_copy(update={"max_new_tokens": wanted})
 
     def decides(self) -> dict[str, Any]:
-        """What of it decides the dataset: not where its servers stand, what they cost, nor how hard they are worked."""
+        """Return what of it decides the dataset: not where its servers stand, what they cost, nor how hard they are
+        worked.
+        """
         left_out = {*SERVER_FIELDS} - {"revision"}
         return self.model_dump(mode="json", exclude=left_out, exclude_none=True)
 
@@ -141,12 +145,12 @@ class JudgeEntry(ModelEntry):
 
 
 def as_model(value: Any) -> Any:
-    """A word as it is; a mapping as a :class:`ModelEntry`."""
+    """Return a word as it is; a mapping as a :class:`ModelEntry`."""
     return _entry(value, ModelEntry, "a model")
 
 
 def as_judges(value: Any) -> Any:
-    """Words as they are, mappings as :class:`JudgeEntry`; what is no list as it is.
+    """Return words as they are, mappings as :class:`JudgeEntry`; what is no list as it is.
 
     Raises:
         InputError: there are none, or one is neither.

@@ -55,12 +55,12 @@ REFERENCE = "reference"
 async def plan_judged_views(
     image: Image.Image | None, source: Source, settings: DatasetSettings, models: PanelModels, counts: BuildCounts
 ) -> list[PlannedEdit]:
-    """The rows of one photograph: instructions for each view, worded by the planner or drawn from the templates.
+    """Return the rows of one photograph: instructions for each view, worded by the planner or drawn from the templates.
 
     Args:
         image: the photograph; None where there is no planner to look at it.
         source: what is known about it.
-        settings: of the dataset.
+        settings: settings of the dataset.
         models: open; whose planner is asked, and among whose editors the rows are shared out.
         counts: where unusable proposals are counted, under ``plan: <reason>``.
 
@@ -100,14 +100,14 @@ async def plan_judged_views(
 
 
 def view_of(image: Image.Image, frame: Frame, settings: DatasetSettings) -> Image.Image:
-    """What a view shows of a photograph, as its editors and planner see it."""
+    """Return what a view shows of a photograph, as its editors and planner see it."""
     return Image.fromarray(render_view(image, frame, settings.max_side))
 
 
 async def _proposed(
     tasks: Sequence[PlanTask], models: PanelModels, planner: ModelEntry, counts: BuildCounts
 ) -> list[tuple[Instruction, ...]]:
-    """The planner's usable instructions for each task; the others are counted."""
+    """Return the planner's usable instructions for each task; the others are counted."""
     plans = await models.put(
         planner.model, lambda model: plan_instructions(model, tasks, sampling=planner.sampling(SAMPLING))
     )
@@ -128,7 +128,7 @@ class MadeEdit:
 
 
 async def edits_of(reference: Image.Image, rows: Sequence[PlannedEdit], models: PanelModels) -> list[MadeEdit]:
-    """A view's edits, as its editors make them.
+    """Return a view's edits, as its editors make them.
 
     Raises:
         InputError, BackendError, MissingDependency: an editor that cannot be had.
@@ -149,7 +149,7 @@ def unrejected(
     min_similarity: float | None,
     counts: BuildCounts,
 ) -> list[MadeEdit]:
-    """The edits that were made and that measurements hold nothing against; the others are counted."""
+    """Return the edits that were made and that measurements hold nothing against; the others are counted."""
     passed = []
     before = np.asarray(reference)
     for each in edits:
@@ -185,7 +185,7 @@ class ViewPicture:
 
 
 def view_pictures(reference: Image.Image, edits: Sequence[MadeEdit]) -> list[ViewPicture]:
-    """The reference, and a picture for each edit."""
+    """Return the reference, and a picture for each edit."""
     pixels = np.asarray(reference, dtype=np.uint8)
     pictures = [
         ViewPicture(GroupPicture(REFERENCE, StoredPicture(encode(pixels)), None, 0.0), EncodedPicture(reference))
@@ -211,7 +211,7 @@ def view_pictures(reference: Image.Image, edits: Sequence[MadeEdit]) -> list[Vie
 async def executed(
     pictures: Sequence[ViewPicture], models: PanelModels, checker: ModelEntry, counts: BuildCounts
 ) -> list[ViewPicture]:
-    """The reference, and the edits in which the checker sees what was asked for; the others are counted.
+    """Return the reference, and the edits in which the checker sees what was asked for; the others are counted.
 
     Raises:
         BackendError: the checker cannot be asked at all, or its budget is spent.
@@ -232,7 +232,9 @@ async def executed(
 
 
 def _factors(ordered: OrderedPair) -> tuple[Factor, ...]:
-    """What decides: the factor of the edit with the larger effect, and that of the other where it has a like one."""
+    """Return what decides: the factor of the edit with the larger effect, and that of the other where it has a like
+    one.
+    """
     if ordered.tie:
         return ()
     effects = {member.key: abs(member.loss) for member in (ordered.first, ordered.second) if member.edit is not None}
@@ -257,7 +259,7 @@ class PairToExplain:
 def judged_pairs(
     parts: Sequence[LabelledPart], pictures: Sequence[ViewPicture], source: Source, group: str
 ) -> list[PairToExplain]:
-    """The pairs of a view with consistent differences, and what is measured in their pictures."""
+    """Return the pairs of a view with consistent differences, and what is measured in their pictures."""
     members = {each.member.key: each.member for each in pictures}
     shown = {each.member.key: each.shown for each in pictures}
     pairs: list[PairToExplain] = []
@@ -283,7 +285,7 @@ def judged_pairs(
 
 
 async def texts_of(pairs: Sequence[PairToExplain], models: PanelModels) -> list[tuple[Written, Written]]:
-    """The reasoning of each pair, in its order and in the other.
+    """Return the reasoning of each pair, in its order and in the other.
 
     Raises:
         BackendError: the writer cannot be asked at all, or its budget is spent.
@@ -307,7 +309,7 @@ def records_of(
     writer: str,
     counts: BuildCounts,
 ) -> list[PairRecord]:
-    """The rows of a view's pairs; what was held against their texts is counted."""
+    """Return the rows of a view's pairs; what was held against their texts is counted."""
     records: list[PairRecord] = []
     for pair, both in zip(pairs, texts, strict=True):
         for text in both:

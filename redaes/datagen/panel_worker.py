@@ -87,7 +87,7 @@ class PanelWorker:
         Args:
             panel: who edits, judges and writes.
             folder: the dataset.
-            settings: of the dataset.
+            settings: settings of the dataset.
             run: folder of the run's figures.
             devices: where this worker's editors work; none: one copy of each, wherever it finds a place.
 
@@ -122,7 +122,7 @@ class PanelWorker:
         self._counted: Counter[str] = Counter()
 
     def _uses(self) -> dict[str, Use]:
-        """What each resource has done."""
+        """Return what each resource has done."""
         here = (self.stages["filter"], self.stages["measure"])
         at_work = {stage.name: Use(stage.at_once, stage.busy_s, stage.n_done) for stage in here}
         pool = self.models.editors
@@ -155,7 +155,7 @@ class PanelWorker:
         """Make one shard, the rows of its plan and its counts; returns the latter.
 
         Args:
-            number: of the chunk in the dataset's plan, if that is there already.
+            number: number of the chunk in the dataset's plan, if that is there already.
             chunk: the photographs.
 
         Raises:
@@ -193,7 +193,7 @@ class PanelWorker:
         return await asyncio.to_thread(chunk.finish, self.folder, n_pairs, counts, asked)
 
     async def _photograph(self, source: Source, rows: list[PlannedEdit] | None) -> _Made:
-        """All kept pairs of one photograph, which is decoded once.
+        """Return all kept pairs of one photograph, which is decoded once.
 
         Args:
             source: the photograph.
@@ -230,7 +230,7 @@ class PanelWorker:
             await asyncio.gather(*views, return_exceptions=True)
 
     async def _view(self, way: Passage, reference: Image.Image, rows: list[PlannedEdit], source: Source) -> _Made:
-        """All kept pairs of one view.
+        """Return all kept pairs of one view.
 
         Args:
             way: in the queue of the stage that edits.
@@ -279,11 +279,11 @@ class PanelWorker:
             self.funnel.add("kept", len(made.records))
 
     async def _computed(self, work: Callable[..., Made], *args: Any) -> Made:
-        """What is computed here, on one of the cores."""
+        """Return what is computed here, on one of the cores."""
         return await asyncio.get_running_loop().run_in_executor(self._cores, work, *args)
 
     def _filtered(self, reference: Image.Image, edits: Sequence[MadeEdit], counts: BuildCounts) -> list[ViewPicture]:
-        """The reference, and what measurements hold nothing against."""
+        """Return the reference, and what measurements hold nothing against."""
         passed = unrejected(reference, edits, self.models.similarity, self.panel.min_similarity, counts)
         pictures = view_pictures(reference, passed)
         for picture in pictures:

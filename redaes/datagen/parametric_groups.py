@@ -102,7 +102,7 @@ OF_TIES = frozenset(
 
 
 def might_improve(operation: str, before: Measurements, after: Measurements) -> bool:
-    """Whether an edit meant to degrade may have done the picture good, so that its direction is uncertain."""
+    """Return whether an edit meant to degrade may have done the picture good, so that its direction is uncertain."""
     if operation not in TYPICAL:
         return False
     quantity = TYPICAL[operation]
@@ -125,13 +125,13 @@ class _ReferenceView:
     stored: StoredPicture
 
     def edited(self, edit: Edit) -> NDArray[np.uint8]:
-        """The reference with an edit, at the reference's size."""
+        """Return the reference with an edit, at the reference's size."""
         if self.large is None or _frame_share(edit) == 1:
             return _apply(self.pixels, edit)
         return resized(_apply(self.large, edit), self.pixels.shape[1], self.pixels.shape[0])
 
     def change(self, edit: Edit, edited: NDArray[np.uint8]) -> float:
-        """How far the edit changed this picture, by the measure that :func:`severity` takes."""
+        """Return how far the edit changed this picture, by the measure that :func:`severity` takes."""
         if edit.operation in COVERING:
             return covered(self.pixels, edited)
         return self.reference.difference(edited)
@@ -143,7 +143,7 @@ def _frame_share(edit: Edit) -> float:
 
 
 def _reference_view(image: Image.Image, rows: Sequence[PlannedEdit], max_side: int) -> _ReferenceView:
-    """The view of a group's rows, with the edits that all share.
+    """Return the view of a group's rows, with the edits that all share.
 
     It is smaller than ``max_side`` where a member enlarges more than the photograph has pixels for.
     """
@@ -165,7 +165,7 @@ def _reference_view(image: Image.Image, rows: Sequence[PlannedEdit], max_side: i
 
 
 def _seen_as(planned: PlannedEdit, view: _ReferenceView, edited: NDArray[np.uint8]) -> ViewChange:
-    """How a member differs in view; ``edited`` is without what lies on top, which may move it once more."""
+    """Return how a member differs in view; ``edited`` is without what lies on top, which may move it once more."""
     moved_after = planned.cover is not None and planned.cover.factor == "composition"
     if planned.edit.factor == "composition":
         return ViewChange(moved=True, registration=laid_over(view.pixels, edited))
@@ -175,7 +175,7 @@ def _seen_as(planned: PlannedEdit, view: _ReferenceView, edited: NDArray[np.uint
 
 
 def _member(planned: PlannedEdit, view: _ReferenceView, rejected: Counter[str]) -> GroupPicture | None:
-    """The picture of one row, made from its view, or None with the reason counted."""
+    """Return the picture of one row, made from its view, or None with the reason counted."""
     edited = view.edited(planned.edit)
     if planned.role == "twin":
         return GroupPicture(
@@ -199,7 +199,7 @@ def _member(planned: PlannedEdit, view: _ReferenceView, rejected: Counter[str]) 
 
 
 def _why_not(first: GroupPicture, second: GroupPicture) -> str | None:
-    """The reason to reject a pair, or None to keep it."""
+    """Return the reason to reject a pair, or None to keep it."""
     delta = second.loss - first.loss
     if first.data == second.data:  # a neutral edit may change nothing; equal files are no question
         return "identical"
@@ -242,13 +242,13 @@ def _record(one: GroupPicture, other: GroupPicture, group: str, source: Source) 
 def make_group(
     image: Image.Image, source: Source, rows: Sequence[PlannedEdit], settings: DatasetSettings, counts: BuildCounts
 ) -> list[PairRecord]:
-    """All kept pairs of one view of a photograph.
+    """Return all kept pairs of one view of a photograph.
 
     Args:
         image: the photograph.
         source: what is known about it.
         rows: the view's rows of the plan.
-        settings: of the dataset.
+        settings: settings of the dataset.
         counts: where rejections and failures are counted.
     """
     group = rows[0].group

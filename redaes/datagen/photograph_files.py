@@ -84,7 +84,7 @@ class Location:
         return str(self.label)[len(str(self.path)) - len(self.path.name) :]
 
     def read_bytes(self) -> bytes:
-        """The picture as it was stored, not decoded.
+        """Return the picture as it was stored, not decoded.
 
         Raises:
             ImageError: it cannot be read; names the place.
@@ -134,7 +134,7 @@ class FoundPhotograph:
 
 
 def find(paths: Sequence[Path]) -> list[FoundPhotograph]:
-    """All pictures at the given places, in the order given.
+    """Return all pictures at the given places, in the order given.
 
     * ``hf:owner/name``: the pictures, tar shards and tables of a dataset on the hub, or some of them
       (:func:`~redaes.hub.dataset_files`); what states no licence has that of the dataset's card
@@ -185,7 +185,7 @@ def _licences(folder: Path, _changed_ns: int) -> dict[str, str]:
 
 
 def _licence_of(file: Path) -> str:
-    """What ``LICENCES.csv`` beside a file says of it."""
+    """Return what ``LICENCES.csv`` beside a file says of it."""
     beside = file.parent / "LICENCES.csv"
     try:
         changed_ns = beside.stat().st_mtime_ns
@@ -195,7 +195,7 @@ def _licence_of(file: Path) -> str:
 
 
 def _files(folder: Path) -> list[Path]:
-    """What a folder stands for."""
+    """Return what a folder stands for."""
     if (folder / "dataset_dict.json").is_file():
         splits = sorted(entry for entry in folder.iterdir() if (entry / "state.json").is_file())
         return [table for split in splits for table in _files(split)]
@@ -214,7 +214,9 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _saved_tables(state: Path) -> list[Path]:
-    """The tables of a split that ``datasets`` saved. Named there: files of cached operations may lie beside them."""
+    """Return the tables of a split that ``datasets`` saved. Named there: files of cached operations may lie beside
+    them.
+    """
     try:
         return [state.with_name(entry["filename"]) for entry in json.loads(state.read_bytes())["_data_files"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -235,7 +237,7 @@ def _candidates(file: Path) -> Iterator[FoundPhotograph]:
 
 
 def _stated(row: Mapping[str, Any]) -> tuple[str, str]:
-    """Licence and origin as metadata state them."""
+    """Return the licence and origin as metadata state them."""
     licence = next((row[name] for name in LICENCE_COLUMNS if row.get(name)), "")
     origin = row.get(ORIGIN_COLUMN)
     return str(licence).strip(), "" if origin is None else str(origin).strip()
@@ -362,12 +364,14 @@ def _of_table(path: Path) -> Iterator[FoundPhotograph]:
 
 
 def _columns(schema: pa.Schema) -> list[str]:
-    """The columns of metadata that a table has."""
+    """Return the columns of metadata that a table has."""
     return [name for name in (*LICENCE_COLUMNS, ORIGIN_COLUMN) if name in schema.names]
 
 
 def _picture_column(path: Path, schema: pa.Schema) -> str:
-    """The one column that holds pictures: a struct with ``bytes``, as ``datasets.Image`` writes it, or binary."""
+    """Return the one column that holds pictures: a struct with ``bytes``, as ``datasets.Image`` writes it, or
+    binary.
+    """
     import pyarrow as pa
 
     def binary(kind: pa.DataType) -> bool:
@@ -388,7 +392,7 @@ def _picture_column(path: Path, schema: pa.Schema) -> str:
 
 
 def _arrow_table(path: Path) -> pa.Table:
-    """An Arrow file or stream, memory-mapped: nothing is read before it is asked for."""
+    """Return an Arrow file or stream, memory-mapped: nothing is read before it is asked for."""
     import pyarrow as pa
 
     source = pa.memory_map(str(path))
@@ -401,7 +405,9 @@ def _arrow_table(path: Path) -> pa.Table:
 
 @lru_cache(maxsize=2)
 def _column(path: Path, _changed_ns: int, column: str, row_group: int | None) -> pa.ChunkedArray:
-    """A column of pictures, kept because the next picture is likely to be in it too: Parquet reads whole row groups."""
+    """Return a column of pictures, kept because the next picture is likely to be in it too: Parquet reads whole row
+    groups.
+    """
     if row_group is None:
         return _arrow_table(path).column(column)
     import pyarrow.parquet as pq

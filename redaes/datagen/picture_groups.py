@@ -51,7 +51,7 @@ class StoredPicture:
         return Planes(self.pixels)
 
     def measurements(self, only: frozenset[str] | None = None) -> Measurements:
-        """What is measured in it.
+        """Return what is measured in it.
 
         Args:
             only: quantities that are wanted, which saves the time that the others take; None: all. What was measured
@@ -169,7 +169,7 @@ class OrderedPair:
 
 
 def seen_in(first: GroupPicture, second: GroupPicture, only: frozenset[str] | None = None) -> PairObservation:
-    """What the pixels of two pictures tell, ``first`` as A.
+    """Return what the pixels of two pictures tell, ``first`` as A.
 
     Args:
         only: quantities that are wanted; None: all.
@@ -196,21 +196,21 @@ def seen_in(first: GroupPicture, second: GroupPicture, only: frozenset[str] | No
 
 
 def encode(pixels: NDArray[np.uint8]) -> bytes:
-    """Every member of a group is encoded alike, so that the coding gives nothing away."""
+    """Encode pixels as JPEG, every member of a group alike, so that the coding gives nothing away."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
     return buffer.getvalue()
 
 
 def render_view(image: Image.Image, frame: Frame, max_side: int) -> NDArray[np.uint8]:
-    """What the frame shows, with the longest side at most ``max_side`` pixels."""
+    """Return what the frame shows, with the longest side at most ``max_side`` pixels."""
     image = image.crop(frame.box(*image.size))
     factor = min(1.0, max_side / max(image.size))  # enlarged, the reference itself would look soft
     return resized(np.asarray(image), max(1, round(image.width * factor)), max(1, round(image.height * factor)))
 
 
 def resized(pixels: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
-    """(H, W, 3) bytes at another size."""
+    """Return (H, W, 3) bytes at another size."""
     return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS), dtype=np.uint8)
 
 
@@ -235,7 +235,7 @@ def make_record(
     agreement: Agreement | None = None,
     delta_error: float | None = None,
 ) -> PairRecord:
-    """The row of a pair.
+    """Return the row of a pair.
 
     Args:
         ordered: the pair.

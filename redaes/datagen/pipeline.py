@@ -49,7 +49,7 @@ LOG = logging.getLogger("redaes.datagen")
 def _photograph(
     source: Source, rows: Sequence[PlannedEdit], settings: DatasetSettings, counts: BuildCounts
 ) -> Iterator[PairRecord]:
-    """All kept pairs of one photograph, which is decoded once."""
+    """Yield all kept pairs of one photograph, which is decoded once."""
     try:
         image = load_photograph(source, settings).image
     except RedaesError as error:
@@ -64,7 +64,7 @@ def write_chunk(folder: Path, settings: DatasetSettings, task: tuple[int, Chunk]
 
     Args:
         folder: the dataset.
-        settings: of the dataset.
+        settings: settings of the dataset.
         task: number of the chunk in the plan, and the chunk.
     """
     number, chunk = task
@@ -86,7 +86,7 @@ def write_chunk(folder: Path, settings: DatasetSettings, task: tuple[int, Chunk]
 
 
 def _rows(chunk: Chunk, settings: DatasetSettings) -> list[PlannedEdit]:
-    """A chunk's rows of the plan, for the embedded editor."""
+    """Return a chunk's rows of the plan, for the embedded editor."""
     return [
         row
         for source in chunk.sources

@@ -52,7 +52,7 @@ class Frame:
     scale: float
 
     def box(self, width: int, height: int) -> tuple[int, int, int, int]:
-        """Left, top, right and bottom in pixels of a photograph of that size."""
+        """Return the left, top, right and bottom in pixels of a photograph of that size."""
         w, h = max(1, round(width * self.scale)), max(1, round(height * self.scale))
         left, top = round(self.left * (width - w)), round(self.top * (height - h))
         return left, top, left + w, top + h
@@ -81,7 +81,7 @@ class PlannedEdit:
 
 
 def whole_or_crop(view: int, rng: random.Random) -> Frame:
-    """View 0 is the whole photograph, the others are crops drawn at random."""
+    """Draw the box of a view: view 0 is the whole photograph, the others are crops drawn at random."""
     if view == 0:
         return Frame(0.0, 0.0, 1.0)
     scale = rng.uniform(*CROP_SCALE)
@@ -89,20 +89,20 @@ def whole_or_crop(view: int, rng: random.Random) -> Frame:
 
 
 def draw_frame(source: str, view: int, seed: int) -> tuple[Frame, int]:
-    """The frame of a view, and a seed for what is to be done to it."""
+    """Return the frame of a view, and a seed for what is to be done to it."""
     rng = random.Random(f"{seed}:{source}:{view}:judged")
     return whole_or_crop(view, rng), rng.getrandbits(31)
 
 
 def plan_view(source: str, split: Split, view: int, variants: int, seed: int) -> list[PlannedEdit]:
-    """The embedded editor's edits of one view.
+    """Return the embedded editor's edits of one view.
 
     Args:
         source: id of the photograph.
         split: where it belongs.
         view: number of the view.
         variants: members wanted.
-        seed: of the dataset.
+        seed: seed of the dataset.
     """
     rng = random.Random(f"{seed}:{source}:{view}")
     frame = whole_or_crop(view, rng)
@@ -176,7 +176,7 @@ def write_plan(path: Path, chunks: Iterable[Sequence[PlannedEdit]]) -> int:
 
 
 def read_plan(path: Path, chunk: int) -> list[PlannedEdit]:
-    """The rows of one chunk.
+    """Return the rows of one chunk.
 
     Raises:
         RecordError: no plan there, or a damaged one.

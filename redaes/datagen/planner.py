@@ -106,7 +106,7 @@ class _Item(Record):
 
 
 def _why_not(item: _Item, wishes: Sequence[Wish], taken: Sequence[Instruction]) -> str | None:
-    """The reason to reject an item, or None to keep it."""
+    """Return the reason to reject an item, or None to keep it."""
     for value, known, reason in (
         (item.factor, FACTORS, "unknown_factor"),
         (item.direction, AIMS, "unknown_direction"),

@@ -10,7 +10,7 @@ from redaes.samples import sample_photographs
 
 
 def ensure_sample_dataset(folder: Path) -> Path:
-    """A small RED dataset of the sample photographs, built unless it is there already.
+    """Return a small RED dataset of the sample photographs, built unless it is there already.
 
     Several processes may ask at once: one builds, the others wait.
 
@@ -45,7 +45,7 @@ def ensure_sample_dataset(folder: Path) -> Path:
 
 
 def ensure_sample_series(folder: Path) -> tuple[Path, Path]:
-    """Small lists of series and coarse pictures of the sample photographs, made unless they are there already.
+    """Return small lists of series and coarse pictures of the sample photographs, made unless they are there already.
 
     The last photograph is held out. For one process at a time.
 

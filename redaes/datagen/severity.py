@@ -44,7 +44,7 @@ middle is taken. Faults of the size of a pixel are counted in pixels."""
 
 
 def points_of(opinion: float) -> float:
-    """Points lost at a mean opinion of KADID-10k, at least 0."""
+    """Return points lost at a mean opinion of KADID-10k, at least 0."""
     return max(0.0, MAX_DELTA * (CLEAN - opinion) / (CLEAN - WORST))
 
 
@@ -56,7 +56,7 @@ class SeverityCurve:
     power: float
 
     def __call__(self, x: float) -> float:
-        """Points at ``x``, which is strength or change, at least 0."""
+        """Return points at ``x``, which is strength or change, at least 0."""
         return MAX_DELTA * -math.expm1(-((max(x, 0.0) / self.scale) ** self.power))
 
 
@@ -89,7 +89,7 @@ def _darker(amount: float) -> float:
 
 
 def _slope(amount: float) -> float:
-    """Slope of the curve through (0.3, 0.25 - amount / 4) and (0.7, 0.75 + amount / 4) between the two."""
+    """Return the slope of the curve through (0.3, 0.25 - amount / 4) and (0.7, 0.75 + amount / 4) between the two."""
     return (0.5 + amount / 2) / 0.4
 
 
@@ -284,13 +284,13 @@ class Severity:
 
 
 def severity(operation: str, strength: float, change: float) -> Severity:
-    """What an edit costs.
+    """Return what an edit costs.
 
     Args:
         operation: a degrading operation of the embedded editor.
         strength: in [0, 1].
-        change: of this picture: :func:`redaes.datagen.judges.cover.covered` for :data:`COVERING`, else the perceptual
-            difference.
+        change: change of this picture: :func:`redaes.datagen.judges.cover.covered` for :data:`COVERING`, else the
+            perceptual difference.
 
     Raises:
         InputError: no curve for the operation.

@@ -56,7 +56,7 @@ class Source:
     """Stated id of what was photographed; sources that share one are in one split. Empty: not stated."""
 
     def read_bytes(self) -> bytes:
-        """The picture as it was stored.
+        """Return the picture as it was stored.
 
         Raises:
             ImageError: it cannot be read.
@@ -64,7 +64,7 @@ class Source:
         return Location(self.path, self.within).read_bytes()
 
     def load(self, max_pixels: int = MAX_PIXELS) -> LoadedImage:
-        """The picture as :func:`~redaes.images.load_image` gives it, with at most ``max_pixels``.
+        """Return the picture as :func:`~redaes.images.load_image` gives it, with at most ``max_pixels``.
 
         Raises:
             ImageError: it cannot be used.
@@ -77,7 +77,7 @@ class PhotographScorer(Protocol):
     """What gives a photograph a number for its quality as it is, on any scale."""
 
     def __call__(self, image: Image.Image, /) -> float:
-        """The score of an upright 8-bit RGB picture of at most ``MAX_PIXELS``; larger is better."""
+        """Return the score of an upright 8-bit RGB picture of at most ``MAX_PIXELS``; larger is better."""
 
 
 class PhotographRules(WrittenSettings):
@@ -116,7 +116,7 @@ class Fingerprints:
         self._sharing: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
 
     def add(self, fingerprint: int) -> int | None:
-        """The number of the first hash that is near; None when there is none, and then this one is kept.
+        """Return the number of the first hash that is near; None when there is none, and then this one is kept.
 
         Numbers count the kept hashes from 0.
         """
@@ -178,7 +178,7 @@ def _look(candidate: FoundPhotograph, rules: PhotographRules, met: set[str]) -> 
 
 
 def _in_order(work: Callable[[_T], _R], items: Iterable[_T], workers: int) -> Iterator[_R]:
-    """Results in the order of the items, a few of them made ahead; Pillow decodes outside Python's lock."""
+    """Yield results in the order of the items, a few of them made ahead; Pillow decodes outside Python's lock."""
     with ThreadPoolExecutor(workers) as pool:
         waiting: deque[Future[_R]] = deque()
         try:
@@ -236,7 +236,7 @@ def curate(
     Args:
         paths: as :func:`~redaes.datagen.photograph_files.find` takes them.
         test_fraction: share of photographs held out, in (0, 1).
-        seed: of the split, and of the draw.
+        seed: seed of the split, and of the draw.
         licences: by path, for photographs that lie in a folder without ``LICENCES.csv``.
         rules: which photographs to use.
         scorer: balances the quality of the photographs drawn; asked only when there are more than
@@ -289,7 +289,7 @@ def curate(
 def _distinct(
     candidates: list[FoundPhotograph], rules: PhotographRules, workers: int, curation: Curation
 ) -> dict[str, FoundPhotograph]:
-    """The usable photographs by id, without copies; says of the others why not."""
+    """Return the usable photographs by id, without copies; says of the others why not."""
     usable: dict[str, FoundPhotograph] = {}
     first: dict[str, str] = {}
     names: list[str] = []
@@ -321,7 +321,7 @@ def _distinct(
 def _scored(
     usable: Mapping[str, FoundPhotograph], scorer: PhotographScorer, workers: int, curation: Curation
 ) -> dict[str, float]:
-    """Scores by id; a photograph without a finite score is rejected."""
+    """Return scores by id; a photograph without a finite score is rejected."""
 
     def load(candidate: FoundPhotograph) -> LoadedImage:
         return decode_image(candidate.location.read_bytes(), candidate.location.label)

@@ -87,7 +87,7 @@ class Statistics:
 
 
 def light_rows(folder: Path, columns: Sequence[str] = LIGHT) -> Iterator[Row]:
-    """All rows without pictures, split by split.
+    """Yield all rows without pictures, split by split.
 
     Args:
         folder: the dataset.

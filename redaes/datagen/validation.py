@@ -148,7 +148,7 @@ def _check_shard(file: Path, split: Split, seen: _Seen, found: DatasetValidation
 
 
 def _faults(record: PairRecord, split: Split, seen: _Seen, shard: _Shard) -> Iterator[tuple[str, str]]:
-    """Kind and detail of everything that is wrong with a row."""
+    """Yield the kind and detail of everything that is wrong with a row."""
     pair = record.pair
     if pair.id in seen.ids:
         yield "id is not unique", ""
@@ -192,7 +192,9 @@ def _picture_faults(record: PairRecord, shard: _Shard) -> Iterator[tuple[str, st
 
 
 def _decoded_size(data: bytes, path: Path) -> tuple[int, int] | str:
-    """Width and height in pixels, upright, of a picture that decodes to its last byte, or why it does not."""
+    """Return the width and height in pixels, upright, of a picture that decodes to its last byte, or why it does
+    not.
+    """
     try:
         return decode_image(data, path, max_pixels=MAX_FILE_PIXELS).image.size
     except ImageError as error:

@@ -129,7 +129,7 @@ def judging_rounds(
 def _joining(
     group: str, n: int, pairs: Sequence[PicturePlaces], judged: Mapping[PicturePlaces, JudgedPair]
 ) -> list[PicturePlaces]:
-    """Pairs not yet asked about that could join what labelled pairs leave apart: one for each gap."""
+    """Return pairs not yet asked about that could join what labelled pairs leave apart: one for each gap."""
     labelled = [pair for pair, each in judged.items() if each.label.delta is not None]
     parts = components(n, [(i, j, 0.0, 1.0) for i, j in labelled])
     part_of = {place: number for number, part in enumerate(parts) for place in part}

@@ -33,7 +33,7 @@ class ViewScale:
     """Standard deviation of a single answer around the scale, in points, as :func:`view_scale` estimates it."""
 
     def delta(self, pair: PicturePlaces) -> float:
-        """Score of the first less score of the second."""
+        """Return the score of the first less score of the second."""
         return float(self.scores[pair[0]] - self.scores[pair[1]])
 
 
@@ -48,8 +48,8 @@ def view_scale(n: int, labels: Mapping[PicturePlaces, Consensus], names: Sequenc
     Args:
         n: pictures.
         labels: by pair; rejected ones do not count.
-        names: of the pictures, so that scores do not depend on their order, not even in how they are rounded; none:
-            their places are.
+        names: names of the pictures, so that scores do not depend on their order, not even in how they are rounded;
+            none: their places are.
     """
     kept = {pair: label for pair, label in sorted(labels.items()) if label.delta is not None}
     edges = [(i, j, label.delta or 0.0, float(label.n_answers)) for (i, j), label in kept.items()]
@@ -89,14 +89,14 @@ def _variance(label: Consensus) -> float | None:
 
 
 def why_not_inferred(scale: ViewScale, pair: PicturePlaces, max_error: float) -> str | None:
-    """Why a pair that nobody was asked about gets no label from the scale, or None: it gets one.
+    """Return why a pair that nobody was asked about gets no label from the scale, or None: it gets one.
 
     Nobody has looked at these two pictures side by side, so more is wanted than of judged pairs: the difference has to
     be known well (else ``imprecise``), and which picture is better has to be settled (else ``undecided``). So a tie is
     never inferred.
 
     Args:
-        scale: of the view.
+        scale: scale of the view.
         pair: two of its pictures.
         max_error: largest standard error, in points.
     """

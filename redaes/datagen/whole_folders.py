@@ -39,7 +39,7 @@ def whole_folder(out: Path) -> Iterator[Path]:
 
 
 def _begin(out: Path) -> tuple[Path, int | None]:
-    """A new folder and what holds its lock; None: there are no locks."""
+    """Return a new folder and what holds its lock; None: there are no locks."""
     while True:
         making = out.with_name(f".{out.name}.{os.urandom(6).hex()}.tmp")
         making.mkdir(parents=True)
@@ -58,7 +58,9 @@ def _remove_left(out: Path) -> None:
 
 
 def _lock(folder: Path) -> int | None:
-    """An open folder that no other process can lock until it is closed; None: one has it, or there are no locks."""
+    """Return an open folder that no other process can lock until it is closed; None: one has it, or there are no
+    locks.
+    """
     try:
         import fcntl
     except ImportError:

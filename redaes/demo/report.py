@@ -52,7 +52,7 @@ class Moment:
         return reason_truth([one for pair in self.checked.values() for one in pair.answers], self.evaluation.seed)
 
     def reason(self, pair: str) -> Reason | None:
-        """How true the reasoning shown for a pair is; None: it was not measured."""
+        """Return how true the reasoning shown for a pair is; None: it was not measured."""
         found = self.checked.get(pair)
         return None if found is None else found.shown.reason
 
@@ -86,7 +86,7 @@ class DemoComparison:
 
 
 def number(value: float | None, digits: int = 2) -> str:
-    """A number to be read, or a dash.
+    """Return a number to be read, or a dash.
 
     >>> number(0.5), number(None), number(-0.001)
     ('0.50', '–', '0.00')
@@ -98,12 +98,12 @@ def number(value: float | None, digits: int = 2) -> str:
 
 
 def percent(value: float | None) -> str:
-    """A share to be read: ``83 %``."""
+    """Return a share to be read: ``83 %``."""
     return MISSING if value is None else f"{number(100 * value, 0)} %"
 
 
 def signed(value: float | None, digits: int = 1) -> str:
-    """A number with its sign."""
+    """Return a number with its sign."""
     if value is None:
         return MISSING
     text = number(value, digits)
@@ -111,7 +111,7 @@ def signed(value: float | None, digits: int = 1) -> str:
 
 
 def interval(estimate: Estimate, scale: float = 100.0, digits: int = 0) -> str:
-    """The bounds in brackets; says so when there are none."""
+    """Return the bounds in brackets; says so when there are none."""
     if estimate.value is None:
         return ""
     if estimate.low is None or estimate.high is None:
@@ -120,12 +120,12 @@ def interval(estimate: Estimate, scale: float = 100.0, digits: int = 0) -> str:
 
 
 def settled(change: MeasureChange) -> bool:
-    """Whether the interval of a change lies on one side of zero."""
+    """Return whether the interval of a change lies on one side of zero."""
     return change.low is not None and change.high is not None and (change.low > 0 or change.high < 0)
 
 
 def truth(label: float | None) -> str:
-    """A labelled difference in words.
+    """Return a labelled difference in words.
 
     >>> truth(2.345), truth(0.0)
     ('A is better by 2.3 points', 'no difference that matters')
@@ -138,7 +138,7 @@ def truth(label: float | None) -> str:
 
 
 def headline(moments: Sequence[Moment]) -> str:
-    """The result in one sentence, with what it is worth."""
+    """Return the result in one sentence, with what it is worth."""
     before, after = moments[0].evaluation, moments[-1].evaluation
     change = paired_change(before, after)
     old, new = before.fast.accuracy, after.fast.accuracy
@@ -180,7 +180,7 @@ def gallery(records: Sequence[PairRecord], before: HeldOut, after: HeldOut) -> l
 
 
 def curve_svg(curve: LearningCurve) -> Markup:
-    """A learning curve with its extremes written on the axes."""
+    """Return a learning curve with its extremes written on the axes."""
     width, height, left, bottom, top, right = 320, 170, 46, 28, 12, 12
     steps = [step for step, _ in curve.points]
     values = [value for _, value in curve.points]
@@ -213,7 +213,7 @@ def curve_svg(curve: LearningCurve) -> Markup:
 
 
 def accuracy_svg(moments: Sequence[Moment]) -> Markup:
-    """Accuracy with interval at each moment, on a scale from 0 to 100 %, with chance marked."""
+    """Return the accuracy with interval at each moment, on a scale from 0 to 100 %, with chance marked."""
     row, left, width, right, top = 34, 128, 640, 150, 8
     height = top + row * len(moments) + 22
 
@@ -256,7 +256,7 @@ def render(
     provenance: Mapping[str, Any],
     credits: Sequence[str],
 ) -> str:
-    """The page.
+    """Return the page.
 
     Args:
         moments: the evaluations, before training first; all of the same pairs.

@@ -163,7 +163,7 @@ def run(photos: Path | None, out: Path, *, model: str = nano.BASE, scale: DemoSc
 
 
 def photographs(folder: Path | None) -> tuple[list[Path], dict[Path, str]]:
-    """The files to work on, and what is known about the licence of each.
+    """Return the files to work on, and what is known about the licence of each.
 
     Raises:
         InputError: no such folder, or no pictures in it.
@@ -179,7 +179,7 @@ def photographs(folder: Path | None) -> tuple[list[Path], dict[Path, str]]:
 
 
 def held_out(data: Path, n: int) -> list[PairRecord]:
-    """The held-out pairs to evaluate on: all, or ``n`` that are drawn by their ids."""
+    """Return the held-out pairs to evaluate on: all, or ``n`` that are drawn by their ids."""
     records = sorted(
         read_records(data, "test"),
         key=lambda record: hashlib.sha256(f"{SEED}:{record.pair.id}".encode()).digest(),
@@ -241,7 +241,7 @@ def _evaluation_step(
 
 
 def read_evaluation(file: Path) -> HeldOut:
-    """An evaluation that a step has written.
+    """Return an evaluation that a step has written.
 
     Raises:
         RecordError: missing or damaged.
@@ -269,7 +269,7 @@ def _backend(model: str, adapter: Path | None) -> Any:
 
 
 def _common(folder: Path, n_steps: int, every: int) -> dict[str, Any]:
-    """Trainer arguments that all stages share."""
+    """Return the trainer arguments that all stages share."""
     return {
         "output_dir": str(folder),
         "max_steps": n_steps,
@@ -375,7 +375,7 @@ class _Picture:
 
 
 def _clean(records: list[PairRecord], source: str) -> _Picture:
-    """A picture of that photograph without a degrading edit, of its first view that has one."""
+    """Return a picture of that photograph without a degrading edit, of its first view that has one."""
     for record in sorted((r for r in records if r.pair.source == source), key=lambda r: r.pair.group):
         for data, edit in (
             (record.first_bytes, record.pair.edit_first),

@@ -25,7 +25,7 @@ class ReliabilityBin(Record):
 
 
 def reliability(probabilities: Sequence[float], outcomes: Sequence[float], n_bins: int = 10) -> list[ReliabilityBin]:
-    """The bins of a reliability diagram, of equal width in [0, 1]; empty ones are left out.
+    """Return the bins of a reliability diagram, of equal width in [0, 1]; empty ones are left out.
 
     >>> reliability([0.1, 0.9, 0.9], [0.0, 1.0, 0.0], n_bins=2)
     [ReliabilityBin(n=1, predicted=0.1, observed=0.0), ReliabilityBin(n=2, predicted=0.9, observed=0.5)]
@@ -55,7 +55,8 @@ def reliability(probabilities: Sequence[float], outcomes: Sequence[float], n_bin
 
 
 def expected_calibration_error(bins: Sequence[ReliabilityBin]) -> float | None:
-    """Mean distance of predicted and observed over the bins, weighted by their size; ``None`` without answers.
+    """Return the mean distance of predicted and observed over the bins, weighted by their size; ``None`` without
+    answers.
 
     Both sides of a pair are one question here, so each pair is binned by P(first is better) rather than by the
     confidence in the winner.
@@ -74,12 +75,12 @@ class Logistic:
     width: float
 
     def __call__(self, x: ArrayLike) -> NDArray[np.float64]:
-        """Predictions on the scale of the labels, of the shape of ``x``."""
+        """Return predictions on the scale of the labels, of the shape of ``x``."""
         return _logistic(np.asarray(x, dtype=np.float64), self.high, self.low, self.centre, self.width)
 
 
 def fit_logistic(x: ArrayLike, y: ArrayLike) -> Logistic | None:
-    """The logistic map that brings predictions closest to labels, by least squares.
+    """Return the logistic map that brings predictions closest to labels, by least squares.
 
     The starting values are VQEG's: extremes of the labels, mean of the predictions, their spread / 4.
 

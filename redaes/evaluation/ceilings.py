@@ -23,7 +23,7 @@ class Ceiling:
 
     Attributes:
         split_half: SRCC of the means of two halves, averaged over the splits.
-        reliability: of all votes, by Spearman and Brown: 2r / (1 + r).
+        reliability: reliability of all votes, by Spearman and Brown: 2r / (1 + r).
         ceiling: root of the reliability.
         n: pictures.
         n_splits: random splits.
@@ -37,12 +37,12 @@ class Ceiling:
 
 
 def vote_ceiling(histograms: ArrayLike, *, n_splits: int = 10, seed: int = 0) -> Ceiling:
-    """The ceiling that vote noise puts on SRCC.
+    """Return the ceiling that vote noise puts on SRCC.
 
     Args:
         histograms: counts of the ratings 1, 2, …, shape (n_pictures, n_ratings); at least two votes each.
         n_splits: random splits, averaged.
-        seed: of the splits.
+        seed: seed of the splits.
 
     Raises:
         InputError: malformed counts, fewer than two pictures, or halves whose means have no correlation.

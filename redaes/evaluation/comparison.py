@@ -44,12 +44,12 @@ class PublishedResult(Record):
 
 
 def compare(folders: Sequence[Path]) -> list[ComparedRun]:
-    """Runs of one benchmark, the first of which the others are compared with.
+    """Return runs of one benchmark, the first of which the others are compared with.
 
     In a correlation, only pictures that both runs answered are compared; the number is reported.
 
     Args:
-        folders: of finished runs.
+        folders: folders of finished runs.
 
     Raises:
         InputError: fewer than two runs, or runs of different labels.
@@ -76,7 +76,7 @@ def compare(folders: Sequence[Path]) -> list[ComparedRun]:
 
 
 def published(benchmark: str) -> list[PublishedResult]:
-    """What others printed for a benchmark; never mixed with what was measured here.
+    """Return what others printed for a benchmark; never mixed with what was measured here.
 
     Raises:
         RecordError: the packaged file is damaged.
@@ -86,7 +86,7 @@ def published(benchmark: str) -> list[PublishedResult]:
 
 
 def mean_over_categories(values: Sequence[tuple[float, float, float, float]]) -> tuple[float, float]:
-    """FGAesthetics' two aggregates, from (pair accuracy, pair F1, s-Acc, s-SRCC) of each category.
+    """Return FGAesthetics' two aggregates, from (pair accuracy, pair F1, s-Acc, s-SRCC) of each category.
 
     >>> table = [(.779, .779, .753, .729), (.709, .707, .561, .482), (.774, .773, .488, .590)]
     >>> [round(value, 4) for value in mean_over_categories(table)]

@@ -80,7 +80,7 @@ def ask(
     mode: Mode,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Iterator[CalibrationAnswer]:
-    """The model's answers to the pairs that have a better picture; those without a probability are left out.
+    """Yield the model's answers to the pairs that have a better picture; those without a probability are left out.
 
     Args:
         backend: the model.
@@ -117,10 +117,10 @@ def ask(
 def fit_half(
     answers: Sequence[CalibrationAnswer], backend: Backend, mode: Mode, says: str
 ) -> tuple[Temperature, dict[str, CalibrationGroup]]:
-    """The temperature of the first half of the photographs, and what becomes of the other half with it.
+    """Return the temperature of the first half of the photographs, and what becomes of the other half with it.
 
     Args:
-        answers: of :func:`ask`.
+        answers: answers of :func:`ask`.
         backend: the model that gave them.
         mode: how it was asked.
         says: what the pairs are, in words.
@@ -153,7 +153,7 @@ def fit_half(
 
 
 def half_of(photograph: str) -> int:
-    """0: a photograph to fit on; 1: one to report on. By its hash, so that files that are added change nothing.
+    """Return 0: a photograph to fit on; 1: one to report on. By its hash, so that files that are added change nothing.
 
     >>> half_of("a"), half_of("c")
     (1, 0)
@@ -162,7 +162,7 @@ def half_of(photograph: str) -> int:
 
 
 def fit_temperature(log_odds: Sequence[float], first_is_better: Sequence[bool]) -> float:
-    """The temperature with which the labels are likeliest.
+    """Return the temperature with which the labels are likeliest.
 
     >>> round(fit_temperature([2.0, 2.0, 2.0, -2.0], [True, True, False, False]), 2)
     1.82
@@ -191,7 +191,7 @@ def fit_temperature(log_odds: Sequence[float], first_is_better: Sequence[bool]) 
 
 
 def ceiling_of(answers: Sequence[CalibrationAnswer], temperature: float) -> float:
-    """The largest probability that may be claimed after a temperature; 1: any.
+    """Return the largest probability that may be claimed after a temperature; 1: any.
 
     Where answers that would claim more than :data:`SURE` are too few, or too many of them wrong, nothing above it is
     claimed at all.
@@ -202,7 +202,7 @@ def ceiling_of(answers: Sequence[CalibrationAnswer], temperature: float) -> floa
 
 
 def group_of(answers: Sequence[CalibrationAnswer], temperature: float, ceiling: float) -> CalibrationGroup:
-    """How a group of answers is claimed, and how it is."""
+    """Return how a group of answers is claimed, and how it is."""
     decided = [one for one in answers if one.decided]
     claims = [_claim(one, temperature, ceiling) for one in decided]
     right = bootstrap_mean([(is_right, one.photograph) for (_, is_right), one in zip(claims, decided, strict=True)])
@@ -225,6 +225,6 @@ def group_of(answers: Sequence[CalibrationAnswer], temperature: float, ceiling: 
 
 
 def _claim(one: CalibrationAnswer, temperature: float, ceiling: float) -> tuple[float, bool]:
-    """The probability given to the picture that is called better, and whether it is."""
+    """Return the probability given to the picture that is called better, and whether it is."""
     p = believed(one.log_odds, temperature, ceiling)
     return max(p, 1.0 - p), (one.log_odds > 0) == one.first_is_better

@@ -16,7 +16,7 @@ from redaes.file_writing import read_yaml
 
 
 def make_spec(recipe: Path | None, given: Mapping[str, Any]) -> RunSpec:
-    """The settings of a run: what was given goes before the recipe, the recipe before the defaults.
+    """Return the settings of a run: what was given goes before the recipe, the recipe before the defaults.
 
     Args:
         recipe: a YAML file with fields of :class:`~redaes.evaluation.runner.RunSpec`, or the name of one that comes
@@ -48,7 +48,9 @@ def make_spec(recipe: Path | None, given: Mapping[str, Any]) -> RunSpec:
 
 
 def _usual_assessor(benchmark: str) -> str:
-    """A local model: where pairs are labelled it is shown pairs, which it is better at than at single pictures."""
+    """Return a local model: where pairs are labelled it is shown pairs, which it is better at than at single
+    pictures.
+    """
     known = BENCHMARKS.get(benchmark)  # an unknown one is named when it is loaded
     return "vlm_pairs" if known is not None and known.kind == "pairs" else "vlm"
 
@@ -66,7 +68,7 @@ _BY_ENDPOINT = {
 
 
 def ask_endpoint(spec: RunSpec, url: str, *, only_if_free: bool) -> RunSpec:
-    """The run with its model behind a server.
+    """Return the run with its model behind a server.
 
     Args:
         spec: the run.

@@ -112,7 +112,7 @@ def find_leaks(
 
 
 def training_pictures(place: Path) -> Iterator[tuple[str, bytes | Path]]:
-    """The pictures of a RED dataset (all splits), or of a folder and the folders in it.
+    """Yield the pictures of a RED dataset (all splits), or of a folder and the folders in it.
 
     Raises:
         InputError: the folder is missing or holds no picture.

@@ -24,7 +24,8 @@ Doc = Mapping[str, Any]
 
 
 def rows_of(loaded: LoadedBenchmark) -> Iterator[dict[str, Any]]:
-    """The rows of a data file: ``id, image, score`` for scores; ``pair, order, first, second, p`` for pairs and series.
+    """Yield the rows of a data file: ``id, image, score`` for scores; ``pair, order, first, second, p`` for pairs and
+    series.
 
     Pictures are named by absolute paths; ``p`` is the share of people, or probability, that ``first`` is better.
 
@@ -51,17 +52,17 @@ def rows_of(loaded: LoadedBenchmark) -> Iterator[dict[str, Any]]:
 
 
 def pair_doc_to_visual(doc: Doc) -> list[Any]:
-    """The two pictures, RGB, as they are shown."""
+    """Return the two pictures, RGB, as they are shown."""
     return [load_image(doc[side]).image for side in ("first", "second")]
 
 
 def pair_doc_to_text(doc: Doc, lmms_eval_specific_kwargs: Mapping[str, Any] | None = None) -> str:
-    """The prompt of the fast comparison, with a mark where each picture goes."""
+    """Return the prompt of the fast comparison, with a mark where each picture goes."""
     return _text(prompts.load(prompts.COMPARE["fast"]))
 
 
 def pair_doc_to_messages(doc: Doc, lmms_eval_specific_kwargs: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-    """The same as a chat with the pictures in their places."""
+    """Return the same as a chat with the pictures in their places."""
     return _messages(prompts.load(prompts.COMPARE["fast"]), pair_doc_to_visual(doc))
 
 
@@ -71,7 +72,7 @@ def pair_doc_to_target(doc: Doc) -> str:
 
 
 def pair_process_results(doc: Doc, results: Sequence[str]) -> dict[str, Any]:
-    """What an answer says: the difference in points, None where it does not follow the grammar."""
+    """Return what an answer says: the difference in points, None where it does not follow the grammar."""
     try:
         delta: float | None = answers.parse(results[0], "fast").delta
     except ParseError:
@@ -87,13 +88,13 @@ def pair_accuracy(items: Sequence[Mapping[str, Any]]) -> float:
 
 
 def pair_f1(items: Sequence[Mapping[str, Any]]) -> float:
-    """Macro F1 over the same."""
+    """Return Macro F1 over the same."""
     predicted, labels = _pairs(items)
     return _number(metrics.pair_f1(predicted, labels, tie_margin=0.0))
 
 
 def swap_consistency(items: Sequence[Mapping[str, Any]]) -> float:
-    """How often the same picture wins in both orders, over the pairs that were asked in both."""
+    """Return how often the same picture wins in both orders, over the pairs that were asked in both."""
     both = [orders for orders in _by_pair(items).values() if len(orders) == 2]
     forward = [orders["forward"]["said"] for orders in both]
     swapped = [orders["swapped"]["said"] for orders in both]
@@ -101,22 +102,22 @@ def swap_consistency(items: Sequence[Mapping[str, Any]]) -> float:
 
 
 def score_doc_to_visual(doc: Doc) -> list[Any]:
-    """The picture, RGB, as it is shown."""
+    """Return the picture, RGB, as it is shown."""
     return [load_image(doc["image"]).image]
 
 
 def score_doc_to_text(doc: Doc, lmms_eval_specific_kwargs: Mapping[str, Any] | None = None) -> str:
-    """The prompt for a single picture, with a mark where it goes."""
+    """Return the prompt for a single picture, with a mark where it goes."""
     return _text(prompts.load(prompts.SCORE))
 
 
 def score_doc_to_messages(doc: Doc, lmms_eval_specific_kwargs: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-    """The same as a chat with the picture in its place."""
+    """Return the same as a chat with the picture in its place."""
     return _messages(prompts.load(prompts.SCORE), score_doc_to_visual(doc))
 
 
 def score_process_results(doc: Doc, results: Sequence[str]) -> dict[str, Any]:
-    """The written score, 0 to 9, None where the answer does not follow the grammar.
+    """Return the written score, 0 to 9, None where the answer does not follow the grammar.
 
     What is written is one digit; the expected value over the digits, which ``redaes eval`` reads, is finer.
     """
@@ -129,19 +130,21 @@ def score_process_results(doc: Doc, results: Sequence[str]) -> dict[str, Any]:
 
 
 def srcc(items: Sequence[Mapping[str, Any]]) -> float:
-    """Spearman's correlation over the answered pictures times their share [ours]: a failure is placed at random."""
+    """Return Spearman's correlation over the answered pictures times their share [ours]: a failure is placed at
+    random.
+    """
     said, labels, share = _answered(items)
     return _number(metrics.srcc(said, labels)) * share
 
 
 def plcc(items: Sequence[Mapping[str, Any]]) -> float:
-    """Pearson's (raw), likewise."""
+    """Return Pearson's (raw), likewise."""
     said, labels, share = _answered(items)
     return _number(metrics.plcc(said, labels)) * share
 
 
 def parse_failure_rate(items: Sequence[Mapping[str, Any]]) -> float:
-    """Share of answers that do not follow the grammar."""
+    """Return the share of answers that do not follow the grammar."""
     return fmean(item["said"] is None for item in items) if items else float("nan")
 
 
@@ -167,7 +170,7 @@ def _by_pair(items: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Mapping[
 
 
 def _pairs(items: Sequence[Mapping[str, Any]]) -> tuple[list[float | None], list[float]]:
-    """Differences and labels in the forward letters; the mean of the orders that were answered."""
+    """Return differences and labels in the forward letters; the mean of the orders that were answered."""
     predicted: list[float | None] = []
     labels = []
     for orders in _by_pair(items).values():
@@ -188,5 +191,5 @@ def _answered(items: Sequence[Mapping[str, Any]]) -> tuple[list[float], list[flo
 
 
 def _number(value: float | None) -> float:
-    """lmms-eval takes numbers only; what is undefined is not a number."""
+    """Return the lmms-eval takes numbers only; what is undefined is not a number."""
     return float("nan") if value is None else value

@@ -157,7 +157,7 @@ def build_probes(photographs: Sequence[Path], out: Path, *, progress: Callable[[
 
 
 def summarise_probes(run: Path) -> list[ProbeResult]:
-    """A run over :func:`build_probes`' pairs, by probe and strength.
+    """Return a run over :func:`build_probes`' pairs, by probe and strength.
 
     Raises:
         RecordError: the run is not finished, or not over probes.
@@ -208,7 +208,7 @@ _OF_A_WORDING = frozenset({"prompt_ids", "temperature", "ceiling"})
 
 
 def summarise_paraphrases(base: Path, others: Sequence[Path]) -> list[Paraphrase]:
-    """Runs of one model over the same pairs, with other wordings, against the run with the usual one.
+    """Return runs of one model over the same pairs, with other wordings, against the run with the usual one.
 
     Args:
         base: folder of the run that the others are compared with.

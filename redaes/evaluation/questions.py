@@ -86,12 +86,12 @@ class QuestionPlan:
         return -(-len(self.keys) // self.chunk)
 
     def part(self, number: int) -> tuple[tuple[PictureKey, ...], ...]:
-        """The questions of one of them, with their files' paths."""
+        """Return the questions of one of them, with their files' paths."""
         keys = self.keys[number * self.chunk : (number + 1) * self.chunk]
         return tuple(tuple((name, self.root / file, box) for name, file, box in one) for one in keys)
 
     def ids(self) -> list[str]:
-        """The questions' ids."""
+        """Return the questions' ids."""
         return [question_id([key[0] for key in keys]) for keys in self.keys]
 
     @property
@@ -101,7 +101,7 @@ class QuestionPlan:
 
 
 def question_id(names: Sequence[str]) -> str:
-    """The id of a question about these pictures."""
+    """Return the id of a question about these pictures."""
     return SEPARATOR.join(names)
 
 
@@ -113,7 +113,7 @@ def make_plan(
     n_references: int = USUAL_REFERENCES,
     seed: int = 0,
 ) -> QuestionPlan:
-    """The questions that a benchmark needs answered; pictures that are missing are left out.
+    """Return the questions that a benchmark needs answered; pictures that are missing are left out.
 
     Args:
         loaded: the benchmark.
@@ -122,7 +122,7 @@ def make_plan(
             about where ``scores`` has them, too; None: ``n_references`` of the benchmark's own pictures, drawn by a
             hash of their ids, which knows nothing of their labels.
         n_references: how many.
-        seed: of the draw.
+        seed: seed of the draw.
 
     Raises:
         InputError: crops in pairs, no pictures at all, or a number of references that cannot be.
@@ -185,7 +185,9 @@ def make_plan(
 
 
 def _without(pictures: Sequence[BenchmarkPicture], root: Path, references: ReferenceSet) -> list[BenchmarkPicture]:
-    """The pictures whose files are not those of a reference, nor copies of one. Only files of one size are read."""
+    """Return the pictures whose files are not those of a reference, nor copies of one. Only files of one size are
+    read.
+    """
     own = {reference.id for reference in references.pictures}
     try:
         sizes = {reference.path.stat().st_size for reference in references.pictures}
@@ -217,7 +219,7 @@ class PictureReader:
         self._last: tuple[Path, LoadedImage] | None = None
 
     def read(self, key: PictureKey, *, pixels: bool) -> QuestionPicture:
-        """A picture of a question, decoded if ``pixels``.
+        """Return a picture of a question, decoded if ``pixels``.
 
         Raises:
             ImageError: the file cannot be used.
@@ -244,7 +246,7 @@ class PictureReader:
 def scores_of(
     loaded: LoadedBenchmark, arity: Arity, plan: QuestionPlan, given: Mapping[str, CompactAnswer]
 ) -> dict[str, float | None]:
-    """The score of every picture that was asked about; None where there is no usable answer.
+    """Return the score of every picture that was asked about; None where there is no usable answer.
 
     Args:
         loaded: the benchmark.
@@ -313,7 +315,7 @@ def differences_of(
 
 
 def _difference(answer: CompactAnswer) -> float | None:
-    """Score of the first less that of the second; two pictures may have been a series as well."""
+    """Return the score of the first less that of the second; two pictures may have been a series as well."""
     return answer.values[0] - answer.values[1] if answer.values else answer.value
 
 
@@ -322,7 +324,7 @@ def _pairs(plan: QuestionPlan) -> Iterator[tuple[str, str]]:
 
 
 def _within_series(plan: QuestionPlan, given: Mapping[str, CompactAnswer]) -> dict[str, float | None]:
-    """Scores as they were given for each series; in fields, from the mean of the references. A reference of the
+    """Return scores as they were given for each series; in fields, from the mean of the references. A reference of the
     benchmark's own has the mean of its scores over the fields."""
     own = set(plan.references)
     found: dict[str, float | None] = {}
@@ -344,8 +346,8 @@ def _within_series(plan: QuestionPlan, given: Mapping[str, CompactAnswer]) -> di
 
 
 def _against_references(plan: QuestionPlan, given: Mapping[str, CompactAnswer]) -> dict[str, float | None]:
-    """Least-squares scores on the graph of pictures and references, so that a failed comparison with a poor reference
-    does not make a picture look worse. Eliminating the pictures leaves one equation per reference."""
+    """Return least-squares scores on the graph of pictures and references, so that a failed comparison with a poor
+    reference does not make a picture look worse. Eliminating the pictures leaves one equation per reference."""
     columns = {name: place for place, name in enumerate(plan.references)}
     names = list(dict.fromkeys(first for first, _ in _pairs(plan)))
     rows = {name: place for place, name in enumerate(names)}

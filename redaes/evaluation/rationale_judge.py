@@ -88,7 +88,7 @@ class RationaleJudgement(Record):
 
 
 def make_duels(records: Sequence[PairRecord], one: HeldOut, two: HeldOut | None) -> list[Duel]:
-    """The explanations of an evaluation against those of another, or against the dataset's own.
+    """Return the explanations of an evaluation against those of another, or against the dataset's own.
 
     Args:
         records: the pairs, with their pictures; those that were not asked in the reasoned mode are passed over.
@@ -125,7 +125,7 @@ def judge_rationales(endpoint: Endpoint, duels: Sequence[Duel], *, seed: int = 0
     Args:
         endpoint: the judge; with a cache, a run that was stopped asks nothing twice.
         duels: what to judge.
-        seed: of the intervals.
+        seed: seed of the intervals.
 
     Raises:
         BudgetExhausted, EndpointError: not everything could be asked; what was answered is in the cache.
@@ -181,7 +181,7 @@ def _judged(duel: Duel, forward: Answer | Failure, swapped: Answer | Failure) ->
 
 
 def _read(answer: Answer | Failure, shown: tuple[Side, Side]) -> tuple[Side, str]:
-    """The side that an answer names, and the reason if it names none."""
+    """Return the side that an answer names, and the reason if it names none."""
     if isinstance(answer, Failure):
         return "tie", answer.reason
     match = _ANSWER.fullmatch((answer.text or "").strip())

@@ -48,7 +48,7 @@ def rationale_page(
     quality: RationaleQuality,
     truth: RationaleTruth,
 ) -> str:
-    """The page.
+    """Return the page.
 
     Args:
         records: the pairs, with their pictures.
@@ -84,7 +84,7 @@ def rationale_page(
 
 
 def worst(checked: Sequence[CheckedPair]) -> list[CheckedPair]:
-    """The pairs whose shown reasoning is contradicted, worst first, at most :data:`N_WORST`."""
+    """Return the pairs whose shown reasoning is contradicted, worst first, at most :data:`N_WORST`."""
 
     def rank(one: CheckedPair) -> tuple[bool, int, str]:
         reason = one.shown.reason

@@ -51,7 +51,7 @@ class RationaleQuality(Record):
 
 
 def rationale_quality(evaluation: HeldOut) -> RationaleQuality:
-    """The quality of the reasoning in an evaluation, with intervals over what its own intervals resample.
+    """Return the quality of the reasoning in an evaluation, with intervals over what its own intervals resample.
 
     Of pairs that have a winner and no factors nobody said what decides: what is said of factors counts the others.
     """
@@ -109,5 +109,5 @@ def _counts(factor: Factor, sets: Sequence[tuple[set[Factor], set[Factor]]]) -> 
 
 
 def ratio(part: float, whole: float) -> float | None:
-    """A share; None: of nothing."""
+    """Return a share; None: of nothing."""
     return float(part / whole) if whole else None

@@ -35,7 +35,7 @@ def write_report(
     Args:
         out: folder.
         sides: one or more runs of one benchmark.
-        folders: of each run.
+        folders: folder of each run.
         examples: whether the page shows pictures, for which the benchmark must still be where it was.
 
     Returns:
@@ -63,7 +63,7 @@ def write_report(
 
 
 def markdown(sides: Sequence[ComparedRun], timings: Sequence[RunTiming], others: Sequence[PublishedResult]) -> str:
-    """The numbers as Markdown tables; published ones in a table of their own."""
+    """Return the numbers as Markdown tables; published ones in a table of their own."""
     run = sides[0].results.run
     lines = [
         f"# {run['title']}",
@@ -94,7 +94,7 @@ def markdown(sides: Sequence[ComparedRun], timings: Sequence[RunTiming], others:
 
 
 def cell(metric: Estimate | None) -> str:
-    """A value with its interval, to be read; None: not measured.
+    """Return a value with its interval, to be read; None: not measured.
 
     >>> cell(Estimate(value=0.5, low=0.4, high=0.6)), cell(None)
     ('0.500 [0.400, 0.600]', '–')
@@ -157,7 +157,7 @@ def _html(
 
 
 def _plots(results: RunResults, folder: Path, loaded: LoadedBenchmark | None) -> dict[str, Any]:
-    """Points of the plots in a square of 100, and examples."""
+    """Return points of the plots in a square of 100, and examples."""
     pictures = read_predictions(folder / "pictures.csv") if (folder / "pictures.csv").exists() else []
     pairs = read_predictions(folder / "pairs.csv") if (folder / "pairs.csv").exists() else []
     return {
@@ -171,7 +171,7 @@ def _plots(results: RunResults, folder: Path, loaded: LoadedBenchmark | None) ->
 
 
 def _bars(results: RunResults) -> list[dict[str, Any]]:
-    """Bars of shares with their intervals: of all pairs, and by what decides them."""
+    """Return bars of shares with their intervals: of all pairs, and by what decides them."""
     summary = results.summary
     found = []
     for name, title in (
@@ -219,7 +219,7 @@ def _scatter(pictures: Sequence[Prediction]) -> dict[str, Any] | None:
 
 
 def _examples(loaded: LoadedBenchmark, pictures: Sequence[Prediction], pairs: Sequence[Prediction]) -> dict[str, Any]:
-    """The clearest pairs won and lost; without pairs, the pictures that are placed best and worst."""
+    """Return the clearest pairs won and lost; without pairs, the pictures that are placed best and worst."""
     if pairs:
         decided = [(one.predicted, one) for one in pairs if one.predicted is not None and one.label != 0.5]
         ranked = sorted(decided, key=lambda item: (-abs(item[0]), item[1].id))

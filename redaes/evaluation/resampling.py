@@ -29,7 +29,7 @@ def correlation_interval(
     n_resamples: int = 1000,
     seed: int = 0,
 ) -> Estimate:
-    """A correlation with its 95 % percentile interval, by resampling whole clusters.
+    """Return a correlation with its 95 % percentile interval, by resampling whole clusters.
 
     Args:
         x: predictions, shape (n_rows,).
@@ -37,7 +37,7 @@ def correlation_interval(
         clusters: for each row, what it belongs to; rows of one series are drawn together.
         kind: Spearman's or Pearson's.
         n_resamples: number of resamples.
-        seed: of the resampling; the draws are those of :func:`redaes.estimates.bootstrap`.
+        seed: seed of the resampling; the draws are those of :func:`redaes.estimates.bootstrap`.
 
     Raises:
         InputError: lengths that differ, numbers that are not finite, or ``n_resamples`` below 1.
@@ -58,7 +58,7 @@ def correlation_change(
     n_resamples: int = 1000,
     seed: int = 0,
 ) -> Estimate:
-    """The correlation of ``after`` with the labels less that of ``before``, both on the same resamples.
+    """Return the correlation of ``after`` with the labels less that of ``before``, both on the same resamples.
 
     Raises:
         InputError: as in :func:`correlation_interval`.
@@ -157,7 +157,7 @@ class _Plain:
 
 
 def _codes(clusters: Sequence[Hashable]) -> tuple[NDArray[np.intp], int]:
-    """Clusters as numbers in order of appearance, and how many there are."""
+    """Return clusters as numbers in order of appearance, and how many there are."""
     known: dict[Hashable, int] = {}
     codes = np.fromiter((known.setdefault(cluster, len(known)) for cluster in clusters), np.intp, len(clusters))
     return codes, len(known)

@@ -36,8 +36,8 @@ def with_reference_set(
     shard: tuple[int, int],
     progress: Callable[[int, int], None],
 ) -> RunSpec:
-    """The run with the file of its reference set, which is made now where it is to be chosen, and handed to an assessor
-    that places pictures.
+    """Return the run with the file of its reference set, which is made now where it is to be chosen, and handed to an
+    assessor that places pictures.
 
     What the model says of the candidates is kept in the run's folder as it comes, so a run that was stopped asks
     nothing twice.
@@ -129,7 +129,8 @@ def _chosen(
 
 
 def _candidates(spec: RunSpec, loaded: LoadedBenchmark) -> tuple[str, list[ImageRef]]:
-    """A name and the candidates: pictures of a folder, or of the benchmark's own, drawn by a hash of their ids. One of
+    """Return a name and the candidates: pictures of a folder, or of the benchmark's own, drawn by a hash of their ids.
+    One of
     these that cannot be read is passed over: it is asked about like the others, and fails there, named."""
     if isinstance(spec.references, Path):
         return reference_pictures(spec.references)
@@ -153,7 +154,7 @@ def _candidates(spec: RunSpec, loaded: LoadedBenchmark) -> tuple[str, list[Image
 
 
 def kept_set(spec: RunSpec) -> ReferenceSet | None:
-    """The set of a run whose references are a file; None: there is none.
+    """Return the set of a run whose references are a file; None: there is none.
 
     Raises:
         RecordError: the file is no reference set.
@@ -164,7 +165,7 @@ def kept_set(spec: RunSpec) -> ReferenceSet | None:
 
 
 def folder_of(spec: RunSpec) -> Path | None:
-    """The folder of a run whose references are all pictures of one; None: there is none."""
+    """Return the folder of a run whose references are all pictures of one; None: there is none."""
     return spec.references if isinstance(spec.references, Path) else None
 
 
@@ -182,7 +183,7 @@ def place_among(assessor: BenchmarkAssessor, spec: RunSpec) -> None:
 
 
 def reference_set_of(spec: RunSpec) -> dict[str, Any]:
-    """What a run's own description says of its set; empty: it has none."""
+    """Return what a run's own description says of its set; empty: it has none."""
     references = kept_set(spec)
     if references is None:
         return {}

@@ -231,7 +231,7 @@ def answer_chunk(plan: QuestionPlan, chunk: int, assessor: BenchmarkAssessor, re
 
 
 def read_answers(plan: QuestionPlan, out: Path) -> dict[str, CompactAnswer]:
-    """All answers of a finished run, by question.
+    """Return all answers of a finished run, by question.
 
     Raises:
         RecordError: a file is missing or was altered.
@@ -255,7 +255,7 @@ def read_answers(plan: QuestionPlan, out: Path) -> dict[str, CompactAnswer]:
 
 
 def read_timing(out: Path) -> RunTiming:
-    """What the run cost; chunks whose process was killed between answer and note are not in it."""
+    """Return what the run cost; chunks whose process was killed between answer and note are not in it."""
     latest: dict[int, Mapping[str, Any]] = {}
     file = out / "timing.jsonl"
     if file.exists():
@@ -366,7 +366,7 @@ def _prepared(text: str, out: str) -> tuple[QuestionPlan, BenchmarkAssessor, Pic
 
 
 def load_again(out: Path) -> LoadedBenchmark:
-    """The benchmark of a run, from where it was found last.
+    """Return the benchmark of a run, from where it was found last.
 
     Raises:
         RecordError: it is no longer there, or no longer what was run.

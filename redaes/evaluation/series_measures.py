@@ -21,7 +21,7 @@ Labels = Sequence[float]
 
 
 def best_found(predicted: Predicted, labels: Labels, k: int = 1) -> bool | None:
-    """Whether a best picture is among the ``k`` that are predicted best; ``None`` where all labels are equal.
+    """Return whether a best picture is among the ``k`` that are predicted best; ``None`` where all labels are equal.
 
     Pictures that tie with it in the prediction count as placed before it, unless they are best as well. A failure
     anywhere in the series means that it was not sorted. The share of series in which it holds is s-Acc, which
@@ -48,7 +48,7 @@ def best_found(predicted: Predicted, labels: Labels, k: int = 1) -> bool | None:
 
 
 def chance_series_accuracy(labels: Sequence[Labels], k: int = 1) -> float | None:
-    """s-Acc of an order drawn at random, over the series that count; ``None`` without any.
+    """Return the s-Acc of an order drawn at random, over the series that count; ``None`` without any.
 
     >>> chance_series_accuracy([[1.0, 2.0], [1.0, 2.0, 3.0, 4.0]])
     0.375
@@ -67,7 +67,7 @@ def chance_series_accuracy(labels: Sequence[Labels], k: int = 1) -> float | None
 
 
 def series_srcc(predicted: Predicted, labels: Labels) -> float | None:
-    """Spearman's correlation inside one series; ``None`` where the labels have no order.
+    """Return Spearman's correlation inside one series; ``None`` where the labels have no order.
 
     A series with a failure, or one whose pictures are all predicted to be equal, was not ordered: 0.
 
@@ -87,7 +87,7 @@ def series_srcc(predicted: Predicted, labels: Labels) -> float | None:
 
 
 def top_crops_accuracy(predicted: Predicted, labels: Labels, k: int, n: int) -> float | None:
-    """Acc_k/n: which share of the ``k`` crops predicted best is among the ``n`` with the best labels.
+    """Return Acc_k/n: which share of the ``k`` crops predicted best is among the ``n`` with the best labels.
 
     As in the evaluation code of Zeng et al., CVPR 2019 (Grid Anchor based Image Cropping): crops that tie with the
     n-th best label are among the best. Ties in the prediction count as placed in the least favourable order, and a
@@ -113,7 +113,7 @@ def top_crops_accuracy(predicted: Predicted, labels: Labels, k: int, n: int) -> 
 
 
 def acyclic_triples(n: int, edges: Sequence[Edge]) -> Proportion:
-    """How many triples of pictures, all three pairs of which are compared and no tie, form no cycle.
+    """Return how many triples of pictures, all three pairs of which are compared and no tie, form no cycle.
 
     One less its value is the cycle rate. Several edges of one pair count by the sign of their weighted sum.
 

@@ -56,7 +56,7 @@ class Prediction:
     """One picture or pair, label beside prediction.
 
     Attributes:
-        id: of the picture; of a pair, both with a tab between.
+        id: id of the picture; of a pair, both with a tab between.
         group: series, source or photograph.
         label: score of a picture; or P(first is better) of a pair.
         predicted: score; or difference. None: a failure.
@@ -131,7 +131,7 @@ class RunSummary(Record):
 def summarise(
     loaded: LoadedBenchmark, arity: Arity, plan: QuestionPlan, given: Mapping[str, CompactAnswer]
 ) -> tuple[RunSummary, list[Prediction], list[Prediction]]:
-    """The numbers of a run, the predictions for pictures, and those for pairs.
+    """Return the numbers of a run, the predictions for pictures, and those for pairs.
 
     Args:
         loaded: the benchmark.
@@ -217,7 +217,9 @@ def _counted(names: Iterable[str]) -> dict[str, int]:
 
 
 def score_metrics(pictures: Sequence[Prediction]) -> dict[str, Estimate]:
-    """Correlations over pictures. ``…_answered`` is over the answered ones; ``…_mapped`` after the logistic map."""
+    """Return correlations over pictures. ``…_answered`` is over the answered ones; ``…_mapped`` after the logistic
+    map.
+    """
     answered = [(one.predicted, one.label, one.cluster) for one in pictures if one.predicted is not None]
     x, y = [row[0] for row in answered], [row[1] for row in answered]
     clusters = [row[2] for row in answered]
@@ -241,7 +243,7 @@ def score_metrics(pictures: Sequence[Prediction]) -> dict[str, Estimate]:
 
 
 def pair_metrics(pairs: Sequence[Prediction]) -> dict[str, Estimate]:
-    """Accuracy and F1 over the pairs on which people do not split evenly; a predicted tie is wrong."""
+    """Return the accuracy and F1 over the pairs on which people do not split evenly; a predicted tie is wrong."""
     decided = [one for one in pairs if one.label != 0.5]
     labels = [one.label - 0.5 for one in decided]
     predicted = [one.predicted for one in decided]
@@ -252,7 +254,7 @@ def pair_metrics(pairs: Sequence[Prediction]) -> dict[str, Estimate]:
 
 
 def reason_metrics(pairs: Sequence[Prediction]) -> dict[str, Estimate]:
-    """How true the reasonings shown for pairs are; empty where none was checked.
+    """Return how true the reasonings shown for pairs are; empty where none was checked.
 
     ``claims_true``: of the statements that can be measured, those that the pixels support; ``claims_measurable``: of
     all statements, those that can be; ``reason_false_though_right``: of the right verdicts, those whose reason is false
@@ -303,7 +305,7 @@ def _by_factor(pairs: Sequence[Prediction], given: Mapping[str, CompactAnswer]) 
 
 
 def series_metrics(pictures: Sequence[Prediction]) -> dict[str, Estimate]:
-    """s-Acc, whether a best picture is among the first two, s-SRCC, and the chance level of s-Acc."""
+    """Return the s-Acc, whether a best picture is among the first two, s-SRCC, and the chance level of s-Acc."""
     groups = by_group(pictures)
     found = _series_means(
         groups,
@@ -319,7 +321,7 @@ def series_metrics(pictures: Sequence[Prediction]) -> dict[str, Estimate]:
 
 
 def crop_metrics(pictures: Sequence[Prediction]) -> dict[str, Estimate]:
-    """SRCC within each photograph, averaged, and Acc_k/n."""
+    """Return SRCC within each photograph, averaged, and Acc_k/n."""
     measures: dict[str, SeriesMeasure] = {"mean_srcc": series_srcc}
     for k, n in CROP_RANKS:
         measures[f"acc_{k}_{n}"] = partial(top_crops_accuracy, k=k, n=n)
@@ -327,7 +329,7 @@ def crop_metrics(pictures: Sequence[Prediction]) -> dict[str, Estimate]:
 
 
 def _series_means(groups: Groups, measures: Mapping[str, SeriesMeasure]) -> dict[str, Estimate]:
-    """The mean of each measure over the series in which it is defined."""
+    """Return the mean of each measure over the series in which it is defined."""
     found = {}
     for name, measure in measures.items():
         values = [
@@ -342,7 +344,7 @@ def _series_means(groups: Groups, measures: Mapping[str, SeriesMeasure]) -> dict
 def _consistency(
     plan: QuestionPlan, given: Mapping[str, CompactAnswer], by_id: Mapping[str, BenchmarkPicture]
 ) -> dict[str, Estimate]:
-    """How often both orders name the same picture, and how often three pictures form no cycle."""
+    """Return how often both orders name the same picture, and how often three pictures form no cycle."""
     found = {}
     asked = [
         (float(answer.order_consistent is True), by_id[keys[0][0]].cluster)
@@ -375,7 +377,7 @@ def _reliability(pairs: Sequence[Prediction]) -> list[calibration.ReliabilityBin
 
 
 def by_group(pictures: Iterable[Prediction]) -> Groups:
-    """Predictions, labels and cluster of each series or photograph."""
+    """Return predictions, labels and cluster of each series or photograph."""
     groups: Groups = {}
     for one in pictures:
         predicted, labels, _ = groups.setdefault(one.group, ([], [], one.cluster))

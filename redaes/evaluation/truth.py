@@ -116,7 +116,7 @@ Evidence = Mapping[Order, PairEvidence]
 
 
 def measured_orders(record: PairRecord) -> Evidence | None:
-    """What is measured of a row's pictures; None: one of them is too small.
+    """Return what is measured of a row's pictures; None: one of them is too small.
 
     Raises:
         RecordError: a picture does not decode.
@@ -127,7 +127,7 @@ def measured_orders(record: PairRecord) -> Evidence | None:
 
 
 def both_orders(evidence: PairEvidence) -> Evidence:
-    """The evidence of a pair, and of the same pair shown in the other order."""
+    """Return the evidence of a pair, and of the same pair shown in the other order."""
     return {"forward": evidence, "swapped": evidence.swapped()}
 
 
@@ -176,11 +176,11 @@ def check_results(records: Sequence[PairRecord], results: Sequence[Result], eval
 
 
 def rationale_truth(checked: Sequence[CheckedPair], seed: int = 0) -> RationaleTruth:
-    """How true the reasonings of an evaluation are.
+    """Return how true the reasonings of an evaluation are.
 
     Args:
         checked: from :func:`check_measured` or :func:`check_results`.
-        seed: of the intervals.
+        seed: seed of the intervals.
     """
     versions = sorted({one.claims.version for pair in checked for one in pair.answers if one.claims is not None})
     return RationaleTruth(
@@ -195,7 +195,7 @@ def rationale_truth(checked: Sequence[CheckedPair], seed: int = 0) -> RationaleT
 
 
 def reason_truth(reasons: Sequence[CheckedReason], seed: int = 0) -> ReasonTruth:
-    """How true reasonings are; see :class:`ReasonTruth`."""
+    """Return how true reasonings are; see :class:`ReasonTruth`."""
     counts = np.array(
         [(*one.reason.counts, one.reason.n_figures) for one in reasons],
         dtype=np.float64,

@@ -22,7 +22,7 @@ WELL_BEYOND = 2.0
 
 
 def check_rationale(text: str, evidence: PairEvidence) -> Claims:
-    """The statements of a reasoning, checked.
+    """Return the statements of a reasoning, checked.
 
     Args:
         text: any text; the picture that it calls A is ``evidence.first``.
@@ -32,7 +32,7 @@ def check_rationale(text: str, evidence: PairEvidence) -> Claims:
 
 
 def check(claims: Iterable[Claim], evidence: PairEvidence, *, unrelated: bool = False) -> Claims:
-    """Statements with what was measured of each.
+    """Return statements with what was measured of each.
 
     Args:
         claims: as :func:`redaes.evidence.extraction.extract` reads them; their A is ``evidence.first``.
@@ -50,7 +50,7 @@ def check(claims: Iterable[Claim], evidence: PairEvidence, *, unrelated: bool = 
 
 
 def _is_of_the_scene(claim: Claim) -> bool:
-    """Whether a statement is of a fault that shows in quantities which another scene has otherwise."""
+    """Return whether a statement is of a fault that shows in quantities which another scene has otherwise."""
     fault = FAULTS.get(claim.fault or "")
     if fault is None or not fault.shown_by or claim.stated != (None, None):
         return False

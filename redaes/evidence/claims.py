@@ -58,5 +58,5 @@ class Claims(Record):
     """Of the measurements and of the reader of claims, such as ``evidence/1 claims/1``."""
 
     def count(self, status: Status) -> int:
-        """How many statements have that status."""
+        """Return how many statements have that status."""
         return sum(one.status == status for one in self.checked)

@@ -70,7 +70,7 @@ class Clause(_Run):
         return [token.text for token in self.tokens]
 
     def has_verb(self) -> bool:
-        """Whether it holds one of the common verbs."""
+        """Return whether it holds one of the common verbs."""
         return any(token.text in VERBS or token.text.endswith("n't") for token in self.tokens)
 
 
@@ -130,7 +130,7 @@ _LINKS = word_set("the that of in those to with picture image photo seen what on
 
 
 def straight(text: str) -> str:
-    """The text with plain apostrophes, blanks and dashes, character for character."""
+    """Return the text with plain apostrophes, blanks and dashes, character for character."""
     return text.translate({0x2019: "'", 0x2018: "'", 0x00A0: " ", 0x202F: " ", 0x2011: "-", 0x2010: "-", 9: " "})
 
 
@@ -151,7 +151,7 @@ def _tokens(text: str) -> list[Token]:
 
 
 def _ends(text: str, tokens: list[Token], at: int) -> bool:
-    """Whether a sentence ends with that token."""
+    """Return whether a sentence ends with that token."""
     token = tokens[at]
     following = tokens[at + 1].start if at + 1 < len(tokens) else len(text)
     if "\n" in text[token.end : following]:
@@ -168,7 +168,9 @@ def _ends(text: str, tokens: list[Token], at: int) -> bool:
 
 
 def sentences(text: str) -> Iterator[Sentence]:
-    """The sentences of a text that :func:`straight` has gone over, in order; the offsets are those of the text."""
+    """Yield the sentences of a text that :func:`straight` has gone over, in order; the offsets are those of the
+    text.
+    """
     tokens = _tokens(text)
     mentions = _mentions(text, tokens)
     starts = [mention.start for mention in mentions]
@@ -229,7 +231,7 @@ def divide(sentence: Sentence, whole: list[tuple[int, int]]) -> None:
 
 
 def _is_pronoun(token: Token, before: list[Token], following: list[Token]) -> bool:
-    """Whether a word that can open a clause does not: "than that of B", "not so sharp", "but also"."""
+    """Return whether a word that can open a clause does not: "than that of B", "not so sharp", "but also"."""
     nxt = following[0].text if following else ""
     if token.text == "that":
         return nxt in {"of", "in", ",", "."} or not following
@@ -241,7 +243,7 @@ def _is_pronoun(token: Token, before: list[Token], following: list[Token]) -> bo
 
 
 def _new_clause(current: list[Token], following: list[Token], named: dict[int, Mention]) -> bool:
-    """Whether what follows a comma or "and" is a clause of its own."""
+    """Return whether what follows a comma or "and" is a clause of its own."""
     while following and following[0].text in {",", "and", "also", "yet", "in"}:
         following = following[1:]
     if not following or not current:
@@ -311,7 +313,7 @@ def _side_of(match: re.Match[str], before: list[Mention]) -> Subject | None:
 
 
 def _is_picture(text: str, tokens: list[Token], at: int) -> bool:
-    """Whether a capital A is the picture and not the article that begins a sentence."""
+    """Return whether a capital A is the picture and not the article that begins a sentence."""
     token = tokens[at]
     if text[token.start] == "B" or text[token.start : token.end].endswith("'s"):
         return True
@@ -334,7 +336,7 @@ def _is_picture(text: str, tokens: list[Token], at: int) -> bool:
 
 
 def _is_compared(tokens: list[Token], at: int) -> bool:
-    """Whether another is compared with the picture named by that token."""
+    """Return whether another is compared with the picture named by that token."""
     back = at - 1
     while back >= 0 and at - back <= 5:
         word = tokens[back].text

@@ -61,7 +61,7 @@ _VERDICTS = ("decisive:", "winner:", "difference:", "score:")
 
 
 def extract(text: str) -> tuple[Claim, ...]:
-    """The statements of a text, in its order.
+    """Return the statements of a text, in its order.
 
     Args:
         text: any text at all; only its first :data:`MAX_CHARACTERS` are read.
@@ -141,7 +141,7 @@ def _relations(low: str, sentence: Sentence, hits: list[Hit]) -> None:
 
 
 def _of_the_light(clause: Clause, hit: Hit) -> bool:
-    """Whether "soft" speaks of light, shadows or colours, and not of focus."""
+    """Return whether "soft" speaks of light, shadows or colours, and not of focus."""
     before_it = {token.text for token in clause.tokens if token.end <= hit.start}
     soft_things = {
         "light",
@@ -159,7 +159,7 @@ def _of_the_light(clause: Clause, hit: Hit) -> bool:
 
 
 def _of_a_place(tokens: list[Token], hit: Hit) -> bool:
-    """Whether an adjective only describes a place that the sentence names."""
+    """Return whether an adjective only describes a place that the sentence names."""
     behind = [token.text for token in tokens if token.start >= hit.end][:4]
     for word in behind:
         if word in PLACE_NOUNS:
@@ -170,7 +170,7 @@ def _of_a_place(tokens: list[Token], hit: Hit) -> bool:
 
 
 def _of_a_region(low: str, clause: Clause, hit: Hit) -> bool:
-    """Whether an adjective speaks of a part of the picture, such as the sky."""
+    """Return whether an adjective speaks of a part of the picture, such as the sky."""
     behind = low[hit.end : min(clause.end, hit.end + 14)].strip()
     if REGIONS.match(behind):
         return True
@@ -319,7 +319,7 @@ def _claims(text: str, hits: list[Hit]) -> list[Claim]:
 
 
 def _stated(hit: Hit) -> tuple[tuple[float | None, float | None], Relation | None, Subject | None]:
-    """The figures for A and B, what they alone would say, and of which picture they speak first."""
+    """Return the figures for A and B, what they alone would say, and of which picture they speak first."""
     found = hit.figures
     if found is None:
         return (None, None), None, None
@@ -338,7 +338,7 @@ def _stated(hit: Hit) -> tuple[tuple[float | None, float | None], Relation | Non
 
 
 def _completed(claims: list[Claim], own: list[Claim]) -> list[Claim]:
-    """Joins "A: noise 1.2." with the "B: noise 4.4." of a later sentence."""
+    """Join "A: noise 1.2." with the "B: noise 4.4." of a later sentence."""
     for claim in own:
         half = next(
             (

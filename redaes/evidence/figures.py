@@ -75,18 +75,18 @@ def _singles(text: str, start: int, end: int) -> list[_One]:
 
 
 def _named_before(mentions: list[Mention], start: int, floor: int) -> str | None:
-    """The picture named last before a figure, with no other figure between."""
+    """Return the picture named last before a figure, with no other figure between."""
     before = [m for m in mentions if floor <= m.start and m.end <= start and m.side != "both"]
     return before[-1].side if before else None
 
 
 def figures(text: str, start: int, end: int, mentions: list[Mention]) -> list[Figures]:
-    """All figures of a sentence.
+    """Return all figures of a sentence.
 
     Args:
         text: with plain apostrophes and blanks.
-        start: of the sentence; likewise ``end``.
-        mentions: of pictures in the sentence, in order.
+        start: start of the sentence; likewise ``end``.
+        mentions: mentions of pictures in the sentence, in order.
     """
     singles = _singles(text, start, end)
     found: list[Figures] = []

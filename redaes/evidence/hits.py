@@ -66,11 +66,11 @@ class Memory:
 
 
 def hits_of(low: str, sentence: Sentence) -> list[Hit]:
-    """The terms of a sentence with what turns them; divides the sentence into its clauses.
+    """Return the terms of a sentence with what turns them; divides the sentence into its clauses.
 
     Args:
         low: the text in lower case.
-        sentence: of the text.
+        sentence: sentence of the text.
     """
     found: list[Hit] = []
     for term, start, end in find(low, sentence.start, sentence.end):
@@ -95,7 +95,7 @@ def hits_of(low: str, sentence: Sentence) -> list[Hit]:
 
 
 def _describes_something(low: str, term: Term, end: int) -> bool:
-    """Whether an adjective describes what is shown, "a bright red boat", or says how much: "a clear tilt"."""
+    """Return whether an adjective describes what is shown, "a bright red boat", or says how much: "a clear tilt"."""
     if term.form == "adjective" and _THING.match(low, end):
         return True
     if term.form != "adjective" or term.quantity not in WHOLE_PICTURE | {"haze", "sharpness", "noise", "cast"}:
@@ -150,7 +150,7 @@ def _coordinated(low: str, one: Hit, other: Hit) -> bool:
 
 
 def _as_follows(tokens: list[Token], hit: Hit) -> bool:
-    """Whether it stands in "as … as"."""
+    """Return whether it stands in "as … as"."""
     before_it = [token.text for token in tokens if token.end <= hit.start][-1:]
     behind_it = [token.text for token in tokens if token.start >= hit.end][:3]
     return before_it == ["as"] and "as" in behind_it
@@ -179,7 +179,7 @@ def set_sides(sentence: Sentence, hits: list[Hit], memory: Memory) -> None:
 
 
 def _is_subject(clause: Clause, mention: Mention) -> bool:
-    """Whether a clause begins with that mention."""
+    """Return whether a clause begins with that mention."""
     return mention.start - clause.start < 12 and mention.side != "both"
 
 
@@ -223,7 +223,7 @@ def _side_of(
 
 
 def _stands_in(clause: Clause, start: int, floor: int | None = None) -> bool:
-    """Whether a mention follows "of" or "in"; with ``floor``, no more than three words behind that place."""
+    """Return whether a mention follows "of" or "in"; with ``floor``, no more than three words behind that place."""
     before_it = [token for token in clause.tokens if token.end <= start][-1:]
     near = floor is None or sum(floor <= token.start < start for token in clause.tokens) <= 3
     return near and bool(before_it) and before_it[0].text in {"of", "in"}

@@ -215,7 +215,7 @@ _IGNORED = (
 
 
 def _registry() -> list[Term]:
-    """The words that the registry itself has."""
+    """Return the words that the registry itself has."""
     terms: list[Term] = []
     for quantity in QUANTITIES.values():
         terms += _more(quantity.name, *(_plain(word) for word in quantity.more))
@@ -225,7 +225,7 @@ def _registry() -> list[Term]:
 
 
 def _plain(phrase: str) -> str:
-    """A registry's phrase as a pattern; both spellings of colour."""
+    """Return a registry's phrase as a pattern; both spellings of colour."""
     return re.escape(phrase.lower()).replace("colour", "colou?r")
 
 
@@ -240,7 +240,7 @@ def _faults() -> list[Term]:
 
 @lru_cache(maxsize=1)
 def terms() -> tuple[Term, ...]:
-    """All terms, a phrase that several have with the first of them; the longest patterns first."""
+    """Return all terms, a phrase that several have with the first of them; the longest patterns first."""
     known = [*_faults(), *_registry(), *_CRITICS, *(Term(pattern, "aesthetic") for pattern in _AESTHETIC)]
     known += [Term(pattern, "ignored") for pattern in _IGNORED]
     single: list[Term] = []
@@ -251,7 +251,7 @@ def terms() -> tuple[Term, ...]:
 
 
 def _branches(pattern: str) -> list[str]:
-    """The alternatives at the top of a pattern."""
+    """Return the alternatives at the top of a pattern."""
     parts, depth, start = [], 0, 0
     for at, character in enumerate(pattern):
         depth += (character == "(") - (character == ")")
@@ -273,7 +273,7 @@ def _anywhere() -> re.Pattern[str]:
 
 @cache
 def _beginning(letter: str) -> tuple[Term, ...]:
-    """The terms that can begin with a letter, in their order."""
+    """Return the terms that can begin with a letter, in their order."""
     return tuple(
         term
         for term in terms()
@@ -283,16 +283,18 @@ def _beginning(letter: str) -> tuple[Term, ...]:
 
 @cache
 def _alone(pattern: str) -> re.Pattern[str]:
-    """One phrase; a short text makes few of the hundreds, and to make all of them takes longer than to read it."""
+    """Return one phrase; a short text makes few of the hundreds, and to make all of them takes longer than to read
+    it.
+    """
     return re.compile(rf"(?:{pattern})(?![\w'])")
 
 
 def find(low: str, start: int, end: int) -> Iterator[tuple[Term, int, int]]:
-    """The terms in a part of a text, the longest at each place, with where they begin and end.
+    """Yield the terms in a part of a text, the longest at each place, with where they begin and end.
 
     Args:
         low: the text in lower case.
-        start: of the part; likewise ``end``.
+        start: start of the part; likewise ``end``.
     """
     at = start
     while (match := _anywhere().search(low, at, end)) is not None:
@@ -306,5 +308,5 @@ def find(low: str, start: int, end: int) -> Iterator[tuple[Term, int, int]]:
 
 
 def begins_term(low: str, at: int) -> bool:
-    """Whether a term begins at that place of a text in lower case."""
+    """Return whether a term begins at that place of a text in lower case."""
     return _anywhere().match(low, at, min(len(low), at + 80)) is not None

@@ -59,7 +59,7 @@ class Registration(Record):
     """Matched points that agree with it."""
 
     def swapped(self) -> Registration:
-        """How the first lies over the second."""
+        """Return how the first lies over the second."""
         return Registration(
             # A mirror image turns the other way round: exchanging the pictures as well keeps the sign.
             rotation_deg=self.rotation_deg if self.mirrored else 0.0 - self.rotation_deg,
@@ -88,7 +88,7 @@ class SceneChange(Record):
     """Mean difference there that light, colour and sharpness do not explain, in percent of that of black and white."""
 
     def swapped(self) -> SceneChange:
-        """The same with the pictures exchanged."""
+        """Return the same with the pictures exchanged."""
         if self.side is None:
             return self.model_copy(update={"place": self.other_place, "other_place": self.place})
         return self.model_copy(update={"side": OTHER_SIDE[self.side]})
@@ -106,7 +106,7 @@ class PairEvidence(Record):
     version: str = VERSION
 
     def swapped(self) -> PairEvidence:
-        """The same with the pictures exchanged."""
+        """Return the same with the pictures exchanged."""
         return PairEvidence(
             first=self.second,
             second=self.first,

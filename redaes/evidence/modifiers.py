@@ -76,11 +76,11 @@ class Turn:
         return bool(self.degree or self.quality or self.alike)
 
     def negated(self) -> Turn:
-        """The same, denied."""
+        """Return the same, denied."""
         return replace(self, negative=not self.negative)
 
     def joined_with(self, other: Turn) -> Turn:
-        """Both of two turns, the one before a term and the one behind it."""
+        """Return both of two turns, the one before a term and the one behind it."""
         if not other:
             return self
         return Turn(
@@ -103,7 +103,7 @@ class Turn:
 
 
 def _taken(turn: Turn, word: str) -> Turn | None:
-    """The turn with one more word, or None where the word turns nothing."""
+    """Return the turn with one more word, or None where the word turns nothing."""
     if word in MORE or word in {"strongest", "highest", "heavier", "most"}:
         return replace(turn, degree=turn.degree or 1)
     if word in LESS or word in {"lowest", "least"}:
@@ -128,16 +128,16 @@ def _taken(turn: Turn, word: str) -> Turn | None:
 
 
 def _is_a_trace(tokens: list[Token], at: int) -> bool:
-    """Whether "little" is "a little", which is some of it: "only a little" and "little" are hardly any."""
+    """Return whether "little" is "a little", which is some of it: "only a little" and "little" are hardly any."""
     ahead = [token.text for token in tokens[max(0, at - 2) : at]]
     return ahead[-1:] == ["a"] and not {"only", "just", "but"} & set(ahead)
 
 
 def before(tokens: list[Token], start: int, floor: int, reach: int = REACH) -> Turn:
-    """What the words before a term do to it.
+    """Return what the words before a term do to it.
 
     Args:
-        tokens: of the clause.
+        tokens: tokens of the clause.
         start: where the term begins, in characters.
         floor: where the term before it ends.
         reach: words looked at, at most.
@@ -182,10 +182,10 @@ def before(tokens: list[Token], start: int, floor: int, reach: int = REACH) -> T
 
 
 def after(tokens: list[Token], end: int, stop: int, *, is_last: bool) -> Turn:
-    """What the words behind a noun or a fault do to it: "is higher", "are less visible", "is absent".
+    """Return what the words behind a noun or a fault do to it: "is higher", "are less visible", "is absent".
 
     Args:
-        tokens: of the clause.
+        tokens: tokens of the clause.
         end: where the term ends, in characters.
         stop: where the next term begins, or the clause ends.
         is_last: no other term follows in the clause; where one does, the words may be its own, and count only when the
@@ -229,7 +229,7 @@ def after(tokens: list[Token], end: int, stop: int, *, is_last: bool) -> Turn:
 
 
 def anywhere(tokens: list[Token]) -> Turn:
-    """What the words of a whole clause say of a topic that was named before it."""
+    """Return what the words of a whole clause say of a topic that was named before it."""
     turn = Turn()
     for token in tokens:
         turn = _taken(turn, token.text) or turn
@@ -237,7 +237,8 @@ def anywhere(tokens: list[Token]) -> Turn:
 
 
 def joined(between: str) -> bool:
-    """Whether two terms are of one list: "grain and blur", "no text or watermark", but not "no noise and a watermark".
+    """Return whether two terms are of one list: "grain and blur", "no text or watermark", but not "no noise and a
+    watermark".
 
     Args:
         between: the text between them, in lower case.
@@ -256,12 +257,12 @@ _AS_A_WHOLE = word_set("light exposure colour colours color colors palette hues"
 
 
 def judges_taste(term: Term, turn: Turn, said: str) -> bool:
-    """Whether a noun is only called good or better: "better colours"."""
+    """Return whether a noun is only called good or better: "better colours"."""
     return term.form == "noun" and said in _AS_A_WHOLE and bool(turn.quality) and not turn.degree
 
 
 def relation_of(term: Term, turn: Turn, side: Subject, said: str, *, wished: bool) -> tuple[Relation | None, bool]:
-    """What a term with its turn states, or None: nothing; and whether it states it of both pictures.
+    """Return what a term with its turn states, or None: nothing; and whether it states it of both pictures.
 
     Args:
         term: what is spoken of.
@@ -299,7 +300,7 @@ def relation_of(term: Term, turn: Turn, side: Subject, said: str, *, wished: boo
 
 
 def _direction(term: Term, turn: Turn, said: str) -> int | None:
-    """1: more of the quantity, -1: less, None: not said."""
+    """Return 1: more of the quantity, -1: less, None: not said."""
     denied = -1 if turn.negative or (turn.scarcely and not turn.degree) else 1
     if term.form == "adjective":
         return term.sign * denied * (turn.degree if turn.degree < 0 else 1)
@@ -317,7 +318,7 @@ def _direction(term: Term, turn: Turn, said: str) -> int | None:
 
 
 def _of_fault(term: Term, turn: Turn, side: Subject, said: str, *, wished: bool) -> tuple[Relation | None, bool]:
-    """A named fault: there, not there, or more of it than in the other picture."""
+    """Return a named fault: there, not there, or more of it than in the other picture."""
     both = side == "both"
     is_comparative = said.endswith("er") or said.startswith(("straighter", "tighter", "closer", "wider", "looser"))
     if term.form == "adjective":  # level, straight

@@ -41,5 +41,5 @@ PLACE_NOUNS = word_set(
 
 
 def place_of(match: re.Match[str]) -> Place:
-    """The cell that a match of :data:`PLACES` names."""
+    """Return the cell that a match of :data:`PLACES` names."""
     return _PLACE_WORDS[int((match.lastgroup or "p4")[1:])][1]

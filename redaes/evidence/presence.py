@@ -59,7 +59,7 @@ _GRID: dict[Place, tuple[int, int]] = {place: divmod(number, 3) for number, plac
 
 
 def check_fault(claim: Claim, evidence: PairEvidence) -> CheckedClaim:
-    """A statement that a fault is there, is not, or is stronger than in the other picture."""
+    """Return a statement that a fault is there, is not, or is stronger than in the other picture."""
     fault = FAULTS.get(claim.fault or "")
     if fault is None:
         return decided(claim, "not_measurable")
@@ -84,7 +84,8 @@ def check_fault(claim: Claim, evidence: PairEvidence) -> CheckedClaim:
 
 
 def _values(claim: Claim, fault: Fault, evidence: PairEvidence) -> CheckedClaim:
-    """Decided by how the fault's quantities differ between the two pictures, the telling one before the others.
+    """Decide a statement by how the fault's quantities differ between the two pictures, the telling one before the
+    others.
 
     It is there where the telling one differs its way by the noise floor, or where that one is alike, another differs
     and none visibly contradicts; it is on the other side where the telling one differs the other way, and no other
@@ -137,7 +138,9 @@ def _values(claim: Claim, fault: Fault, evidence: PairEvidence) -> CheckedClaim:
 
 
 def _can_have(known: Quantity, way: int, value: float | None) -> bool:
-    """Whether a picture that is like the other may have the fault all the same, as the other then has it, too."""
+    """Return whether a picture that is like the other may have the fault all the same, as the other then has it,
+    too.
+    """
     if value is None:
         return False
     if known.name == "brightness":
@@ -146,12 +149,12 @@ def _can_have(known: Quantity, way: int, value: float | None) -> bool:
 
 
 def _unless(alone: CheckedClaim | None, otherwise: CheckedClaim) -> CheckedClaim:
-    """What the picture by itself supports is not contradicted by the other."""
+    """Return what the picture by itself supports is not contradicted by the other."""
     return alone if alone is not None and alone.status == "supported" else otherwise
 
 
 def _alone(claim: Claim, fault: Fault, evidence: PairEvidence, own: int) -> CheckedClaim | None:
-    """What the picture's own value says, for quantities of which none is natural; None: nothing."""
+    """Return what the picture's own value says, for quantities of which none is natural; None: nothing."""
     told = next((quantity for quantity, _ in fault.shown_by if quantity in ABSOLUTE), None)
     if told is None or told != fault.shown_by[0][0]:
         return None
@@ -169,7 +172,7 @@ def _alone(claim: Claim, fault: Fault, evidence: PairEvidence, own: int) -> Chec
 
 
 def _is_in_both(pair: tuple[float | None, float | None], known: Quantity) -> bool:
-    """Whether both pictures have as much of a quantity, and so that one sees it."""
+    """Return whether both pictures have as much of a quantity, and so that one sees it."""
     a, b = pair
     return (
         a is not None
@@ -187,7 +190,7 @@ def _told(claim: Claim, pair: tuple[float | None, float | None], margin: float, 
 
 
 def _of_both(claim: Claim, fault: Fault, evidence: PairEvidence) -> CheckedClaim:
-    """Both pictures, or neither: decided where the two differ too far to be so alike, or each by itself."""
+    """Return both pictures, or neither: decided where the two differ too far to be so alike, or each by itself."""
     if not fault.shown_by:
         return decided(claim, "not_measurable")
     quantity = fault.shown_by[0][0]
@@ -328,7 +331,7 @@ def _tilt(claim: Claim, fault: Fault, evidence: PairEvidence) -> CheckedClaim:
 
 
 def _changes(claim: Claim, fault: Fault, evidence: PairEvidence) -> CheckedClaim:
-    """Fingers, wires, dirt, lettering: a part of the scene that only this picture shows so."""
+    """Return fingers, wires, dirt, lettering: a part of the scene that only this picture shows so."""
     by_values = _values(claim, fault, evidence) if fault.shown_by else decided(claim, "not_measurable")
     own = [change for change in evidence.changes if change.side == claim.side]
     untold = [change for change in evidence.changes if change.side is None]
@@ -368,15 +371,15 @@ def _changes(claim: Claim, fault: Fault, evidence: PairEvidence) -> CheckedClaim
 
 
 def _may_be_missed(claim: Claim) -> bool:
-    """Whether what is said to be there is often not found although it is."""
+    """Return whether what is said to be there is often not found although it is."""
     stated = claim.stated[0 if claim.side == "A" else 1]
     is_small = claim.fault == "covered" and stated is not None and stated < LEAST_COVERED
     return claim.fault in FAINT or is_small or says_slightly(claim.text)
 
 
 def _is_something_else(fault: Fault, claim: Claim, lettering: tuple[float | None, float | None]) -> bool:
-    """Whether the lettering speaks against what a changed part is said to be: a finger where text was found, a text
-    where none was."""
+    """Return whether the lettering speaks against what a changed part is said to be: a finger where text was found, a
+    text where none was."""
     a, b = lettering
     if fault.name == "covered" or a is None or b is None:
         return False
@@ -387,5 +390,5 @@ def _is_something_else(fault: Fault, claim: Claim, lettering: tuple[float | None
 
 
 def _is_far(one: Place, other: Place) -> bool:
-    """Whether two cells of the grid are no neighbours."""
+    """Return whether two cells of the grid are no neighbours."""
     return max(abs(a - b) for a, b in zip(_GRID[one], _GRID[other], strict=True)) > 1

@@ -26,11 +26,11 @@ _LETTERS: dict[Order, tuple[str, str]] = {"forward": ("A", "B"), "swapped": ("B"
 
 
 def fill_in(prompt: Prompt, evidence: PairEvidence | None) -> dict[Order, Prompt]:
-    """A question that has a place for measurements, in each order of a pair.
+    """Return a question that has a place for measurements, in each order of a pair.
 
     Args:
         prompt: with the field :data:`redaes.prompts.EVIDENCE`.
-        evidence: of the first picture and the second; None: they are too small to be measured.
+        evidence: evidence of the first picture and the second; None: they are too small to be measured.
 
     Raises:
         PromptError: the prompt has other fields, or none for measurements.
@@ -43,13 +43,13 @@ def fill_in(prompt: Prompt, evidence: PairEvidence | None) -> dict[Order, Prompt
 
 
 def evidence_text(evidence: PairEvidence, order: Order = "forward") -> str:
-    """A compact table of what was measured, then how the one view lies over the other.
+    """Return a compact table of what was measured, then how the one view lies over the other.
 
     Told are :data:`ALWAYS`, and what differs by more than the noise floor; a row says which way is better where one
     way is better in itself. What could be measured in one picture only cannot be compared and is left out.
 
     Args:
-        evidence: of the first picture and the second.
+        evidence: evidence of the first picture and the second.
         order: ``swapped``: the second is called A.
     """
     letters = _LETTERS[order]
@@ -69,7 +69,9 @@ def evidence_text(evidence: PairEvidence, order: Order = "forward") -> str:
 
 
 def told(evidence: PairEvidence) -> list[Quantity]:
-    """The quantities that a table of two pictures holds, in the order of the registry; the same in both orders."""
+    """Return the quantities that a table of two pictures holds, in the order of the registry; the same in both
+    orders.
+    """
     ranked = []
     for place, quantity in enumerate(QUANTITIES.values()):
         found = _both(quantity, (evidence.first, evidence.second))
@@ -98,7 +100,7 @@ def _row(quantity: Quantity, pair: tuple[Measurements, Measurements]) -> str:
 
 
 def _views(registration: Registration, first: str, second: str) -> Iterator[str]:
-    """How the second picture lies over the first, in letters; nothing where both show the same view."""
+    """Yield how the second picture lies over the first, in letters; nothing where both show the same view."""
     if registration.mirrored:
         yield f"{second} is {first} mirrored"
     for one, other, share in (

@@ -415,8 +415,8 @@ QUANTITIES: dict[str, Quantity] = {quantity.name: quantity for quantity in _ALL}
 
 
 def figures(quantity: Quantity, values: tuple[float, float]) -> tuple[str, str]:
-    """Two values as they are told: with the quantity's decimals, and one or two more where a difference above the noise
-    floor would not be seen in them.
+    """Return two values as they are told: with the quantity's decimals, and one or two more where a difference above
+    the noise floor would not be seen in them.
 
     >>> figures(QUANTITIES["noise"], (3.21, 0.9)), figures(QUANTITIES["brightness"], (51.6, 52.4))
     (('3.2', '0.9'), ('51.6', '52.4'))

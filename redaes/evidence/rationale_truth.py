@@ -46,7 +46,7 @@ class Reason(Record):
 
 
 def reason_of(claims: Claims | None) -> Reason:
-    """What a reasoning comes to; None: there was none that could be read.
+    """Return what a reasoning comes to; None: there was none that could be read.
 
     >>> reason_of(None).truth, reason_of(Claims(checked=(), version="")).truth
     ('none', 'unconfirmed')
@@ -58,7 +58,7 @@ def reason_of(claims: Claims | None) -> Reason:
 
 
 def counted(supported: int, contradicted: int, unmeasured: int = 0, figures: int = 0) -> Reason:
-    """What a reasoning with so many statements comes to.
+    """Return what a reasoning with so many statements comes to.
 
     >>> [counted(s, c).truth for s, c in ((1, 0), (2, 1), (1, 1), (0, 0))]
     ['true', 'partly', 'false', 'unconfirmed']
@@ -78,7 +78,7 @@ def counted(supported: int, contradicted: int, unmeasured: int = 0, figures: int
 
 
 def measured_words(one: CheckedClaim) -> str:
-    """What was measured of a statement's quantity, in words; empty: nothing, or of one picture only."""
+    """Return what was measured of a statement's quantity, in words; empty: nothing, or of one picture only."""
     quantity = QUANTITIES.get(one.claim.quantity or "")
     a, b = one.measured
     if quantity is None or a is None or b is None:
@@ -88,7 +88,7 @@ def measured_words(one: CheckedClaim) -> str:
 
 
 def names_fault(claims: Claims, operation: str, side: Side) -> bool:
-    """Whether a reasoning names the very fault that a picture has, and says that this picture has it.
+    """Return whether a reasoning names the very fault that a picture has, and says that this picture has it.
 
     A statement that the pixels contradict does not count, unless it is only a figure of it that is off.
 
@@ -102,8 +102,8 @@ def names_fault(claims: Claims, operation: str, side: Side) -> bool:
 
 
 def tells_fault(claims: Claims, operation: str, side: Side) -> bool:
-    """Whether a reasoning names the fault, or tells what is measured of it, with the right direction: of a picture that
-    was darkened, ``darker``; the other being ``brighter`` is the same.
+    """Return whether a reasoning names the fault, or tells what is measured of it, with the right direction: of a
+    picture that was darkened, ``darker``; the other being ``brighter`` is the same.
 
     Args:
         claims: as for :func:`names_fault`, like the rest.
@@ -120,7 +120,7 @@ def tells_fault(claims: Claims, operation: str, side: Side) -> bool:
 
 
 def implies_fault(claim: Claim, fault: Fault, side: Side) -> bool:
-    """Whether a statement says of a picture what would be measured of it if it had a fault.
+    """Return whether a statement says of a picture what would be measured of it if it had a fault.
 
     Args:
         claim: whether it is true is not asked.
@@ -131,12 +131,14 @@ def implies_fault(claim: Claim, fault: Fault, side: Side) -> bool:
 
 
 def _standing(claims: Claims) -> list[CheckedClaim]:
-    """The statements that the pixels do not contradict, but for a figure that is off."""
+    """Return the statements that the pixels do not contradict, but for a figure that is off."""
     return [one for one in claims.checked if one.status != "contradicted" or one.why == "figure"]
 
 
 def _ways(claim: Claim) -> set[tuple[str, str]]:
-    """The pictures that a statement speaks of, each with what it says: a comparison says the opposite of the other."""
+    """Return the pictures that a statement speaks of, each with what it says: a comparison says the opposite of the
+    other.
+    """
     ways: set[tuple[str, str]] = {(claim.side, claim.relation)}
     if claim.relation in _OPPOSITE and claim.side != "both":
         ways.add((OTHER_SIDE[claim.side], _OPPOSITE[claim.relation]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def word_set(text: str) -> frozenset[str]:
-    """The words of a text."""
+    """Return the words of a text."""
     return frozenset(text.split())
 
 
@@ -68,10 +68,10 @@ SLIGHTLY = word_set(
 
 
 def says_clearly(text: str) -> bool:
-    """Whether the words of a statement claim a clear difference."""
+    """Return whether the words of a statement claim a clear difference."""
     return any(word in CLEARLY for word in text.lower().split())
 
 
 def says_slightly(text: str) -> bool:
-    """Whether the words of a statement claim a trace only."""
+    """Return whether the words of a statement claim a trace only."""
     return any(word in SLIGHTLY for word in text.lower().split())

@@ -31,11 +31,11 @@ _DENIAL: dict[Relation, Relation] = {
 
 
 def left_unsaid(plain: str, sentence: Sentence, own: Sequence[Claim], earlier: Sequence[Claim]) -> list[Claim]:
-    """What a sentence claims in words that stand elsewhere.
+    """Return what a sentence claims in words that stand elsewhere.
 
     Args:
         plain: the text with plain apostrophes and blanks.
-        sentence: of the text.
+        sentence: sentence of the text.
         own: what it claims in its own words, in order.
         earlier: what the sentences before claim.
     """
@@ -73,7 +73,7 @@ def left_unsaid(plain: str, sentence: Sentence, own: Sequence[Claim], earlier: S
 
 
 def _of_other(plain: str, said: Claim, match: re.Match[str]) -> Claim:
-    """A statement denied of the other picture."""
+    """Return a statement denied of the other picture."""
     return Claim(
         text=plain[match.start() : match.end()],
         start=match.start(),

@@ -12,12 +12,14 @@ floor."""
 
 
 def pair_of(evidence: PairEvidence, quantity: str) -> tuple[float | None, float | None]:
-    """A quantity in the first and in the second picture; None: not measured there."""
+    """Return a quantity in the first and in the second picture; None: not measured there."""
     return evidence.first.values.get(quantity), evidence.second.values.get(quantity)
 
 
 def is_off(stated: float, value: float, floor: float) -> bool:
-    """Whether a quoted figure is wrong: by more than :data:`FIGURE_TOLERANCE` and by more than the noise floor."""
+    """Return whether a quoted figure is wrong: by more than :data:`FIGURE_TOLERANCE` and by more than the noise
+    floor.
+    """
     return abs(stated - value) > max(FIGURE_TOLERANCE * abs(value), floor)
 
 
@@ -28,13 +30,13 @@ def decided(
     margin: float | None = None,
     why: str = "",
 ) -> CheckedClaim:
-    """A statement with its finding."""
+    """Return a statement with its finding."""
     return CheckedClaim(claim=claim, status=status, measured=measured, margin=margin, why=why)
 
 
 def wrong_figure(found: CheckedClaim, quantity: Quantity, evidence: PairEvidence) -> CheckedClaim | None:
-    """The finding for a statement whose quoted figures are wrong or, where it states nothing else, right; None: they
-    decide nothing.
+    """Return the finding for a statement whose quoted figures are wrong or, where it states nothing else, right; None:
+    they decide nothing.
 
     Args:
         found: what is known of the statement without its figures.

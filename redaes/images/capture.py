@@ -111,7 +111,7 @@ def capture_time(data: bytes, path: Path) -> datetime | None:
 
 
 def parse_date(text: str, fraction: str = "", offset: str = "") -> CaptureMoment | None:
-    """A date with its time, in the form of EXIF or of ISO 8601; None: it is neither, or has no time.
+    """Return a date with its time, in the form of EXIF or of ISO 8601; None: it is neither, or has no time.
 
     >>> parse_date("2024:05:01 24:10:00").local, parse_date("2024-05-01T12:00:03.25+02:00").offset
     (datetime.datetime(2024, 5, 2, 0, 10), datetime.timedelta(seconds=7200))
@@ -157,7 +157,7 @@ def _offset(text: str) -> timedelta | None:
 def _moments(
     exif: Image.Exif, details: dict[int, Any], places: dict[int, Any], packet: str, name: str
 ) -> Iterator[CaptureMoment]:
-    """All that are stated, the best first."""
+    """Yield all that are stated, the best first."""
     offsets = [_text(details, tag) for tag in (Tag.OffsetTimeOriginal, Tag.OffsetTimeDigitized, Tag.OffsetTime)]
     any_offset = next((offset for offset in offsets if _offset(offset) is not None), "")
     by_satellite = _by_satellite(places)
@@ -207,7 +207,7 @@ def _with_offset_of(stated: CaptureMoment, by_satellite: datetime | None) -> Cap
 
 
 def _by_satellite(places: dict[int, Any]) -> datetime | None:
-    """UTC by GPS."""
+    """Return UTC by GPS."""
     date = _text(places, GPSTag.GPSDateStamp).replace("-", ":")
     try:
         hour, minute, second = (float(number) for number in places[GPSTag.GPSTimeStamp])
@@ -219,7 +219,7 @@ def _by_satellite(places: dict[int, Any]) -> datetime | None:
 
 
 def _part(exif: Image.Exif, which: ExifTags.IFD) -> dict[int, Any]:
-    """A part of the EXIF; empty: there is none that can be read."""
+    """Return a part of the EXIF; empty: there is none that can be read."""
     try:
         return dict(exif.get_ifd(which))
     except DAMAGE:
@@ -227,7 +227,7 @@ def _part(exif: Image.Exif, which: ExifTags.IFD) -> dict[int, Any]:
 
 
 def _text(part: Any, tag: int) -> str:
-    """A tag as text; empty: it is not there, or cannot be read."""
+    """Return a tag as text; empty: it is not there, or cannot be read."""
     try:
         value = part.get(tag, "")
     except DAMAGE:
@@ -238,7 +238,7 @@ def _text(part: Any, tag: int) -> str:
 
 
 def _number(part: dict[int, Any], tag: int) -> float | None:
-    """A tag as a number; None: it is not there, or is none."""
+    """Return a tag as a number; None: it is not there, or is none."""
     try:
         value = part[tag]
         number = float(value[0] if isinstance(value, tuple) else value)

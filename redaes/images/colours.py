@@ -29,10 +29,10 @@ class _Conversion:
 
 
 def to_srgb(image: Image.Image, profile: bytes, notes: list[str]) -> Image.Image:
-    """The picture converted from its colour profile, if it has one, to sRGB; keeps alpha.
+    """Return the picture converted from its colour profile, if it has one, to sRGB; keeps alpha.
 
     Args:
-        image: of mode L, LA, RGB, RGBA or CMYK.
+        image: image of mode L, LA, RGB, RGBA or CMYK.
         profile: ICC; empty: sRGB.
         notes: is told of a conversion, and of a profile that cannot be used.
     """
@@ -60,7 +60,7 @@ def to_srgb(image: Image.Image, profile: bytes, notes: list[str]) -> Image.Image
 
 @lru_cache(maxsize=8)  # the pictures of one camera share theirs
 def _conversion(profile: bytes, mode: str) -> _Conversion:
-    """What a profile does to pictures of a mode, found by trying it on colours.
+    """Return what a profile does to pictures of a mode, found by trying it on colours.
 
     Raises:
         ValueError: it belongs to another kind of picture.
@@ -92,7 +92,7 @@ def _conversion(profile: bytes, mode: str) -> _Conversion:
 
 
 def _tried(mode: str) -> Image.Image:
-    """All greys, and for RGB colours of all kinds."""
+    """Return all greys, and for RGB colours of all kinds."""
     grey = np.arange(256, dtype=np.uint8)
     if mode == "L":
         return Image.fromarray(grey[None])

@@ -33,7 +33,7 @@ class EmbeddedMetadata:
 
 
 def embedded_metadata(data: bytes, path: Path) -> EmbeddedMetadata:
-    """What stands beside the pixels of a picture, as far as it can be found.
+    """Return what stands beside the pixels of a picture, as far as it can be found.
 
     Args:
         data: the whole file; no pixel of it is decoded.
@@ -55,7 +55,7 @@ def embedded_metadata(data: bytes, path: Path) -> EmbeddedMetadata:
 
 
 def _packets(data: bytes) -> Iterator[bytes]:
-    """The packets in a file, found by how they begin and end, as the specification of XMP means them to be."""
+    """Yield the packets in a file, found by how they begin and end, as the specification of XMP means them to be."""
     start = data.find(_START)
     while start >= 0:
         end = data.find(_END, start)
@@ -71,7 +71,7 @@ def _block(exif: Image.Exif) -> bytes:
 
 
 def exif_ratings(beside: EmbeddedMetadata) -> tuple[int, int]:
-    """EXIF's stars and percent, as cameras and Windows write them (tags 18246 and 18249); 0: not rated."""
+    """Return EXIF's stars and percent, as cameras and Windows write them (tags 18246 and 18249); 0: not rated."""
     directory = first_directory(beside.exif)
     if directory is None:
         return 0, 0
@@ -79,7 +79,9 @@ def exif_ratings(beside: EmbeddedMetadata) -> tuple[int, int]:
 
 
 def jpeg_pixels(data: bytes) -> bytes:
-    """A JPEG file without what stands beside its pixels, equal as long as these are; empty: another kind of file."""
+    """Return a JPEG file without what stands beside its pixels, equal as long as these are; empty: another kind of
+    file.
+    """
     if not data.startswith(b"\xff\xd8\xff"):
         return b""
     return unwrap_jpeg(data).pixels

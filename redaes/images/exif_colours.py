@@ -12,7 +12,7 @@ _SRGB, _ADOBE_RGB = 1, 2
 
 
 def colours_by_exif(exif: bytes) -> bytes:
-    """The ICC profile that an EXIF block stands for; empty: sRGB, or it does not say.
+    """Return the ICC profile that an EXIF block stands for; empty: sRGB, or it does not say.
 
     By DCF 2.0, the interoperability index R03 means Adobe RGB. Some makers write 2 as colour space instead.
     """

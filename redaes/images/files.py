@@ -21,7 +21,7 @@ _LITERAL_URL = re.compile(r"(?:[a-z][a-z0-9+.-]+:/|data:)", re.IGNORECASE)
 
 
 def read_image_file(path: str | Path) -> bytes:
-    """The bytes of a picture file, as :func:`~redaes.images.load_image` reads them before it decodes.
+    """Return the bytes of a picture file, as :func:`~redaes.images.load_image` reads them before it decodes.
 
     Raises:
         ImageError: the path names no regular, readable file of admissible size.

@@ -52,12 +52,12 @@ _CAPTURE_ONE = ("cache", "settings*")
 
 
 def other_picture(suffix: str) -> str | None:
-    """The kind of pictures that are not read, by the ending of a name in lower case; None: none."""
+    """Return the kind of pictures that are not read, by the ending of a name in lower case; None: none."""
     return next((kind for kind, suffixes in _OTHER_PICTURES.items() if suffix in suffixes), None)
 
 
 def program_of(name: str, above: str) -> str | None:
-    """What a folder holds that is of a program; None: it is the photographer's.
+    """Return what a folder holds that is of a program; None: it is the photographer's.
 
     Args:
         name: the folder's, in lower case.
@@ -71,7 +71,7 @@ def program_of(name: str, above: str) -> str | None:
 
 
 def looks_like_a_picture(path: Path) -> bool:
-    """Whether a file of another name begins as a picture does; one that cannot be opened does not."""
+    """Return whether a file of another name begins as a picture does; one that cannot be opened does not."""
     try:
         if not path.is_file():
             return False

@@ -41,7 +41,7 @@ class PassedOver:
     """Whether they are photographs that somebody may wait for."""
 
     def in_words(self, folder: Path) -> str:
-        """The number, the names of some, and the remedy.
+        """Return the number, the names of some, and the remedy.
 
         >>> PassedOver("videos", (Path("a/1.mp4"), Path("a/2.mp4"))).in_words(Path("a"))
         'left out: videos: 2 (1.mp4, 2.mp4)'
@@ -53,7 +53,7 @@ class PassedOver:
         return f"{lead}: {self.what}: {len(self.paths)} ({named}{more}){remedy}"
 
     def unusable(self) -> Iterator[tuple[Path, str]]:
-        """Each photograph that somebody may wait for, with why it was not judged, in words."""
+        """Yield each photograph that somebody may wait for, with why it was not judged, in words."""
         for path in self.paths if self.is_missed else ():
             yield path, f"{path}: one of the {self.what}; {self.remedy}"
 
@@ -98,7 +98,7 @@ def find_pictures(
 
 
 def list_images(folder: str | Path, suffixes: Sequence[str] = IMAGE_SUFFIXES, *, recursive: bool = False) -> list[Path]:
-    """The pictures in a folder, sorted by path, found by their ending; hidden files and folders are left out.
+    """Return the pictures in a folder, sorted by path, found by their ending; hidden files and folders are left out.
 
     Args:
         folder: where to look.
@@ -125,7 +125,7 @@ def list_images(folder: str | Path, suffixes: Sequence[str] = IMAGE_SUFFIXES, *,
 
 
 def _first_below(folder: Path, suffixes: Sequence[str]) -> Path | None:
-    """The first folder below this one that holds pictures; what cannot be read is passed over."""
+    """Return the first folder below this one that holds pictures; what cannot be read is passed over."""
     for place, inner, names in os.walk(folder):
         inner[:] = sorted(name for name in inner if not name.startswith("."))
         if any(Path(name).suffix.lower() in suffixes and not name.startswith(".") for name in names):
@@ -165,7 +165,7 @@ class _Search:
                 self._look_at(Path(place, name))
 
     def found(self) -> FoundPictures:
-        """What was found."""
+        """Return what was found."""
         passed_over = (
             PassedOver(what, tuple(sorted(paths)), remedy, is_missed)
             for (what, remedy, is_missed), paths in self._passed_over.items()

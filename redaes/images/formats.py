@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import io
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -84,7 +85,7 @@ _OPTIONAL = {
 
 
 def is_raw_name(path: Path) -> bool:
-    """Whether a file's name says that it is camera raw.
+    """Return whether a file's name says that it is camera raw.
 
     >>> is_raw_name(Path("DSC_0001.NEF")), is_raw_name(Path("DSC_0001.JPG"))
     (True, False)
@@ -93,7 +94,7 @@ def is_raw_name(path: Path) -> bool:
 
 
 def recognise(data: bytes, path: Path) -> str:
-    """The format by its signature: a key of ``SUFFIXES``.
+    """Return the format by its signature: a key of ``SUFFIXES``.
 
     Raises:
         ImageError: none that can be read.
@@ -126,18 +127,29 @@ def recognise(data: bytes, path: Path) -> str:
     for signature, what in _FOREIGN:
         if data.startswith(signature) or start[: len(signature)].lower() == signature.lower():
             raise foreign(path, what)
-    raise foreign(path, f"not a known picture format (it begins with {data[:8]!r})")
+    raise foreign(path, f"not a known picture format (it begins with {_readable(data[:8])})")
+
+
+def _readable(data: bytes) -> str:
+    """The first bytes of a file for a person: as text where they are printable, else in hexadecimal.
+
+    >>> _readable(b"hello"), _readable(bytes([0, 255]))
+    ("'hello'", 'the bytes 00 ff')
+    """
+    text = data.decode("ascii", "replace")
+    return f"'{text}'" if text.isascii() and text.isprintable() else f"the bytes {data.hex(' ')}"
 
 
 def foreign(path: Path, what: str) -> ImageError:
-    """The error that says what a file is instead of a readable picture."""
+    """Return the error that says what a file is instead of a readable picture."""
     return ImageError(f"{path}: {what}; readable are {', '.join(SUFFIXES)}: {CONVERT}")
 
 
 def damaged(kind: str, path: Path, error: Exception) -> ImageError:
-    """The error for a file of a known format that its reader gives up on."""
+    """Return the error for a file of a known format that its reader gives up on."""
     other, remedy = (", or one of a kind that is not read", f", or {CONVERT}") if kind == "TIFF" else ("", "")
-    return ImageError(f"{path}: damaged or truncated {kind}{other} ({error}); copy or download it again{remedy}")
+    reason = re.sub(r"\bb(?=['\"])", "", str(error))  # readers write bytes as Python does: b'IHDR'
+    return ImageError(f"{path}: damaged or truncated {kind}{other} ({reason}); copy or download it again{remedy}")
 
 
 @dataclass(frozen=True)
@@ -151,7 +163,7 @@ class Opened:
 
 
 def open_header(kind: str, data: bytes, path: Path) -> Opened:
-    """The picture with only its header read, of an admissible size.
+    """Return the picture with only its header read, of an admissible size.
 
     The reader is called directly instead of ``Image.open``: that would apply Pillow's own, lower and
     globally adjustable, limit of pixels.
@@ -198,7 +210,7 @@ def open_header(kind: str, data: bytes, path: Path) -> Opened:
 
 
 def _open_raw(data: bytes, path: Path) -> tuple[ImageFile.ImageFile, Unwrapped]:
-    """A raw file's preview, or the file itself where that is too small."""
+    """Return a raw file's preview, or the file itself where that is too small."""
     raw = read_raw(data)
     width, height = raw.preview_size
     if raw.is_enough:
@@ -224,7 +236,7 @@ def _open_raw(data: bytes, path: Path) -> tuple[ImageFile.ImageFile, Unwrapped]:
 
 
 def _optional_reader(kind: str, path: Path) -> Callable[[io.BytesIO], ImageFile.ImageFile]:
-    """The reader of a format that not every installation has."""
+    """Return the reader of a format that not every installation has."""
     modules, name, requirement = _OPTIONAL[kind]
     for module in modules:
         try:
@@ -240,7 +252,7 @@ def _optional_reader(kind: str, path: Path) -> Callable[[io.BytesIO], ImageFile.
 
 
 def missing_requirement(kind: str) -> str | None:
-    """What to install for pictures of a kind; None: nothing is missing.
+    """Return what to install for pictures of a kind; None: nothing is missing.
 
     Args:
         kind: a key of ``SUFFIXES``.
@@ -257,7 +269,7 @@ def _is_installed(module: str) -> bool:
 
 
 def image_size(data: bytes, path: Path) -> tuple[int, int]:
-    """Width and height in pixels by the header alone, before EXIF rotation.
+    """Return the width and height in pixels by the header alone, before EXIF rotation.
 
     Args:
         data: the whole file; no pixel of it is decoded.
@@ -271,7 +283,7 @@ def image_size(data: bytes, path: Path) -> tuple[int, int]:
 
 
 def exif_of(data: bytes, path: Path) -> Image.Exif:
-    """What a picture's EXIF says, as far as it can be read; empty: nothing.
+    """Return what a picture's EXIF says, as far as it can be read; empty: nothing.
 
     Values are looked up when they are asked for, and may then raise what ``DAMAGE`` lists.
 
@@ -315,7 +327,7 @@ def exif_and_xmp(data: bytes, path: Path) -> tuple[Image.Exif, bytes]:
 
 
 def _raw_exif(raw: RawFile, preview: Unwrapped) -> Image.Exif:
-    """What a raw file's own EXIF says, else its preview's."""
+    """Return what a raw file's own EXIF says, else its preview's."""
     found = Image.Exif()
     block = raw.exif or preview.exif
     if block[:2] in (b"II", b"MM"):  # Olympus and Panasonic write other signs for TIFF

@@ -59,13 +59,13 @@ class TakenPicture(NamedTuple):
 def take_picture(
     value: PictureInput, name: str = "the picture", *, max_pixels: int = MAX_PIXELS, on_white: bool = False
 ) -> TakenPicture:
-    """The picture that a caller hands over.
+    """Return the picture that a caller hands over.
 
     Args:
         value: a path; a PIL picture, which is treated as its file would be; a numpy array of rows × columns (× 1 or 3
             channels) or a tensor of (1 ×) channels × rows × columns, as torchvision and pyiqa have them, of whole
             numbers of 8 bits, or of floating-point numbers in [0, 1]; what was loaded before; or a reference to a file.
-        name: of the argument, for messages.
+        name: name of the argument, for messages.
         max_pixels: larger pictures are shrunk to this area.
         on_white: lay transparent pictures in memory, and arrays with a fourth channel, on white, in place of refusing
             them.
@@ -129,7 +129,9 @@ def taken_pair(pair: tuple[PictureInput, PictureInput], name: str) -> tuple[Take
 
 
 def same_picture(first: LoadedImage, second: LoadedImage) -> bool:
-    """Whether two pictures have one id; or the same pixels, where one came without a file: its id is never a file's."""
+    """Return whether two pictures have one id; or the same pixels, where one came without a file: its id is never a
+    file's.
+    """
     if first.ref.id == second.ref.id:
         return True
     if IN_MEMORY not in (first.ref.path, second.ref.path) or first.image.size != second.image.size:
@@ -138,7 +140,7 @@ def same_picture(first: LoadedImage, second: LoadedImage) -> bool:
 
 
 def unchanged(picture: LoadedImage | ImageRef) -> LoadedImage:
-    """The picture, loaded if need be.
+    """Return the picture, loaded if need be.
 
     Raises:
         ImageError: it cannot be loaded, or is no longer the one that the reference names.
@@ -156,7 +158,9 @@ def unchanged(picture: LoadedImage | ImageRef) -> LoadedImage:
 
 
 def _as_its_file(image: Image.Image, name: str, on_white: bool) -> tuple[Image.Image, tuple[str, ...]]:
-    """A PIL picture as RGB or grey at its own size, treated as the file would be that it came from; and notes."""
+    """Return a PIL picture as RGB or grey at its own size, treated as the file would be that it came from; and
+    notes.
+    """
     if 0 in image.size:
         raise ImageError(f"{name}: the picture has no pixels (size {image.size}); hand over another")
     if image.width * image.height > MAX_FILE_PIXELS:
@@ -196,7 +200,7 @@ def _as_its_file(image: Image.Image, name: str, on_white: bool) -> tuple[Image.I
 
 
 def _picture_of(value: Any, name: str, on_white: bool) -> Image.Image:
-    """An array or a tensor as a PIL picture of the same size."""
+    """Return an array or a tensor as a PIL picture of the same size."""
     torch = sys.modules.get("torch")  # whoever has a tensor has loaded it
     if torch is not None and isinstance(value, torch.Tensor):
         kind, shape, dtype = "tensor", tuple(value.shape), str(value.dtype).removeprefix("torch.")
@@ -240,7 +244,7 @@ def _check_shape(one: tuple[int, ...], whole: tuple[int, ...], name: str, kind: 
     Args:
         one: without the place of a batch.
         whole: as it was handed over, for the message.
-        name: of the argument.
+        name: name of the argument.
         kind: ``array`` or ``tensor``.
         on_white: whether four channels are taken.
 
@@ -277,7 +281,7 @@ def _check_shape(one: tuple[int, ...], whole: tuple[int, ...], name: str, kind: 
 
 
 def _eight_bits(array: NDArray[Any], name: str, dtype: str) -> NDArray[np.uint8]:
-    """The values as whole numbers of 8 bits."""
+    """Return the values as whole numbers of 8 bits."""
     if array.dtype == np.uint8:
         return array
     if not np.issubdtype(array.dtype, np.floating):

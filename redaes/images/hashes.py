@@ -9,7 +9,7 @@ from PIL import Image
 
 
 def content_id(data: bytes) -> str:
-    """The name of a picture: SHA-256 of the file's bytes, in hex.
+    """Return the name of a picture: SHA-256 of the file's bytes, in hex.
 
     >>> content_id(b"")[:8]
     'e3b0c442'
@@ -18,7 +18,7 @@ def content_id(data: bytes) -> str:
 
 
 def phash(image: Image.Image) -> int:
-    """A 64-bit perceptual hash: which low-frequency DCT coefficients of the grey picture exceed their median.
+    """Return a 64-bit perceptual hash: which low-frequency DCT coefficients of the grey picture exceed their median.
 
     Survives scaling, recompression and changes of brightness or contrast; serves to find copies of a
     photograph, not to compare quality. All flat pictures share the hash 0.
@@ -37,7 +37,7 @@ def phash(image: Image.Image) -> int:
 
 
 def hamming(a: int, b: int) -> int:
-    """The number of bits in which two hashes differ.
+    """Return the number of bits in which two hashes differ.
 
     >>> hamming(0b1100, 0b1010)
     2

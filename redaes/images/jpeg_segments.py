@@ -27,7 +27,8 @@ _MADE_UP = _NOISE + b"".join(bytes((0xFF, 0xD0 + n % 8)) + _NOISE for n in range
 
 
 def segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """The segments before the first scan, as (marker, start of its content, end), and last the scan to the file's end.
+    """Yield the segments before the first scan, as (marker, start of its content, end), and last the scan to the file's
+    end.
 
     What is no segment is passed over, as decoders do.
     """
@@ -57,7 +58,9 @@ def segments(data: bytes) -> Iterator[tuple[int, int, int]]:
 
 
 def unwrap_jpeg(data: bytes) -> Unwrapped:
-    """A JPEG file taken apart; the decoder gets neither comments nor application segments but those on its colours."""
+    """Return a JPEG file taken apart; the decoder gets neither comments nor application segments but those on its
+    colours.
+    """
     view = memoryview(data)
     kept: list[bytes | memoryview] = [view[:2]]
     xmp = b""
@@ -81,7 +84,7 @@ def unwrap_jpeg(data: bytes) -> Unwrapped:
 
 
 def jpeg_size(data: bytes, at: int) -> tuple[int, int] | None:
-    """Width and height of the picture that begins at a place; None: there is none that Pillow reads.
+    """Return the width and height of the picture that begins at a place; None: there is none that Pillow reads.
 
     Nothing is passed over here: what only looks like a beginning is none.
     """
@@ -100,7 +103,9 @@ def jpeg_size(data: bytes, at: int) -> tuple[int, int] | None:
 
 
 def find_end(data: bytes, at: int) -> int:
-    """Where the picture ends that :func:`jpeg_size` found at a place; where it is cut off, the end of the data."""
+    """Return where the picture ends that :func:`jpeg_size` found at a place; where it is cut off, the end of the
+    data.
+    """
     at += 2
     while data[at : at + 1] == b"\xff" and data[at + 1] != _SCAN:
         at += 2 + max(2, int.from_bytes(data[at + 2 : at + 4], "big"))
@@ -109,7 +114,7 @@ def find_end(data: bytes, at: int) -> int:
 
 
 def with_end(data: bytes) -> bytes | None:
-    """The file with its end mark; None: it has one, or more than that is missing.
+    """Return the file with its end mark; None: it has one, or more than that is missing.
 
     Args:
         data: an unwrapped file that a decoder found to end too early.
@@ -132,14 +137,16 @@ def with_end(data: bytes) -> bytes | None:
 
 
 def _on_colours(marker: int, content: bytes, size: int) -> bool:
-    """Whether libjpeg takes this application segment for what it says of the colours: JFIF's or Adobe's."""
+    """Return whether libjpeg takes this application segment for what it says of the colours: JFIF's or Adobe's."""
     return (marker == 0xE0 and size >= 14 and content.startswith(b"JFIF\0")) or (
         marker == 0xEE and size >= 12 and content.startswith(b"Adobe")
     )
 
 
 def _joined(parts: list[bytes]) -> bytes:
-    """A profile from its numbered parts. With some missing it is still handed on, so that it is named as damaged."""
+    """Return a profile from its numbered parts. With some missing it is still handed on, so that it is named as
+    damaged.
+    """
     return b"".join(part[2:] for part in sorted(parts))
 
 
@@ -151,7 +158,7 @@ def _decoded(data: bytes, scale: int) -> Image.Image:
 
 
 def _all_scans(data: bytes, scan: int) -> bool:
-    """Whether a progressive file has all its scans: each coefficient of each component to its last bit."""
+    """Return whether a progressive file has all its scans: each coefficient of each component to its last bit."""
     components = 0
     progressive = False
     for marker, start, _ in segments(data):

@@ -112,7 +112,8 @@ def check_shape(size: tuple[int, int], path: Path) -> None:
 
 
 def picture_in_memory(image: Image.Image, *, max_pixels: int = MAX_PIXELS) -> LoadedImage:
-    """An RGB or grey picture that came without a file: named by its pixels, then shrunk to at most ``max_pixels``.
+    """Return an RGB or grey picture that came without a file: named by its pixels, then shrunk to at most
+    ``max_pixels``.
 
     Raises:
         ImageError: another mode, or no pixels.
@@ -131,7 +132,7 @@ def picture_in_memory(image: Image.Image, *, max_pixels: int = MAX_PIXELS) -> Lo
 
 
 def data_url(image: Image.Image) -> str:
-    """The picture as a ``data:`` URL in PNG, so that a remote model sees the same pixels as a local one.
+    """Return the picture as a ``data:`` URL in PNG, so that a remote model sees the same pixels as a local one.
 
     >>> data_url(Image.new("RGB", (1, 1)))[:30]
     'data:image/png;base64,iVBORw0K'

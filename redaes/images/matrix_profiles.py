@@ -22,7 +22,7 @@ _SRGB_CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)  # IEC 61966-2
 
 
 def matrix_profile(name: str, primaries: Sequence[float], gamma: float | None) -> bytes:
-    """An ICC profile (version 4) of these primaries.
+    """Return an ICC profile (version 4) of these primaries.
 
     Args:
         name: how messages call it.
@@ -48,7 +48,7 @@ def matrix_profile(name: str, primaries: Sequence[float], gamma: float | None) -
 
 
 def xy_chromaticities(primaries: Sequence[float]) -> bool:
-    """Whether four pairs of x and y can be a white and three primaries that span colours."""
+    """Return whether four pairs of x and y can be a white and three primaries that span colours."""
     pairs = np.asarray(primaries, dtype=np.float64).reshape(4, 2)
     if (pairs[:, 1] < 1e-3).any() or (pairs < 0).any() or (pairs.sum(axis=1) > 1.0001).any():
         return False
@@ -56,7 +56,7 @@ def xy_chromaticities(primaries: Sequence[float]) -> bool:
 
 
 def _adapted(primaries: Sequence[float]) -> NDArray[np.float64]:
-    """XYZ of red, green and blue as columns, as they look under D50."""
+    """Return XYZ of red, green and blue as columns, as they look under D50."""
     pairs = np.asarray(primaries, dtype=np.float64).reshape(4, 2)
     white = _as_xyz(pairs[:1])[:, 0]
     colours = _as_xyz(pairs[1:])
@@ -67,7 +67,7 @@ def _adapted(primaries: Sequence[float]) -> NDArray[np.float64]:
 
 
 def _as_xyz(pairs: NDArray[np.float64]) -> NDArray[np.float64]:
-    """XYZ with Y = 1 as columns."""
+    """Return XYZ with Y = 1 as columns."""
     x, y = pairs.T
     return np.stack([x / y, np.ones_like(x), (1 - x - y) / y])
 

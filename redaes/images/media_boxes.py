@@ -18,7 +18,7 @@ _EXIF_ITEM = re.compile(rb"(infe(?:\x02.{7}|\x03.{9}))Exif", re.DOTALL)
 
 
 def boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """The boxes of a part of a file as (name, start of the content, its end)."""
+    """Yield the boxes of a part of a file as (name, start of the content, its end)."""
     while at + 8 <= end:
         size, start = int.from_bytes(data[at : at + 4], "big"), at + 8
         if size == 1:
@@ -32,7 +32,7 @@ def boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
 
 
 def unwrap_media(data: bytes) -> Unwrapped:
-    """A HEIF or AVIF file whose EXIF block its reader does not find; a profile and XMP are the reader's to give.
+    """Return a HEIF or AVIF file whose EXIF block its reader does not find; a profile and XMP are the reader's to give.
 
     Raises:
         UnsupportedPixels: HDR.
@@ -48,7 +48,7 @@ def unwrap_media(data: bytes) -> Unwrapped:
 
 
 def _numbered_colours(data: bytes, start: int, end: int) -> bytes:
-    """The profile of the first colours that are stated in numbers, unless there is a profile."""
+    """Return the profile of the first colours that are stated in numbers, unless there is a profile."""
     properties = [
         data[at : at + 11]
         for name, inner, inner_end in boxes(data, start, end)

@@ -20,7 +20,7 @@ _BLOCK = 1024
 
 
 def near_copies(hashes: Sequence[int], max_distance: int = COPY_BITS) -> Iterator[tuple[int, int]]:
-    """The places of all hashes that are near each other.
+    """Yield the places of all hashes that are near each other.
 
     Of ``max_distance + 1`` parts of two hashes that differ in at most ``max_distance`` bits, one is equal; so only
     hashes that share a part are compared. Flat pictures share the hash 0, which says nothing: it is near none.
@@ -52,7 +52,7 @@ def near_copies(hashes: Sequence[int], max_distance: int = COPY_BITS) -> Iterato
 
 
 def _near_within(values: NDArray[np.uint64], places: NDArray[np.intp], max_distance: int) -> Iterator[tuple[int, int]]:
-    """Those of ``places``, which ascend, that are near each other."""
+    """Yield those of ``places``, which ascend, that are near each other."""
     for start in range(0, len(places), _BLOCK):
         block = places[start : start + _BLOCK]
         apart = np.bitwise_count(values[block][:, None] ^ values[places[start:]][None, :])
@@ -62,7 +62,7 @@ def _near_within(values: NDArray[np.uint64], places: NDArray[np.intp], max_dista
 
 
 def look_alikes(looks: Mapping[str, int], max_distance: int = COPY_BITS) -> Iterator[tuple[str, str]]:
-    """The names of pictures that look alike, by which all that look alike hang together.
+    """Yield the names of pictures that look alike, by which all that look alike hang together.
 
     Args:
         looks: hashes by name; 0 says nothing.

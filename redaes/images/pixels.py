@@ -43,7 +43,7 @@ _MODES = {
 
 
 def fit_area(size: tuple[int, int], max_pixels: int) -> tuple[int, int]:
-    """Width and height, in pixels, shrunk in proportion to at most ``max_pixels``; never enlarged.
+    """Return the width and height, in pixels, shrunk in proportion to at most ``max_pixels``; never enlarged.
 
     What is not thinner than ``MAX_ASPECT`` does not become so by rounding.
 
@@ -69,7 +69,7 @@ def fit_area(size: tuple[int, int], max_pixels: int) -> tuple[int, int]:
 
 
 def upright_srgb(opened: Opened, max_pixels: int, notes: list[str], path: Path) -> Image.Image:
-    """Pixels of an opened picture as upright 8-bit sRGB, shrunk; appends to ``notes``."""
+    """Return pixels of an opened picture as upright 8-bit sRGB, shrunk; appends to ``notes``."""
     source, beside = opened.header, opened.beside
     notes += beside.notes
     if source.format == "TIFF":
@@ -104,7 +104,7 @@ def _is_animated(source: ImageFile.ImageFile) -> bool:
 
 
 def _loaded(source: ImageFile.ImageFile, data: bytes, max_pixels: int, notes: list[str]) -> ImageFile.ImageFile:
-    """The picture with its pixels decoded."""
+    """Return the picture with its pixels decoded."""
     width, height = fit_area(source.size, max_pixels)
     # Lets the decoder skip detail that shrinking would discard; twice the target keeps the result sharp.
     source.draft(None, (2 * width, 2 * height))
@@ -131,7 +131,7 @@ def _refuse_preview(data: bytes, path: Path) -> None:
 
 
 def _eight_bit(source: ImageFile.ImageFile, path: Path) -> Image.Image:
-    """The decoded picture, as it lies in its file, in one of the modes L, LA, RGB, RGBA, CMYK."""
+    """Return the decoded picture, as it lies in its file, in one of the modes L, LA, RGB, RGBA, CMYK."""
     image: Image.Image = source
     if image.mode.startswith("I;16"):
         tags = source.tag_v2 if isinstance(source, TiffImageFile) else {}

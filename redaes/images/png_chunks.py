@@ -22,7 +22,9 @@ _GAMMA_TOLERANCE = 0.05
 
 
 def chunks(data: bytes) -> Iterator[tuple[bytes, int, int, bool]]:
-    """The chunks as (name, start of the content, its end, whether the checksum holds), up to the first that is cut."""
+    """Yield the chunks as (name, start of the content, its end, whether the checksum holds), up to the first that is
+    cut.
+    """
     view = memoryview(data)
     at = 8
     while at + 12 <= len(data):
@@ -35,7 +37,7 @@ def chunks(data: bytes) -> Iterator[tuple[bytes, int, int, bool]]:
 
 
 def unwrap_png(data: bytes) -> Unwrapped:
-    """A PNG file taken apart; the decoder gets header, palette, transparency and pixels.
+    """Return a PNG file taken apart; the decoder gets header, palette, transparency and pixels.
 
     Raises:
         ValueError: the pixels do not fit their checksums.
@@ -88,7 +90,7 @@ def unwrap_png(data: bytes) -> Unwrapped:
 
 
 def _transparent(content: bytes, depth: int, colour: int) -> bytes:
-    """The chunk of transparent colours; a grey of 2 or 4 bits in 8, in which Pillow looks for it."""
+    """Return the chunk of transparent colours; a grey of 2 or 4 bits in 8, in which Pillow looks for it."""
     if colour == 0 and depth in (2, 4):
         grey = int.from_bytes(content[:2], "big") & (1 << depth) - 1
         content = (grey * 255 // ((1 << depth) - 1)).to_bytes(2, "big")
@@ -116,7 +118,7 @@ def _check_pixels(data: bytes) -> None:
 
 
 def _inflated(data: bytes, limit: int) -> bytes:
-    """What is packed; empty: it is damaged, or more than the limit."""
+    """Return what is packed; empty: it is damaged, or more than the limit."""
     inflating = zlib.decompressobj()
     try:
         found = inflating.decompress(data, limit)
@@ -126,7 +128,7 @@ def _inflated(data: bytes, limit: int) -> bytes:
 
 
 def _international(text: bytes) -> bytes:
-    """The words of an iTXt chunk behind its key."""
+    """Return the words of an iTXt chunk behind its key."""
     parts = text[2:].split(b"\0", 2)
     if len(text) < 2 or len(parts) < 3:
         return b""
@@ -134,7 +136,7 @@ def _international(text: bytes) -> bytes:
 
 
 def _raw_profile(text: bytes) -> bytes:
-    """An EXIF block as ImageMagick writes it: in hexadecimal digits behind its name and length."""
+    """Return an EXIF block as ImageMagick writes it: in hexadecimal digits behind its name and length."""
     body = text.split(b"\0", 1)[1]
     if body.startswith(b"\0"):  # a zTXt chunk: the packing's number, and what is packed
         body = _inflated(body[1:], 2 * _MAX_EXIF_BYTES)
@@ -145,7 +147,8 @@ def _raw_profile(text: bytes) -> bytes:
 
 
 def _profile(beside: dict[bytes, bytes], is_grey: bool, notes: list[str]) -> bytes:
-    """What colours mean: by cICP, else iCCP, else sRGB, else gAMA with cHRM, in the order of the PNG specification.
+    """Return what colours mean: by cICP, else iCCP, else sRGB, else gAMA with cHRM, in the order of the PNG
+    specification.
 
     Raises:
         UnsupportedPixels: HDR.

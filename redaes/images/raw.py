@@ -47,7 +47,7 @@ class RawFile:
 
 
 def is_raw(data: bytes, has_raw_name: bool) -> bool:
-    """Whether a file is camera raw, by its content.
+    """Return whether a file is camera raw, by its content.
 
     Args:
         data: the whole file.
@@ -93,14 +93,14 @@ def read_raw(data: bytes) -> RawFile:
 
 
 def _parts(directory: Directory) -> tuple[int, ...]:
-    """Where parts of pictures lie that are no pictures: of raw data, and where there are several."""
+    """Return where parts of pictures lie that are no pictures: of raw data, and where there are several."""
     offsets = directory.numbers(Tag.STRIP_OFFSETS) + directory.numbers(Tag.TILE_OFFSETS)
     is_raw_data = directory.number(Tag.PHOTOMETRIC, 0) in _RAW_PHOTOMETRIC
     return offsets if is_raw_data or len(offsets) > 1 else ()
 
 
 def _canon_blocks(data: bytes) -> tuple[bytes, bytes]:
-    """CR3's first two EXIF blocks: of the file, and of the shot."""
+    """Return CR3's first two EXIF blocks: of the file, and of the shot."""
     found = {b"CMT1": b"", b"CMT2": b""}
     for name, start, end in boxes(data, 0, len(data)):
         for inner, inner_start, inner_end in boxes(data, start, end) if name == b"moov" else ():

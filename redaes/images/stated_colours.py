@@ -18,7 +18,7 @@ _PRIMARIES = {
 
 
 def numbered_profile(primaries: int, transfer: int, is_grey: bool) -> bytes | None:
-    """The ICC profile of colours by their numbers in H.273; empty: sRGB. None: the primaries are not known here.
+    """Return the ICC profile of colours by their numbers in H.273; empty: sRGB. None: the primaries are not known here.
 
     The curves of video (BT.709 and its kin) are taken for sRGB's, as browsers do.
 
@@ -33,7 +33,7 @@ def numbered_profile(primaries: int, transfer: int, is_grey: bool) -> bytes | No
 
 
 def stated_profile(primaries: Sequence[float], gamma: float | None, source: str, is_grey: bool) -> bytes:
-    """The ICC profile of primaries and a gamma; empty: they are sRGB's.
+    """Return the ICC profile of primaries and a gamma; empty: they are sRGB's.
 
     Args:
         primaries: x and y of white, red, green and blue.

@@ -33,7 +33,7 @@ _ALPHA, _PREMULTIPLIED = (1, 2), 1
 
 
 def open_tiff(file: io.BytesIO) -> ImageFile.ImageFile:
-    """The reader that is right for an unwrapped TIFF file."""
+    """Return the reader that is right for an unwrapped TIFF file."""
     return SampledTiff(file) if _is_for_samples(file.getvalue()) else TiffImageFile(file)
 
 
@@ -96,7 +96,7 @@ def _is_for_samples(data: bytes) -> bool:
 
 
 def _numbers(directory: Directory) -> NDArray[Any]:
-    """The samples of a picture, of shape (rows, columns, channels), in 8 or 16 bits."""
+    """Return the samples of a picture, of shape (rows, columns, channels), in 8 or 16 bits."""
     n_samples = directory.number(Tag.SAMPLES, 1)
     bits = directory.number(Tag.BITS, 8)
     shared = {tag: entry for tag, entry in directory.entries.items() if tag != Tag.EXTRA_SAMPLES}
@@ -130,7 +130,7 @@ def _grey(data: bytes, bits: int) -> NDArray[Any]:
 
 
 def _plane(directory: Directory, shared: Mapping[int, Entry], number: int, n_samples: int) -> bytes:
-    """A grey file of one channel."""
+    """Return a grey file of one channel."""
     entries = dict(shared)
     tail = b""
     letter, kind, size = ("Q", 16, 8) if directory.is_big else ("I", 4, 4)
@@ -149,7 +149,7 @@ def _plane(directory: Directory, shared: Mapping[int, Entry], number: int, n_sam
 
 
 def _whole(directory: Directory, value: int) -> Entry:
-    """An entry of one whole number."""
+    """Return an entry of one whole number."""
     return Entry(4, 1, struct.pack(directory.order + "I", value).ljust(8 if directory.is_big else 4, b"\0"))
 
 

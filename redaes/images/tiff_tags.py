@@ -83,7 +83,7 @@ class Directory:
     """Offset of the directory that follows; 0: none."""
 
     def data(self, tag: int, most: int | None = None) -> bytes:
-        """The bytes of a tag's values; empty: it is missing, or they lie outside the block.
+        """Return the bytes of a tag's values; empty: it is missing, or they lie outside the block.
 
         Args:
             tag: its number.
@@ -101,15 +101,17 @@ class Directory:
         return self.block[at : at + (size if most is None else min(most, size))]
 
     def numbers(self, tag: int) -> tuple[int, ...]:
-        """The whole numbers of a tag; empty: it is missing, or holds others."""
+        """Return the whole numbers of a tag; empty: it is missing, or holds others."""
         return self._whole(tag, None)
 
     def number(self, tag: int, default: int) -> int:
-        """The first whole number of a tag. A file can state as many as it has bytes: the others are not looked at."""
+        """Return the first whole number of a tag. A file can state as many as it has bytes: the others are not looked
+        at.
+        """
         return (*self._whole(tag, 1), default)[0]
 
     def below(self, tag: int) -> Directory | None:
-        """The directory that a tag points to; None: there is none."""
+        """Return the directory that a tag points to; None: there is none."""
         return _directory(self.block, self.order, self.is_big, self.number(tag, 0))
 
     def _whole(self, tag: int, most: int | None) -> tuple[int, ...]:
@@ -122,7 +124,7 @@ class Directory:
 
 
 def first_directory(block: bytes) -> Directory | None:
-    """The first directory of a TIFF file or EXIF block; None: there is none."""
+    """Return the first directory of a TIFF file or EXIF block; None: there is none."""
     order = {b"II": "<", b"MM": ">"}.get(block[:2])
     magic = block[2:4] if order == "<" else block[3:1:-1]
     if order is None or magic not in _MAGICS or len(block) < 16:
@@ -133,7 +135,7 @@ def first_directory(block: bytes) -> Directory | None:
 
 
 def directories(block: bytes) -> list[Directory]:
-    """All directories of pictures: the first, those that follow, and those below them. Each is read once."""
+    """Return all directories of pictures: the first, those that follow, and those below them. Each is read once."""
     first = first_directory(block)
     found = [] if first is None else [first]
     waiting: list[int] = []
@@ -149,7 +151,7 @@ def directories(block: bytes) -> list[Directory]:
 
 
 def with_directory(directory: Directory, entries: Mapping[int, Entry], tail: bytes = b"") -> bytes:
-    """The directory's file with these entries, and no others, in its first directory.
+    """Return the directory's file with these entries, and no others, in its first directory.
 
     Args:
         directory: the one that is replaced.
@@ -177,7 +179,7 @@ def with_directory(directory: Directory, entries: Mapping[int, Entry], tail: byt
 
 
 def tail_at(block: bytes) -> int:
-    """Where what is put behind a file begins: at an even place."""
+    """Return where what is put behind a file begins: at an even place."""
     return len(block) + len(block) % 2
 
 

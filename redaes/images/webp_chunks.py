@@ -11,7 +11,7 @@ _BESIDE_FLAGS = 0x20 | 0x08 | 0x04  # in VP8X: there is a profile, EXIF, XMP
 
 
 def webp_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """The chunks as (name, start of the content, its end by what it says), up to one that is cut off."""
+    """Yield the chunks as (name, start of the content, its end by what it says), up to one that is cut off."""
     at = 12
     while at + 8 <= len(data):
         start = at + 8
@@ -21,7 +21,7 @@ def webp_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def unwrap_webp(data: bytes) -> Unwrapped:
-    """A WebP file taken apart; the decoder gets the chunks of pixels."""
+    """Return a WebP file taken apart; the decoder gets the chunks of pixels."""
     kept: list[bytes] = []
     beside: dict[bytes, bytes] = {}
     n_frames = size = 0

@@ -27,7 +27,7 @@ def check_usable(data: bytes, path: Path) -> None:
 
 
 def _jpeg_ends(data: bytes) -> bool:
-    """Whether the mark of the end follows the first scan; a preview before it has one of its own."""
+    """Return whether the mark of the end follows the first scan; a preview before it has one of its own."""
     at = 2
     while at + 4 <= len(data) and data[at] == 0xFF:
         marker = data[at + 1]
@@ -38,7 +38,7 @@ def _jpeg_ends(data: bytes) -> bool:
 
 
 def _png_ends(data: bytes) -> bool:
-    """Whether all chunks up to the last are there, as they were written."""
+    """Return whether all chunks up to the last are there, as they were written."""
     at = 8
     while at + 12 <= len(data):
         end = at + 8 + int.from_bytes(data[at : at + 4], "big")

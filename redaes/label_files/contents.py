@@ -29,7 +29,7 @@ class LabelFault:
 
 
 def read_text(file: Path) -> str:
-    """The text of a label file.
+    """Return the text of a label file.
 
     Raises:
         RecordError: it cannot be read or is no UTF-8.
@@ -43,7 +43,7 @@ def read_text(file: Path) -> str:
 
 
 def read_rows(file: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """The rows of a CSV file that has these columns, and perhaps others.
+    """Return the rows of a CSV file that has these columns, and perhaps others.
 
     Raises:
         RecordError: it cannot be read, a column is missing, or a row is cut.
@@ -61,7 +61,7 @@ def read_rows(file: Path, columns: Sequence[str]) -> list[dict[str, str]]:
 
 
 def read_json_list(file: Path, keys: Sequence[str]) -> list[dict[str, Any]]:
-    """A JSON list of objects that each have these keys.
+    """Return a JSON list of objects that each have these keys.
 
     Raises:
         RecordError: it is something else; names the entry.
@@ -79,7 +79,7 @@ def read_json_list(file: Path, keys: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def read_mat(file: Path) -> dict[str, Any]:
-    """The variables of a MATLAB file (version 5), cells and structures without their useless dimensions.
+    """Return the variables of a MATLAB file (version 5), cells and structures without their useless dimensions.
 
     Raises:
         RecordError: the file is something else.
@@ -98,7 +98,7 @@ def read_mat(file: Path) -> dict[str, Any]:
 
 
 def finite(value: Any) -> float:
-    """A finite number.
+    """Return a finite number.
 
     Raises:
         ValueError: it is none; says what it is.
@@ -113,7 +113,7 @@ def finite(value: Any) -> float:
 
 
 def integer(value: Any) -> int:
-    """A whole number.
+    """Return a whole number.
 
     Raises:
         ValueError: it is none; says what it is.
@@ -125,7 +125,7 @@ def integer(value: Any) -> int:
 
 
 def number(value: Any, file: Path, where: object) -> float:
-    """A finite number from a label file.
+    """Return a finite number from a label file.
 
     Raises:
         RecordError: it is none; names file and place.
@@ -137,7 +137,7 @@ def number(value: Any, file: Path, where: object) -> float:
 
 
 def whole(value: Any, file: Path, where: object) -> int:
-    """A whole number from a label file.
+    """Return a whole number from a label file.
 
     Raises:
         RecordError: it is none; names file and place.
@@ -149,7 +149,7 @@ def whole(value: Any, file: Path, where: object) -> int:
 
 
 def share(value: Any, file: Path, where: object) -> float:
-    """A number in [0, 1] from a label file.
+    """Return a number in [0, 1] from a label file.
 
     Raises:
         RecordError: it is none; names file and place.

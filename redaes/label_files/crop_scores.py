@@ -34,7 +34,7 @@ class ScoredCrops:
 
 
 def crop_scores(file: Path) -> Iterator[ScoredCrops | LabelFault]:
-    """The photographs of all sets, as the file has them; those of the test set in its order, and first.
+    """Yield the photographs of all sets, as the file has them; those of the test set in its order, and first.
 
     Raises:
         RecordError: the file is something else.

@@ -31,12 +31,12 @@ class VotedCrops:
 
 
 def holds_crop_votes(columns: Collection[str]) -> bool:
-    """Whether a list of objects with these keys is one."""
+    """Return whether a list of objects with these keys is one."""
     return set(_KEYS) <= set(columns)
 
 
 def crop_name(photograph: str, box: Box) -> str:
-    """What a crop is called.
+    """Return what a crop is called.
 
     >>> crop_name("1_c.jpg", (0, 10, 300, 410))
     '1_c.jpg#0,10,300,410'
@@ -45,7 +45,7 @@ def crop_name(photograph: str, box: Box) -> str:
 
 
 def crop_votes(file: Path) -> Iterator[VotedCrops | LabelFault]:
-    """The pairs of a list.
+    """Yield the pairs of a list.
 
     Raises:
         RecordError: it cannot be read, or is no list of photographs with their crops.

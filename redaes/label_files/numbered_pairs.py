@@ -45,7 +45,7 @@ class NumberedPair:
 
 
 def numbered_pairs(file: Path) -> Iterator[NumberedPair | LabelFault]:
-    """The lines of a list; blank ones are passed over.
+    """Yield the lines of a list; blank ones are passed over.
 
     Raises:
         RecordError: it cannot be read, or holds nothing.
@@ -79,7 +79,7 @@ def _numbered(number: int, line: str) -> NumberedPair:
 
 
 def numbered_name(series: int, index: int, ending: str = "jpg") -> str:
-    """The file of a picture.
+    """Return the file of a picture.
 
     >>> numbered_name(7, 1)
     '000007-01.jpg'
@@ -88,7 +88,7 @@ def numbered_name(series: int, index: int, ending: str = "jpg") -> str:
 
 
 def in_folders(file: str) -> tuple[str, ...]:
-    """Where a picture that is named flat lies if every series has a folder.
+    """Return where a picture that is named flat lies if every series has a folder.
 
     >>> in_folders("000007-01.jpg")
     ('000007/000007-01.jpg', '000007/01.jpg')
@@ -98,8 +98,8 @@ def in_folders(file: str) -> tuple[str, ...]:
 
 
 def numbered_file(pictures: Path, series: int, index: int) -> Path:
-    """Where a picture lies, flat or in a folder of its series, its ending in small or capital letters; where it should
-    lie if it is nowhere.
+    """Return where a picture lies, flat or in a folder of its series, its ending in small or capital letters; where it
+    should lie if it is nowhere.
     """
     names = [numbered_name(series, index, ending) for ending in _ENDINGS]
     places = [pictures / place for name in names for place in (name, *in_folders(name))]

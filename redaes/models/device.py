@@ -8,7 +8,7 @@ from redaes.errors import BackendError
 
 
 def find_device(name: str | None) -> torch.device:
-    """The device of this name; None: the best there is.
+    """Return the device of this name; None: the best there is.
 
     Raises:
         BackendError: unknown, or this torch has none.

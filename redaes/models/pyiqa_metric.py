@@ -40,7 +40,7 @@ class PyiqaMetric:
         return bool(self._metric.lower_better)
 
     def __call__(self, picture: Image.Image) -> float:
-        """The number of an RGB picture."""
+        """Return the number of an RGB picture."""
         import torch
 
         pixels = np.asarray(picture, dtype=np.float32) / 255.0  # (H, W, 3)

@@ -1,4 +1,4 @@
-"""From comparisons of two to an order of several; what was measured is in docs/ranking.md."""
+"""Rankings of several items from pairwise comparisons; docs/ranking.md has the measurements."""
 
 from __future__ import annotations
 

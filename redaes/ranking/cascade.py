@@ -1,17 +1,16 @@
-"""The cascade: FGAesQ orders everything, the language model judges only what could change a first place.
+"""The cascade: FGAesQ orders every series, and the language model judges only pairs that could change a first place.
 
-FGAesQ costs milliseconds a picture, the language model seconds a comparison, and in most series the small one's
-first place is not in doubt. So its scores are a prior opinion, the judge's answers are measurements, and every question
-goes where it can be expected to gain most (ours; the rule is the knowledge gradient of Frazier, Powell and Dayanik,
-2009, for the choice of the best of several).
+FGAesQ needs milliseconds for a picture, the language model seconds for a comparison, and in most series FGAesQ's first
+place is not in doubt. So its scores are a prior, the judge's answers are measurements, and every question is the one
+with the largest expected gain (ours; the rule is the knowledge gradient of Frazier, Powell and Dayanik, 2009, for the
+choice of the best of several).
 
 *Prior.* The quality of a picture, in points, is normal around ``slope`` x its score, with one standard deviation for
-all pictures. *Answer.* The difference of two qualities, and normal noise. Slope and standard deviations are estimated
-from the answers so far: a ranker that the judge contradicts loses its say, and so does a judge that contradicts
-itself, and both separately for each kind of series, such as bursts and crops, of which they may know more or less.
-*Question.* Of each series at most one a round: between its
-first place and the rival whose answer is likeliest to overturn it by most; over all series the best ones, until a share
-of all pairs is spent.
+all pictures. *Answer.* An answer is the difference of two qualities plus normal noise. Slope and standard deviations
+are estimated from the answers so far, separately for each kind of series, such as bursts and crops: a ranker that the
+judge contradicts loses weight, and so does a judge that contradicts itself. *Question.* Each round asks at most one
+question of a series: between its first place and the rival with the largest expected gain. The best questions over all
+series are asked, until the budget, a share of all pairs, is spent.
 """
 
 from __future__ import annotations
@@ -35,16 +34,20 @@ gave no usable answer. ``lambda pairs: [result.delta for result in assessor.comp
 assessor."""
 
 N_ROUNDS = 10
-"""In so many rounds the budget is spent: more are better aimed, fewer fill the judge's batches better."""
+"""Number of rounds in which the budget is spent: more rounds choose questions better, fewer fill the judge's batches
+better.
+"""
 
 NOISE = 1.0
 """Standard deviation of a judge's answer, in points, that is assumed before there are answers."""
 
 _DECIMALS = 9
 _ENOUGH = 10  # answers from which the model is estimated
-_SPREADS = np.geomspace(0.1, 6.0, 19)  # of the qualities around the scores, in points: from all but known to unknown
-_NOISES = np.geomspace(0.125, 8.0, 19)  # as shares of the noise that is assumed
-_FAITH = math.log(2)  # by how much, as a logarithm, the noise is likely to differ from what is assumed
+_SPREADS = np.geomspace(
+    0.1, 6.0, 19
+)  # candidate deviations of the qualities around the scores, in points: from almost known to unknown
+_NOISES = np.geomspace(0.125, 8.0, 19)  # candidate noises, as multiples of the assumed noise
+_FAITH = math.log(2)  # standard deviation of the logarithm of the noise around the assumed one
 
 Answers = list[tuple[int, int, "float | None"]]
 FloatArray = NDArray[np.float64]
@@ -57,11 +60,11 @@ class CascadeOrder:
     order: tuple[int, ...]
     """Positions, best first."""
     quality: tuple[float, ...]
-    """Of each picture, in points: the mean after all answers. Comparable within the series only."""
+    """Quality of each picture, in points: its mean after all answers. Comparable within the series only."""
     errors: tuple[float, ...]
     """Standard deviation of each quality, in points."""
     judged: tuple[tuple[int, int, float | None], ...]
-    """The comparisons that the judge was asked for, with its answer."""
+    """The comparisons that the judge was asked for, with its answers."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ class Cascade:
     n_calls: int
     """Comparisons that the judge was asked for."""
     n_failed: int
-    """Those without a usable answer: they change nothing, and are not asked again."""
+    """Comparisons without a usable answer, which change nothing and are not asked again."""
     n_all: int
     """Comparisons that judging every pair would have taken."""
 
@@ -84,7 +87,7 @@ class _Model:
     spread: float
     """Standard deviation of a picture's quality around that, in points."""
     noise: float
-    """That of an answer around the difference of two qualities, in points."""
+    """Standard deviation of an answer around the difference of two qualities, in points."""
 
 
 def cascade(
@@ -105,11 +108,11 @@ def cascade(
     Args:
         series: pictures.
         scores: for each series, one number per picture, higher is better, on one scale over all series.
-        judge: asked in up to ``N_ROUNDS`` rounds and some more, each with all its pairs at once.
+        judge: the judge, which is asked in about ``N_ROUNDS`` rounds, each with all its pairs at once.
         share: most comparisons to ask for, as a share of all pairs within the series.
-        noise: standard deviation of the judge's answers around the truth, in points, as far as it is known beforehand.
-        kinds: of each series, such as its category; how far ranker and judge are to be trusted is found out for each
-            kind by itself. None: all are of one.
+        noise: expected standard deviation of the judge's answers around the truth, in points.
+        kinds: kind of each series, such as its category, for each of which the reliability of ranker and judge is
+            estimated separately; None: all series are of one kind.
 
     Returns:
         Orders by the mean of each picture's quality after all answers; ties, and series without answers, by score.
@@ -159,12 +162,12 @@ def cascade(
 
 
 def n_pairs(series: Sequence[Sequence[Picture]]) -> int:
-    """Comparisons that judging every pair of every series would take."""
+    """Return the number of comparisons that judging every pair of every series would take."""
     return sum(math.comb(len(pictures), 2) for pictures in series)
 
 
 def n_questions(series: Sequence[Sequence[Picture]], share: float) -> int:
-    """The most that :func:`cascade` asks of its judge, in comparisons."""
+    """Return the most that :func:`cascade` asks of its judge, in comparisons."""
     return int(share * n_pairs(series) + 1e-9)
 
 
@@ -176,7 +179,7 @@ def _checked(pictures: Sequence[Picture], values: ArrayLike) -> FloatArray:
 
 
 def _standardised(tables: Sequence[FloatArray]) -> list[FloatArray]:
-    """Scores less their mean in the series, in units of their standard deviation over all series."""
+    """Return the scores minus their mean in the series, in units of their standard deviation over all series."""
     centred = [table - table.mean() if len(table) else table for table in tables]
     spread = float(np.sqrt(np.mean(np.concatenate([*centred, np.zeros(1)]) ** 2)))
     return [np.round(table / spread, _DECIMALS) if spread > 0 else table for table in centred]
@@ -193,7 +196,7 @@ def _ordered(table: FloatArray, answers: Answers, model: _Model) -> CascadeOrder
 
 
 def _posterior(table: FloatArray, answers: Answers, model: _Model) -> tuple[FloatArray, FloatArray]:
-    """(n,) means and (n, n) covariance of the qualities after the answers."""
+    """Return the means (n,) and covariance (n, n) of the qualities after the answers."""
     precision = np.eye(len(table)) / model.spread**2
     weighted = model.slope * table / model.spread**2
     for first, second, answer in answers:
@@ -207,11 +210,11 @@ def _posterior(table: FloatArray, answers: Answers, model: _Model) -> tuple[Floa
 
 
 def _best_question(table: FloatArray, answers: Answers, model: _Model) -> list[tuple[float, tuple[int, int]]]:
-    """The comparison with the first place that is worth most, and its worth in points; none if all were asked.
+    """Return the most valuable comparison with the first place, and its value in points; empty if all were asked.
 
-    The worth of an answer about a difference of mean d and variance v: its mean moves by a normal amount of standard
-    deviation s = v / sqrt(v + noise^2), and if it crosses zero, so much is gained: s (phi(z) - z (1 - Phi(z))), with
-    z = d / s.
+    The value of an answer about a difference of mean d and variance v: its mean changes by a normal amount of standard
+    deviation s = v / sqrt(v + noise^2), and the expected gain from crossing zero is s (phi(z) - z (1 - Phi(z))), with z
+    = d / s.
     """
     if len(table) < 2:
         return []
@@ -233,7 +236,7 @@ def _best_question(table: FloatArray, answers: Answers, model: _Model) -> list[t
 def _estimated_by_kind(
     tables: Sequence[FloatArray], found: Sequence[Answers], kinds: Sequence[str], noise: float
 ) -> dict[str, _Model]:
-    """A model for each kind of series, that of all series where a kind has too few answers for one of its own."""
+    """Return a model for each kind of series; a kind with too few answers gets the model of all series."""
     models = dict.fromkeys(kinds, _estimated(tables, found, noise))
     for kind in models:
         own = [number for number, its in enumerate(kinds) if its == kind]
@@ -244,7 +247,7 @@ def _estimated_by_kind(
 
 
 def _estimated(tables: Sequence[FloatArray], found: Sequence[Answers], noise: float) -> _Model:
-    """The likeliest model on a grid of spreads and noises, with the best slope from zero up for each.
+    """Return the likeliest model on a grid of spreads and noises, with the best slope from zero up for each.
 
     The answers about one series are normal, their covariance spread^2 A A^T + noise^2 I with a row of A per answer
     (1 and -1 for its pictures); in the eigenvectors of A A^T they are independent. Answers about different pictures

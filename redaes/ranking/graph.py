@@ -1,4 +1,4 @@
-"""Comparisons as a graph of items: what is connected, and what goes round in circles."""
+"""Comparisons as a graph of items: connected components and circular triples."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ Edge = tuple[int, int, float, float]
 """First item, second item, score of the first minus score of the second, weight above 0."""
 
 Outcome = tuple[int, int, float, float]
-"""First item, second item, P(the first is better), weight above 0: the usable calls behind it."""
+"""First item, second item, P(the first is better), weight above 0, which is the number of usable answers."""
 
 DECIMALS = 9
 """Scores that agree to this many decimals are ties: rounding errors must not decide an order."""
 
 
 def components(n: int, edges: Sequence[Edge]) -> list[list[int]]:
-    """The connected components of the comparison graph, each sorted, in order of their smallest item.
+    """Return the connected components of the comparison graph, each sorted, in order of their smallest item.
 
     >>> components(4, [(3, 1, 0.5, 1.0)])
     [[0], [1, 3], [2]]
@@ -35,7 +35,7 @@ def components(n: int, edges: Sequence[Edge]) -> list[list[int]]:
             continue
         seen.add(start)
         part = [start]
-        for item in part:  # grows while it is walked
+        for item in part:  # the list grows during the loop
             for neighbour in neighbours[item]:
                 if neighbour not in seen:
                     seen.add(neighbour)
@@ -45,7 +45,7 @@ def components(n: int, edges: Sequence[Edge]) -> list[list[int]]:
 
 
 def count_cycles(n: int, edges: Sequence[Edge]) -> int:
-    """The number of circular triples A > B > C > A.
+    """Return the number of circular triples A > B > C > A.
 
     Several edges between the same two items count by the sign of their weighted sum; zero is a tie, and a
     tie closes no cycle.
@@ -54,7 +54,7 @@ def count_cycles(n: int, edges: Sequence[Edge]) -> int:
     1
 
     Raises:
-        InputError: as in :func:`check_edge`.
+        InputError: as for :func:`check_edge`.
     """
     net: dict[tuple[int, int], float] = defaultdict(float)
     for i, j, delta, weight in edges:
@@ -70,10 +70,10 @@ def count_cycles(n: int, edges: Sequence[Edge]) -> int:
 
 
 def check_edge(n: int, i: int, j: int, delta: float, weight: float) -> None:
-    """Refuse what is no comparison of two of ``n`` items.
+    """Refuse an edge that is not a comparison of two of ``n`` items.
 
     Raises:
-        InputError: an edge leaves the range, joins an item with itself, or holds an unusable number.
+        InputError: an item is out of range or compared with itself, or a number is unusable.
     """
     if not (0 <= i < n and 0 <= j < n) or i == j:
         raise InputError(f"edge ({i}, {j}) does not join two different items of 0 .. {n - 1}")

@@ -1,4 +1,4 @@
-"""Which of many ranked items others are best compared with: the ones that tell most about them."""
+"""Choose, among many ranked items, those that tell most about other items that are compared with them."""
 
 from __future__ import annotations
 
@@ -15,31 +15,33 @@ from redaes.ranking.placements import KnownReferences, Vector, information
 from redaes.ranking.strengths import dispersion_of
 
 PRIOR_RESIDUALS = 8.0
-"""Residuals of the usual spread that are added to those of each item, so that few answers brand none [ours]."""
+"""Number of residuals of average size that are added to those of each item, so that few answers do not mark an item as
+inconsistent [ours].
+"""
 
 
 @dataclass(frozen=True)
 class InformativeChoice:
-    """Items that were chosen to be compared with."""
+    """Items that were chosen as references."""
 
     indices: tuple[int, ...]
-    """In the order in which they were taken: the first k - 1 are the choice of k - 1."""
+    """Indices in the order of choice: the first k - 1 are the choice of k - 1."""
     expected_errors: tuple[float, ...]
-    """Standard error of a placement that is expected with the first, the first two, …, in logits."""
+    """Expected standard error of a placement with the first reference, the first two, and so on, in logits."""
 
 
 def choose_informative(
     candidates: KnownReferences, k: int, n_comparisons: int, weight: float = 2.0
 ) -> InformativeChoice:
-    """The k candidates that are expected to place items like the candidates most precisely.
+    """Return the k candidates that are expected to place items like the candidates most precisely.
 
-    What is made small is the mean, over the strengths x that an item may have, of its posterior variance
+    The choice minimizes the mean, over the strengths x that an item may have, of its posterior variance
     1 / (1 / sigma^2 + sum of the ``n_comparisons`` largest I_j(x) among the chosen j), with sigma the standard
     deviation of the strengths and I_j from :func:`~redaes.ranking.placements.information`: every item is compared with
-    the chosen references that tell most about it. The mean posterior variance is what Bayesian designs for estimation
-    make small (Chaloner and Verdinelli, Bayesian Experimental Design: A Review, Statistical Science 10, 1995); that
-    the errors of references are taken for independent, and that information adds up at the true strength, is
-    ours. The candidates are taken one after another, each time the one that lowers it most; equal ones: the first.
+    the chosen references that tell most about it. Minimizing the mean posterior variance is the criterion of Bayesian
+    designs for estimation (Chaloner and Verdinelli, Bayesian Experimental Design: A Review, Statistical Science 10,
+    1995); treating the errors of references as independent, and adding up information at the true strength, is ours.
+    Candidates are chosen greedily, each time the one that lowers the mean most; of equal ones, the first.
 
     >>> variances = np.array([0.1, 0.1, 0.5, 0.1])
     >>> candidates = KnownReferences(np.array([-2.0, 0.0, 0.0, 2.0]), variances, np.ones(4), 0.0, 1.5)
@@ -48,9 +50,9 @@ def choose_informative(
 
     Args:
         candidates: ranked items.
-        k: how many to take.
-        n_comparisons: how many references an item is to be compared with; more than k: all.
-        weight: usable calls of a comparison.
+        k: number of items to choose.
+        n_comparisons: number of references that an item will be compared with; more than k: all.
+        weight: number of usable answers of a comparison.
 
     Raises:
         InputError: k or ``n_comparisons`` is not above 0, or there are fewer than k candidates.
@@ -66,7 +68,7 @@ def choose_informative(
     errors: list[float] = []
     for _ in range(k):
         total = prior + best.sum(axis=1)
-        # One more takes the place of the least of those that are compared, if there are enough.
+        # With enough references, a new one replaces the least informative of those that are compared.
         least = best.min(axis=1) if best.shape[1] == n_comparisons else np.zeros(len(told))
         variance = (1.0 / (total[:, None] + np.maximum(told - least[:, None], 0.0))).mean(axis=0)
         taken = int(np.where(open_, variance.round(DECIMALS), np.inf).argmin())
@@ -78,36 +80,38 @@ def choose_informative(
 
 
 def likely_strengths(candidates: KnownReferences) -> Vector:
-    """Strengths that an item may have: those of the candidates, drawn together to the deviation that is left when their
-    errors are taken off."""
+    """Return strengths that an item may have: those of the candidates, shrunk to the standard deviation without their
+    errors.
+    """
     off = candidates.values - candidates.values.mean()
     spread = float(off.std())
     return np.asarray(candidates.mean + off * (candidates.deviation / spread if spread > 0 else 0.0))
 
 
 def population(values: Vector, variances: Vector) -> tuple[float, float]:
-    """Mean and standard deviation of the true strengths, of which estimates with these errors are at hand.
+    """Return the mean and standard deviation of the true strengths, from estimates with these error variances.
 
-    The variance of estimates is that of the true ones and the mean of the errors' variances together; at least a tenth
-    of it is left to the true ones [ours].
+    The variance of the estimates is the variance of the true strengths plus the mean error variance; the true strengths
+    get at least a tenth of it [ours].
     """
     seen = float(values.var())
     return float(values.mean()), float(np.sqrt(max(seen - float(variances.mean()), 0.1 * seen, 1e-4)))
 
 
 def dispersions(values: Vector, outcomes: Sequence[Outcome], leans: Sequence[float | None] = ()) -> Vector:
-    """How far the answers about each item spread, over what coin tosses of the fitted probabilities would; shape (n,).
+    """Return the dispersion of the answers about each item, relative to coin tosses with the fitted probabilities;
+    shape (n,).
 
-    Two things are looked at. The residual of an outcome y of weight w, squared, over p (1 - p) / w. And, where both
-    orders were read, how much they disagree beyond the judge's usual lean to one side: the lean of a pair, less the
-    mean of all, is as uncertain as what both orders say together; squared, times w p (1 - p), it is a second residual.
+    Two residuals are used. The first is that of an outcome y of weight w, squared, divided by p (1 - p) / w. The
+    second, where both orders were read, is how much they disagree beyond the judge's mean lean to one side: the lean of
+    a pair minus the mean of all, which is as uncertain as both orders together, squared and multiplied by w p (1 - p).
     Each kind is divided by its mean over all outcomes; those of an item are averaged with ``PRIOR_RESIDUALS`` ones, and
     multiplied by the dispersion of all answers [ours].
 
     Args:
         values: strengths of all items, in logits.
         outcomes: comparisons between them.
-        leans: of each outcome, as :attr:`redaes.types.PairAnswer.lean`; empty: none is known.
+        leans: lean of each outcome, as :attr:`redaes.types.PairAnswer.lean`; empty: none is known.
     """
     n = len(values)
     table = np.array(outcomes, dtype=np.float64).reshape(-1, 4)

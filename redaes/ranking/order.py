@@ -1,4 +1,4 @@
-"""The order of several pictures, from answers about two."""
+"""Rank several pictures from answers about pairs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from redaes.ranking.strengths import fit_strengths
 from redaes.types import PairAnswer, Ranking
 
 MAX_DENSE = 500
-"""Pictures up to which errors come from a whole table: a second of work and 10 MB."""
+"""Largest number of pictures for which errors are computed from the full covariance: a second of work and 10 MB."""
 
 
 def rank(ids: Sequence[str], answers: Sequence[PairAnswer], top_k: int | None = None) -> Ranking:
@@ -25,11 +25,12 @@ def rank(ids: Sequence[str], answers: Sequence[PairAnswer], top_k: int | None = 
 
     Args:
         ids: the pictures, each once.
-        answers: each weighs as much as it has usable calls; one without any is counted and otherwise ignored.
-        top_k: say whether it is settled which pictures are the best k.
+        answers: the answers; the weight of each is its number of usable calls. One without usable calls is counted and
+            otherwise ignored.
+        top_k: also determine whether it is settled which pictures are the best k.
 
     Returns:
-        The ranking. Ties are ordered by id. All counts include what failed.
+        The ranking. Ties are ordered by id. All counts include failures.
 
     Raises:
         InputError: an id is repeated or unknown, or a picture is compared with itself.
@@ -59,7 +60,7 @@ def rank(ids: Sequence[str], answers: Sequence[PairAnswer], top_k: int | None = 
 
 
 def outcomes_of(ids: Sequence[str], answers: Sequence[PairAnswer]) -> list[Outcome]:
-    """The usable ones among answers about pictures, by the pictures' places in a list; each weighs as much as it has
+    """Return the usable answers as outcomes between the pictures' places in a list; the weight of each is its number of
     usable calls.
 
     >>> outcomes_of(["x", "y"], [PairAnswer(first="y", second="x", probability=0.2)])

@@ -1,6 +1,6 @@
-"""Items placed one by one among references of known strength, each beside the references that tell most about it.
+"""Place items among references of known strength, comparing each with the references that tell most about it.
 
-This is adaptive testing with comparisons in place of tasks: what is asked next depends on what was answered (Lord,
+This is adaptive testing with comparisons as tasks: the next question depends on the answers so far (Lord,
 Applications of Item Response Theory, 1980, chapters 5 and 10; van der Linden and Glas, Elements of Adaptive Testing,
 2010, chapter 1).
 """
@@ -23,22 +23,23 @@ _NODE_WEIGHTS = _NODE_WEIGHTS / _NODE_WEIGHTS.sum()
 
 @dataclass(frozen=True)
 class KnownReferences:
-    """References as a judge knows them."""
+    """References with the strengths that a judge gave them."""
 
     values: Vector
     """Strengths, shape (k,), in logits."""
     variances: Vector
-    """Of the strengths, shape (k,), in squared logits; 0: taken as exact."""
+    """Variances of the strengths, shape (k,), in squared logits; 0: the strength is exact."""
     dispersions: Vector
-    """Of the answers about each, shape (k,), over that of coin tosses: 1 as these, above 1 less consistent."""
+    """Dispersion of the answers about each, shape (k,), relative to coin tosses: 1: equal, above 1: less consistent."""
     mean: float
-    """Of the strengths of the items that are to be placed, as far as it is known, in logits."""
+    """Prior mean of the strengths of the items to be placed, in logits."""
     deviation: float
-    """Their standard deviation, in logits."""
+    """Prior standard deviation of the strengths of the items to be placed, in logits."""
 
 
 def information(strength: Vector, references: KnownReferences, weight: float) -> Vector:
-    """What a comparison of ``weight`` usable calls is expected to tell of a strength, in 1 / squared logits.
+    """Return the expected information of a comparison with ``weight`` usable calls about a strength, in 1 / squared
+    logits.
 
     A comparison of x with reference j, won with probability p = 1 / (1 + exp(r_j - x)), has the Fisher information
     I = w p (1 - p) (Lord 1980, chapter 5, for the one-parameter model). Two things make it worth less [ours]: answers
@@ -50,12 +51,12 @@ def information(strength: Vector, references: KnownReferences, weight: float) ->
     [[0.5, 0.09]]
 
     Args:
-        strength: any shape.
-        references: k of them.
-        weight: of a comparison.
+        strength: strengths, of any shape.
+        references: k references.
+        weight: weight of a comparison.
 
     Returns:
-        The shape of ``strength`` with k behind it.
+        An array of the shape of ``strength`` with a last axis of length k.
     """
     expected = sigmoid(strength[..., None] - references.values)
     fisher = weight * expected * (1.0 - expected)
@@ -63,7 +64,7 @@ def information(strength: Vector, references: KnownReferences, weight: float) ->
 
 
 class Placements:
-    """Items being placed: what was answered about each so far, and which reference to ask about next.
+    """The state of placing items: the answers about each so far, and the reference to ask about next.
 
     The strength of an item is the maximum of its posterior under the normal prior of the references; an outcome y
     of weight w about reference j has the variance phi p (1 - p) / w + v (p (1 - p))^2, which on the scale of strengths
@@ -83,8 +84,8 @@ class Placements:
         """
         Args:
             n: number of items.
-            references: what they are compared with.
-            weight: usable calls that a comparison is expected to have.
+            references: the references that they are compared with.
+            weight: expected number of usable calls of a comparison.
         """
         k = len(references.values)
         self._references = references
@@ -97,7 +98,7 @@ class Placements:
         self._stale = False
 
     def close(self, item: int, reference: int) -> None:
-        """Never ask about this pair: it gave no usable answer."""
+        """Mark a pair that gave no usable answer, so that it is never asked again."""
         self._open[item, reference] = False
 
     def record(self, item: int, reference: int, probability: float, weight: float) -> None:
@@ -114,8 +115,8 @@ class Placements:
         self._stale = True
 
     def next_references(self) -> NDArray[np.intp]:
-        """For each item the reference, of those not yet asked, whose answer is expected to tell most of it, averaged
-        over what the strength may still be; -1: none is left. Equal ones: the first. Shape (n,).
+        """Return for each item the reference, among those not yet asked, whose answer is expected to tell most about
+        it, averaged over the posterior of its strength; of equal ones the first; -1: none is left. Shape (n,).
         """
         self._fit()
         nodes = self._values[:, None] + np.sqrt(self._variances)[:, None] * _NODES  # (n, nodes)
@@ -125,12 +126,12 @@ class Placements:
         return np.where(self._open.any(axis=1), found, -1)
 
     def strengths(self) -> Vector:
-        """Shape (n,), in logits; the mean of the prior for an item of which nothing is known."""
+        """Return the strengths, shape (n,), in logits; the prior's mean for an item without answers."""
         self._fit()
         return self._values.copy()
 
     def errors(self) -> Vector:
-        """Standard errors that the model expects, shape (n,), in logits; the prior is in them."""
+        """Return the posterior standard errors, shape (n,), in logits."""
         self._fit()
         return np.sqrt(self._variances)
 
@@ -147,12 +148,15 @@ class Placements:
             worth = weights / uncertain
             curvature = (worth * spread).sum(axis=1) + prior
             gradient = (worth * (self._won - expected)).sum(axis=1) - (self._values - known.mean) * prior
-            # Steps are by the slope of the gradient, which is below 0 everywhere. Where answers surprise, the curvature
-            # that is expected is far from it, and steps by that go to and fro for ever.
+            # Steps use the derivative of the gradient, which is negative everywhere. With surprising answers the
+            # expected
+            # curvature is far from it, and steps with that would oscillate for ever.
             surprise = (self._won - expected) ** 2 + self._won * (1.0 - self._won)
             slope = worth / uncertain * spread * (known.dispersions + weights * known.variances * surprise)
-            step = np.clip(gradient / (slope.sum(axis=1) + prior), -1.0, 1.0)  # from afar a full step can overshoot
-            # Each item stops by itself, so that what becomes of it does not depend on the others.
+            step = np.clip(
+                gradient / (slope.sum(axis=1) + prior), -1.0, 1.0
+            )  # far from the solution a full step can overshoot
+            # Each item stops by itself, so that its result does not depend on the others.
             self._values = np.where(moving, self._values + step, self._values)
             moving &= np.abs(step) > 1e-10
             if not moving.any():

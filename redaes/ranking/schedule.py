@@ -1,4 +1,4 @@
-"""Which pairs to compare next."""
+"""Choose which pairs to compare next."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ ROUND_ROBIN = 8
 """Largest number of items of which all pairs are compared."""
 
 LONG = 40
-"""Number of items above which a round is drawn in place of being searched for among all pairs."""
+"""Number of items above which the pairs of a round are drawn at random instead of being searched among all pairs."""
 
-_N_AHEAD = 16  # of those that come next by strength, among whom a partner is looked for
+_N_AHEAD = 16  # number of neighbours by strength among which a partner is searched
 
 
 class Schedule:
-    """Which pairs to compare next, so that few comparisons give the order.
+    """Choose which pairs to compare next, so that few comparisons give the order.
 
     Up to ``ROUND_ROBIN`` items: all pairs at once. Above: first a random chain, which connects all items; then
     rounds, like those of a Swiss tournament, in which each item appears at most once. A round takes the pairs
-    whose outcome is expected to tell most: p (1 - p) times the variance of the difference, with both from the
-    fit to the outcomes so far. No pair is asked twice, because most judges would only repeat themselves. Above
-    ``LONG`` items, where all pairs are too many to look at, a strength is drawn for each item from what is known of
-    it, and neighbours in that order meet: they are alike, or too little is known of them. Ends when the budget is
-    spent, all pairs were asked, or the top k are settled.
+    whose outcome is expected to tell most: p (1 - p) times the variance of the difference, with both from the fit to
+    the outcomes so far. No pair is asked twice, because most judges would only repeat themselves. Above ``LONG`` items,
+    where there are too many pairs, a strength is drawn for each item from its posterior, and neighbours in that order
+    are compared: they are alike, or little is known of them. The schedule ends when the budget is spent, all pairs were
+    asked, or the top k are settled.
 
     >>> schedule = Schedule(3)
     >>> schedule.next_round()
@@ -42,9 +42,9 @@ class Schedule:
         """
         Args:
             n: number of items.
-            max_pairs: budget of comparisons; None: ``default_pairs(n)``.
+            max_pairs: largest number of comparisons; None: ``default_pairs(n)``.
             top_k: stop as soon as it is settled which items are the best k; None: go on to the budget.
-            seed: of the first chain and of the order in which pairs are shown.
+            seed: seed of the first chain and of the order in which pairs are shown.
 
         Raises:
             InputError: the budget cannot connect all items, or ``top_k`` is not in 1 .. n - 1.
@@ -64,7 +64,9 @@ class Schedule:
         self._started = False
 
     def next_round(self) -> list[tuple[int, int]]:
-        """Pairs to compare, sorted; the first of each is to be shown first. Empty: done."""
+        """Return the next pairs to compare, sorted; the first item of each is to be shown first. Empty: the schedule
+        has ended.
+        """
         if not self._left:
             return []
         if not self._started:
@@ -89,7 +91,7 @@ class Schedule:
         return sorted(pairs)
 
     def record(self, i: int, j: int, probability: float | None, weight: float = 1.0) -> None:
-        """Take in P(i is better than j); None: no usable answer, and the pair is not asked again."""
+        """Record P(i is better than j); None: there is no usable answer. The pair is not asked again."""
         if probability is not None:
             self._outcomes.append((i, j, probability, weight))
             self._fit.add((i, j, probability, weight))
@@ -119,7 +121,7 @@ class Schedule:
         return pairs
 
     def _drawn(self, values: NDArray[np.float64], errors: NDArray[np.float64]) -> list[tuple[int, int]]:
-        """A round of a Swiss tournament among strengths drawn from what is known."""
+        """Return a round of a Swiss tournament among strengths drawn from their posterior."""
         order = np.argsort(-(values + errors * self._rng.standard_normal(self._n)), kind="stable").tolist()
         busy = [False] * self._n
         pairs: list[tuple[int, int]] = []
@@ -133,7 +135,7 @@ class Schedule:
                     break
         if pairs:
             return pairs
-        # Few pairs are left, and none of them lies near: whichever were not asked.
+        # Few pairs are left and none of them are neighbours: take any that were not asked.
         for i, j in itertools.combinations(range(self._n), 2):
             if not busy[i] and not busy[j] and (i, j) not in self._asked and len(pairs) < self._left:
                 busy[i] = busy[j] = True
@@ -142,7 +144,7 @@ class Schedule:
 
 
 def default_pairs(n: int) -> int:
-    """The number of comparisons for ``n`` items: all pairs up to ``ROUND_ROBIN``, above that seven an item.
+    """Return the number of comparisons for ``n`` items: all pairs up to ``ROUND_ROBIN``, above that seven an item.
 
     >>> default_pairs(8), default_pairs(9), default_pairs(100)
     (28, 36, 700)

@@ -1,8 +1,8 @@
-"""Strengths of a long series, in time and memory that grow with its comparisons and not with the square of its items.
+"""Strengths of many items, in time and memory that grow with the comparisons and not with the square of the items.
 
-The posterior is that of :func:`redaes.ranking.strengths.fit_strengths`; its maximum is found by Newton's method with
-conjugate gradients in place of a table, and the errors, the diagonal of an inverse that is never written down, from the
-answers to random signs.
+The posterior is that of :func:`redaes.ranking.strengths.fit_strengths`. Its maximum is found by Newton's method with
+conjugate gradients instead of a matrix, and the errors, the diagonal of an inverse that is never formed, are estimated
+with vectors of random signs.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from redaes.ranking.graph import Outcome
 from redaes.ranking.strengths import PRIOR_SD, Z_SETTLED, dispersion_of
 
 N_PROBES = 64
-"""Vectors of random signs: an error is then known to some tenth."""
+"""Number of vectors of random signs, which give errors to about a tenth."""
 
 Vector = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class SparseStrengths:
-    """Bradley-Terry strengths with their errors alone."""
+    """Bradley-Terry strengths with their errors, without covariances."""
 
     values: Vector
     """Shape (n,), in logits, zero mean."""
@@ -33,9 +33,10 @@ class SparseStrengths:
     """Standard errors, shape (n,), in logits."""
 
     def settled(self, k: int) -> bool:
-        """Whether each of the best ``k`` is better than each of the others with at least 95 %.
+        """Return whether each of the best ``k`` is better than each of the others with at least 95 %.
 
-        As if errors were independent: what two items have in common makes their difference no less certain.
+        Errors are treated as independent, which is safe: what two items have in common only makes their difference more
+        certain.
         """
         order = np.argsort(-self.values, kind="stable")
         best, rest = order[:k], order[k:]
@@ -45,7 +46,7 @@ class SparseStrengths:
 
 
 class SparseFit:
-    """Outcomes as they come in, and the strengths that fit them."""
+    """Outcomes, which can be added, and the strengths that fit them."""
 
     def __init__(self, n: int) -> None:
         """
@@ -57,11 +58,11 @@ class SparseFit:
         self._outcomes: list[Outcome] = []
 
     def add(self, outcome: Outcome) -> None:
-        """Take in a comparison that :func:`~redaes.ranking.graph.check_edge` accepts."""
+        """Add a comparison that :func:`~redaes.ranking.graph.check_edge` accepts."""
         self._outcomes.append(outcome)
 
     def strengths(self) -> Vector:
-        """Strengths, shape (n,), in logits, with zero mean; begins at those that were found before."""
+        """Return the strengths, shape (n,), in logits, with zero mean; the search starts at those found before."""
         first, second, won, weight = self._columns()
         values = self._values
         for _ in range(100):
@@ -79,20 +80,20 @@ class SparseFit:
         return np.asarray(values - values.mean())
 
     def rough_errors(self) -> Vector:
-        """Errors as if all others were known: too small, and enough to say where to ask."""
+        """Return each error as if all other strengths were known: too small, but good enough for choosing questions."""
         first, second, _, weight = self._columns()
         expected = sigmoid(self._values[first] - self._values[second])
         return np.asarray(1.0 / np.sqrt(self._diagonal(first, second, weight * expected * (1.0 - expected))))
 
     def fitted(self) -> SparseStrengths:
-        """Strengths with the errors that a table would give, up to a tenth or so."""
+        """Return the strengths with errors that are accurate to about a tenth."""
         values = self.strengths()
         first, second, won, weight = self._columns()
         expected = sigmoid(values[first] - values[second])
         spread = weight * expected * (1.0 - expected)
         signs = np.random.default_rng(0).choice((-1.0, 1.0), (self._n, N_PROBES))
         solved = self._solved(first, second, spread, signs)
-        # What was estimated is the distance from the mean, so the common shift, which only the prior knows, goes.
+        # Only distances from the mean were estimated, so the common shift, which only the prior determines, is removed.
         solved -= solved.mean(axis=0)
         least = (1.0 - 1.0 / self._n) ** 2 / self._diagonal(first, second, spread)
         variance = np.maximum((signs * solved).mean(axis=1), least)
@@ -108,7 +109,7 @@ class SparseFit:
         )
 
     def _solved(self, first: NDArray[np.intp], second: NDArray[np.intp], spread: Vector, right: Vector) -> Vector:
-        """The curvature's inverse times (n, m) columns, by conjugate gradients, scaled by the diagonal."""
+        """Return the curvature's inverse times (n, m) columns, by conjugate gradients, scaled by the diagonal."""
         diagonal = self._diagonal(first, second, spread)[:, None]
 
         def curvature(columns: Vector) -> Vector:
@@ -140,14 +141,15 @@ class SparseFit:
 
 
 def fit_sparse(n: int, outcomes: Sequence[Outcome]) -> SparseStrengths:
-    """As :func:`redaes.ranking.strengths.fit_strengths`, for many items; errors are known to a tenth or so.
+    """Fit strengths like :func:`redaes.ranking.strengths.fit_strengths`, for many items; errors are accurate to about a
+    tenth.
 
     >>> fit_sparse(2, [(0, 1, 0.75, 400.0)]).values.round(2).tolist()  # 3 to 1: log 3 apart
     [0.55, -0.55]
 
     Args:
         n: number of items.
-        outcomes: comparisons between items ``0 .. n-1``, each checked before.
+        outcomes: comparisons between items ``0 .. n-1``, which must have been checked.
     """
     fit = SparseFit(n)
     for outcome in outcomes:

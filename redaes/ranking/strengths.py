@@ -17,7 +17,7 @@ PRIOR_SD = 3.0
 """Standard deviation of the prior of a strength, in logits [our decision]."""
 
 Z_SETTLED = 1.6449
-"""Standard errors of a difference from which it counts as settled: 95 %, one-sided."""
+"""Number of standard errors from which a difference counts as settled: 95 %, one-sided."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class Strengths:
     """Bradley-Terry strengths with their uncertainty."""
 
     values: NDArray[np.float64]
-    """Shape (n,), in logits, zero mean."""
+    """Strengths, shape (n,), in logits, with zero mean."""
     covariance: NDArray[np.float64]
-    """Shape (n, n), of the values around the true ones, in squared logits."""
+    """Covariance of the errors of the values, shape (n, n), in squared logits."""
 
     @property
     def errors(self) -> NDArray[np.float64]:
@@ -41,7 +41,7 @@ class Strengths:
         return np.maximum(own[:, None] + own[None, :] - 2.0 * self.covariance, 0.0)
 
     def settled(self, k: int) -> bool:
-        """Whether each of the best ``k`` is better than each of the others with at least 95 %."""
+        """Return whether each of the best ``k`` is better than each of the others with at least 95 %."""
         order = np.argsort(-self.values, kind="stable")
         best, rest = order[:k], order[k:]
         gap = self.values[best][:, None] - self.values[rest][None, :]
@@ -49,14 +49,14 @@ class Strengths:
 
 
 def fit_strengths(n: int, outcomes: Sequence[Outcome]) -> Strengths:
-    """Bradley-Terry strengths from probabilities: P(i beats j) = 1 / (1 + exp(strength_j - strength_i)).
+    """Return Bradley-Terry strengths from probabilities: P(i beats j) = 1 / (1 + exp(strength_j - strength_i)).
 
-    The maximum of the likelihood in which an outcome with probability p and weight w counts as w p wins and
-    w (1 - p) losses, under a normal prior of mean 0 and standard deviation ``PRIOR_SD`` [ours], which keeps
-    the strength of a picture that never lost finite. The covariance is the inverse curvature (Laplace) times
-    the dispersion of the residuals (quasi-likelihood: McCullagh and Nelder, Generalized Linear Models,
-    section 9.2): answers that agree better than coin tosses of the same probability give narrower errors,
-    answers that contradict each other wider ones. With few residuals the dispersion is drawn towards 1.
+    They maximize the likelihood in which an outcome with probability p and weight w counts as w p wins and w (1 - p)
+    losses, under a normal prior of mean 0 and standard deviation ``PRIOR_SD`` [ours], which keeps the strength of a
+    picture that never lost finite. The covariance is the inverse curvature (Laplace) times the dispersion of the
+    residuals (quasi-likelihood: McCullagh and Nelder, Generalized Linear Models, section 9.2): answers that agree
+    better than coin tosses of the same probability give narrower errors, answers that contradict each other wider ones.
+    With few residuals the dispersion is drawn towards 1.
 
     >>> fit_strengths(2, [(0, 1, 0.75, 400.0)]).values.round(2).tolist()  # 3 to 1: log 3 apart
     [0.55, -0.55]
@@ -66,7 +66,7 @@ def fit_strengths(n: int, outcomes: Sequence[Outcome]) -> Strengths:
         outcomes: comparisons between items ``0 .. n-1``.
 
     Raises:
-        InputError: an outcome leaves the range, joins an item with itself, or holds an unusable number.
+        InputError: an item is out of range or compared with itself, or a number is unusable.
     """
     for i, j, probability, n_calls in outcomes:
         check_edge(n, i, j, probability, n_calls)
@@ -89,7 +89,7 @@ def fit_strengths(n: int, outcomes: Sequence[Outcome]) -> Strengths:
     spread = weight * expected * (1.0 - expected)
     covariance = np.linalg.inv(_curvature(n, first, second, spread))
     dispersion = dispersion_of(n, won, expected, weight)
-    # What was estimated is the distance from the mean, so the common shift, which only the prior knows, goes.
+    # Only distances from the mean were estimated, so the common shift, which only the prior determines, is removed.
     centre = np.eye(n) - 1.0 / max(1, n)
     return Strengths(centre @ strength, dispersion * (centre @ covariance @ centre))
 
@@ -97,26 +97,26 @@ def fit_strengths(n: int, outcomes: Sequence[Outcome]) -> Strengths:
 def dispersion_of(
     n: int, won: NDArray[np.float64], expected: NDArray[np.float64], weight: NDArray[np.float64]
 ) -> float:
-    """How much the residuals spread, over what coin tosses of the expected probabilities would.
+    """Return the dispersion of the residuals, relative to coin tosses with the expected probabilities.
 
     Args:
         n: number of items.
-        won: probabilities that the first of each comparison is better, as they were said.
-        expected: the same, as the strengths have it.
-        weight: of each comparison.
+        won: stated probability that the first of each comparison is better.
+        expected: the same probability according to the strengths.
+        weight: weight of each comparison.
     """
     n_free, n_fitted = max(0, len(won) - max(0, n - 1)), max(1, n - 1)
     if not n_free:
         return 1.0
-    # Mean squares of whole comparisons: the two calls of one pair are not taken for independent.
+    # Mean squares of whole comparisons, because the two calls of one pair are not independent.
     observed = float((weight * (won - expected) ** 2).sum()) / n_free
     return (n_fitted + n_free * observed / float((expected * (1.0 - expected)).mean())) / (n_fitted + n_free)
 
 
 def fit_one(outcomes: Sequence[tuple[float, float, float]]) -> tuple[float, float]:
-    """The strength of one item that was compared with others of known strength, and its standard error.
+    """Return the strength of one item that was compared with others of known strength, and its standard error.
 
-    As :func:`fit_strengths`, with the others held fixed.
+    The estimate is that of :func:`fit_strengths` with the others held fixed.
 
     >>> [round(value, 2) for value in fit_one([(0.0, 0.75, 100.0), (0.0, 0.75, 100.0)])]
     [1.1, 0.12]
@@ -125,7 +125,7 @@ def fit_one(outcomes: Sequence[tuple[float, float, float]]) -> tuple[float, floa
         outcomes: (strength of the other in logits, P(this one is better), weight), at least one.
 
     Returns:
-        In logits.
+        The strength and its standard error, in logits.
     """
     other, won, weight = np.array(outcomes, dtype=np.float64).T
     strength = 0.0
@@ -138,12 +138,12 @@ def fit_one(outcomes: Sequence[tuple[float, float, float]]) -> tuple[float, floa
         if abs(step) < 1e-10:
             break
     observed = float((weight * (won - expected) ** 2).sum()) / float((spread / weight).mean())
-    dispersion = (1.0 + observed) / len(outcomes)  # of n - 1 residuals that are free, and 1 that is expected
+    dispersion = (1.0 + observed) / len(outcomes)  # over n - 1 free residuals and 1 of expected size
     return strength, math.sqrt(dispersion / curvature)
 
 
 def bradley_terry(wins: ArrayLike) -> NDArray[np.float64]:
-    """Maximum-likelihood Bradley-Terry strengths: P(i beats j) = 1 / (1 + exp(strength_j - strength_i)).
+    """Return the maximum-likelihood Bradley-Terry strengths: P(i beats j) = 1 / (1 + exp(strength_j - strength_i)).
 
     >>> bradley_terry([[0, 3], [1, 0]]).round(4).tolist()  # 3 to 1: the logits differ by log 3
     [0.5493, -0.5493]
@@ -179,7 +179,7 @@ def bradley_terry(wins: ArrayLike) -> NDArray[np.float64]:
         p = 1.0 / (1.0 + np.exp(strength[None, :] - strength[:, None]))
         gradient = won - (games * p).sum(axis=1)
         curvature = games * p * p.T
-        hessian = np.diag(curvature.sum(axis=1)) - curvature + 1.0 / n  # 1/n fixes the mean at zero
+        hessian = np.diag(curvature.sum(axis=1)) - curvature + 1.0 / n  # adding 1/n fixes the mean at zero
         step = np.linalg.solve(hessian, gradient)
         # Far from the maximum a full step can overshoot; one logit at a time cannot run away.
         strength = strength + step / max(1.0, np.abs(step).max())
@@ -190,7 +190,7 @@ def bradley_terry(wins: ArrayLike) -> NDArray[np.float64]:
 
 
 def unconnected(wins: NDArray[np.float64]) -> tuple[int, int] | None:
-    """Two items such that no chain of wins leads from the first to the second, or None.
+    """Return two items such that no chain of wins leads from the first to the second, or None.
 
     Bradley-Terry strengths are finite exactly if there are none (Ford 1957).
 
@@ -200,7 +200,7 @@ def unconnected(wins: NDArray[np.float64]) -> tuple[int, int] | None:
     n = len(wins)
     reach = (wins > 0) | np.eye(n, dtype=bool)
     for _ in range(n.bit_length()):
-        reach = reach @ reach  # of booleans: is there an intermediate item
+        reach = reach @ reach  # a product of booleans: is there an intermediate item
     if reach.all():
         return None
     start, end = np.argwhere(~reach)[0]
@@ -210,7 +210,7 @@ def unconnected(wins: NDArray[np.float64]) -> tuple[int, int] | None:
 def _curvature(
     n: int, first: NDArray[np.intp], second: NDArray[np.intp], weight: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Minus the second derivative of the logarithm of the posterior, shape (n, n)."""
+    """Return minus the second derivative of the logarithm of the posterior, shape (n, n)."""
     between = np.bincount(first * n + second, weight, n * n).reshape(n, n)
     between += between.T
     return np.diag(between.sum(axis=1) + 1.0 / PRIOR_SD**2) - between

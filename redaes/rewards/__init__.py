@@ -1,5 +1,6 @@
-"""Rewards for reinforcement learning: pure functions of parsed answers, each in [0, 1]; and :func:`as_reward`, an
-assessor as a reward for others' training of what makes pictures."""
+"""Rewards for reinforcement learning: pure functions of parsed answers, each in [0, 1]; and :func:`as_reward`, which
+makes an assessor a reward for training image generators.
+"""
 
 from redaes.rewards.assessor_reward import AssessorReward, PictureReward, RewardReport, as_reward
 

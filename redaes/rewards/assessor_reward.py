@@ -1,4 +1,4 @@
-"""Our assessor as a reward for others' reinforcement learning of what makes pictures.
+"""An assessor as a reward for the reinforcement learning of image generators.
 
 >>> from redaes import Assessor                                                     # doctest: +SKIP
 >>> from redaes.backends.local import LocalBackend                                  # doctest: +SKIP
@@ -6,9 +6,10 @@
 >>> reward.values([picture, another, a_third])  # of one prompt                     # doctest: +SKIP
 [0.81, 0.22, 0.47]
 
-The pictures of one prompt meet each other (a tournament), or each meets a fixed set of references. Every pair is shown
-in both orders, and counts only where both were answered. A group's values depend on its own pictures alone, down to the
-last bit with a local model: its questions make batches of their own, always in the same order. More: docs/rewards.md.
+The pictures of one prompt are compared with each other (a tournament), or each is compared with a fixed set of
+references. Every pair is shown in both orders, and counts only if both were answered. A group's values depend on its
+own pictures alone, with a local model down to the last bit: its questions make batches of their own, always in the same
+order. See docs/rewards.md.
 """
 
 from __future__ import annotations
@@ -38,12 +39,12 @@ Place = str | Callable[..., Any] | None
 
 @dataclass(frozen=True)
 class PictureReward:
-    """What one picture is worth."""
+    """The reward of one picture."""
 
     value: float | None
-    """On the reward's scale; None: there is none."""
+    """The value on the reward's scale; None: there is none."""
     failure: str | None = None
-    """Why there is none: a reason of :class:`redaes.rewards.image_inputs.Unusable`, or ``render_failed``, ``alone``
+    """Why there is no value: a reason of :class:`redaes.rewards.image_inputs.Unusable`, or ``render_failed``, ``alone``
     (no other picture of the prompt is usable), ``no_usable_answer``, ``not_connected`` (compared only with pictures
     that are themselves cut off from the others)."""
     detail: str = ""
@@ -51,23 +52,23 @@ class PictureReward:
 
 @dataclass(frozen=True)
 class RewardReport:
-    """Who judged, how, and what became of what was handed over; counts are since the reward was made."""
+    """Which model judged, how, and with which outcomes; counts begin when the reward was made."""
 
     model: str
     revision: str
     prompt_id: str
     mode: str
     method: str
-    """``tournament``, or ``references`` and the set's name."""
+    """The method: ``tournament``, or ``references`` with the set's name."""
     scale: Scale
     max_pixels: int
     n_pictures: int
     n_values: int
     n_questions: int
-    """Asked of the model; two for a pair."""
+    """Number of questions to the model; two for a pair."""
     n_unanswered: int
     failures: Mapping[str, int]
-    """Pictures without a value, by reason."""
+    """Number of pictures without a value, by reason."""
 
 
 def as_reward(
@@ -82,26 +83,30 @@ def as_reward(
     max_pixels: int = MAX_PIXELS,
     seed: int = 0,
 ) -> AssessorReward:
-    """A reward function that asks an assessor.
+    """Make a reward function that asks an assessor.
 
     Args:
-        judge: a :class:`redaes.Assessor`, with a local model or a served one; its fast mode is the cheaper.
-        references: a :class:`redaes.assessor.ReferenceSet` that this judge ranked: each picture is compared with all
-            of it, and has a value of its own. None: the pictures of a prompt are compared with each other.
+        judge: a :class:`redaes.Assessor`, with a local model or a served one; its fast mode is cheaper.
+        references: a :class:`redaes.assessor.ReferenceSet` that this judge ranked: each picture is compared with all of
+            its pictures, so its value does not depend on its group. None: the pictures of a prompt are compared with
+            each other.
         scale: see :data:`Scale`. A tournament's strengths have mean 0, and its win rates mean 0.5, over the group;
             those against references are relative to the mean of the set.
-        pictures: when called as TRL does, where the picture of a row is. None: the completion is one, or a message
-            that holds one. A name: in that column. A function: it is called with ``prompt``, ``completion`` and
-            the row's columns, and makes it; ValueError, OSError or a redaes error from it is a failure of that row.
-        group_size: when called as TRL does, the completions of a prompt (``num_generations``); needed by a tournament.
-        comparisons_per_picture: of a tournament; None: all pairs of up to 8 pictures, 14 a picture above.
-        groups_at_once: groups that are judged at the same time, each in a thread. More than 1 is for a served model;
-            a local one takes one after the other.
+        pictures: for calls by TRL, where the picture of a row is. None: the completion is a picture, or a message that
+            contains one. A name: the column that contains it. A function: it makes the picture from ``prompt``,
+            ``completion`` and the row's columns; a ValueError, OSError or redaes error that it raises is a failure of
+            that row.
+        group_size: for calls by TRL, the number of completions of a prompt (``num_generations``); a tournament needs
+            it.
+        comparisons_per_picture: comparisons of each picture in a tournament; None: all pairs of up to 8 pictures, above
+            that 14 for each picture.
+        groups_at_once: number of groups that are judged at the same time, each in a thread. More than 1 is for a served
+            model; a local one takes one group after the other.
         max_pixels: larger pictures are shrunk to this area before they are judged.
-        seed: of a tournament's schedule.
+        seed: seed of a tournament's schedule.
 
     Raises:
-        InputError: a setting that cannot be, answers that are drawn at random, or a reference set of another judge.
+        InputError: a setting is impossible, answers are sampled at random, or another judge ranked the references.
         ImageError: a reference cannot be loaded, or its file was changed.
     """
     if scale not in get_args(Scale):
@@ -137,7 +142,9 @@ def as_reward(
 
 
 class AssessorReward:
-    """See :func:`as_reward`, which makes it. Call it as TRL does, or use :meth:`values` or :meth:`judge_groups`."""
+    """A reward function, made by :func:`as_reward`. TRL can call it; :meth:`values` and :meth:`judge_groups` serve
+    other trainers.
+    """
 
     def __init__(
         self,
@@ -169,17 +176,17 @@ class AssessorReward:
         self.model = judge.backend.model
         self.revision = judge.backend.revision
         self.prompt_id = judge.prompt_id
-        self.__name__ = "redaes_" + method.partition(" ")[0]  # what TRL logs it as
+        self.__name__ = "redaes_" + method.partition(" ")[0]  # the name under which TRL logs it
 
     def __call__(
         self, *, prompts: Sequence[Any] | None = None, completions: Sequence[Any] | None = None, **columns: Any
     ) -> list[float | None]:
-        """As TRL's trainers call a reward function.
+        """Return the value of each row; TRL's trainers call this.
 
         Args:
-            prompts: of each row; the rows of a prompt stand together.
-            completions: of each row.
-            columns: of the dataset, as lists; ``log_metric`` is told the share of rows without a value.
+            prompts: prompt of each row; the rows of a prompt stand together.
+            completions: completion of each row.
+            columns: columns of the dataset, as lists; ``log_metric`` gets the share of rows without a value.
 
         Raises:
             InputError: the rows are not whole groups.
@@ -195,17 +202,19 @@ class AssessorReward:
         return [one.value for one in judged]
 
     def values(self, pictures: Sequence[Any]) -> list[float | None]:
-        """What the pictures of one prompt are worth; None where there is no value. Raises as :meth:`judge_groups`."""
+        """Return the values of the pictures of one prompt; None: the picture has none. Raises what :meth:`judge_groups`
+        raises.
+        """
         return [one.value for one in self.judge_groups([pictures])[0]]
 
     def judge_groups(self, groups: Sequence[Sequence[Any]]) -> list[list[PictureReward]]:
-        """What the pictures of several prompts are worth.
+        """Return the rewards of the pictures of several prompts.
 
         Args:
             groups: for each prompt its pictures, as :mod:`redaes.rewards.image_inputs` takes them.
 
         Returns:
-            The same shape.
+            For each prompt the rewards of its pictures.
 
         Raises:
             EndpointError: a server answered none of the questions, or the budget is spent.
@@ -231,7 +240,7 @@ class AssessorReward:
         return judged
 
     def report(self) -> RewardReport:
-        """Who judges, how, and the counts so far."""
+        """Return which model judges, how, and the counts so far."""
         with self._lock:
             return RewardReport(
                 model=self.model,
@@ -255,7 +264,7 @@ class AssessorReward:
         columns: Mapping[str, Sequence[Any]],
         n_rows: int,
     ) -> list[Any]:
-        """The picture of each row, as it was handed over."""
+        """Return the picture of each row, in the form in which the trainer gives it."""
         if callable(self._pictures):
             found = []
             for number in range(n_rows):
@@ -304,7 +313,7 @@ class AssessorReward:
         by_id = {one.ref.id: one for one in members if isinstance(one, LoadedImage)}
         if sum(isinstance(one, LoadedImage) for one in members) < 2:
             return [_verdict(one, {}, "alone", "no other picture of this prompt is usable") for one in members]
-        ids = sorted(by_id)  # the same pictures make the same batches, however they are listed
+        ids = sorted(by_id)  # the same pictures make the same batches, in whatever order they are listed
         why: Counter[str] = Counter()
         outcomes: list[Outcome] = []
         for pairs in rounds(len(ids), self._comparisons, self._seed, outcomes):
@@ -322,7 +331,7 @@ class AssessorReward:
         values: dict[str, float] = {}
         for picture, strength in strengths.items():
             others = [value for _, value in standing]
-            others.remove(strength)  # its own; copies of it are ties
+            others.remove(strength)  # its own id; copies of it are ties
             values[picture] = strength if self._scale == "strength" or not others else win_rate(strength, others)
         return [
             _verdict(one, values, left_out.get(one.ref.id, "") if isinstance(one, LoadedImage) else "", _told(why))
@@ -373,7 +382,7 @@ def _reference(ref: ImageRef, max_pixels: int) -> LoadedImage:
 
 
 def _in_message(completion: Any) -> Any:
-    """The picture of a completion: itself, or what its message holds."""
+    """Return the picture of a completion: the completion itself, or the picture in its message."""
     if isinstance(completion, list | tuple) and completion and isinstance(completion[-1], Mapping):
         content = completion[-1].get("content")
         if isinstance(content, list | tuple):

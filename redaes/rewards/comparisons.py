@@ -1,4 +1,4 @@
-"""Pairs put to an assessor in both orders, and what follows for several pictures of one prompt, or for one."""
+"""Ask an assessor about pairs in both orders, and compute strengths and win rates of pictures from the answers."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from redaes.ranking import Outcome, Schedule, components, default_pairs, fit_str
 from redaes.types import Comparison, ImageRef, Ranking, Sampling
 
 N_ORDERS = 2.0
-"""Usable answers behind a pair that counts."""
+"""Number of usable answers that a pair needs to count."""
 
-_BATCH = 32  # pairs handed over at once: bounds the pictures in memory
+_BATCH = 32  # pairs in one call, which bounds the number of pictures in memory
 
 
 class ModelName(Protocol):
-    """What a judge asks, by name."""
+    """The name of the model that a judge asks."""
 
     @property
     def model(self) -> str: ...
@@ -32,7 +32,7 @@ class ModelName(Protocol):
 
 
 class PairResult(Protocol):
-    """What is read of :class:`redaes.assessor.Result`."""
+    """The part of :class:`redaes.assessor.Result` that rewards need."""
 
     @property
     def probability(self) -> float | None: ...
@@ -41,7 +41,7 @@ class PairResult(Protocol):
 
 
 class References(Protocol):
-    """What is read of :class:`redaes.assessor.ReferenceSet`."""
+    """The part of :class:`redaes.assessor.ReferenceSet` that rewards need."""
 
     @property
     def name(self) -> str: ...
@@ -52,7 +52,7 @@ class References(Protocol):
 
 
 class PairAssessor(Protocol):
-    """What is used of :class:`redaes.Assessor`: rewards are below it and do not import it."""
+    """The part of :class:`redaes.Assessor` that rewards need; they do not import it."""
 
     sampling: Sampling
 
@@ -68,16 +68,16 @@ class PairAssessor(Protocol):
 
 @dataclass
 class Tally:
-    """Counts of one call; may be added to from several threads."""
+    """Counts of one call; several threads may add to them."""
 
     n_questions: int = 0
     n_unanswered: int = 0
     lost: EndpointError | None = None
-    """Why a server answered nothing of some batch."""
+    """The error of a batch of which a server answered nothing."""
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def add(self, n_questions: int, n_unanswered: int, lost: EndpointError | None = None) -> None:
-        """Take in what became of some questions."""
+        """Add the outcomes of some questions."""
         with self._lock:
             self.n_questions += n_questions
             self.n_unanswered += n_unanswered
@@ -87,13 +87,14 @@ class Tally:
 def ask(
     judge: PairAssessor, pairs: Sequence[tuple[LoadedImage, LoadedImage]], tally: Tally, why: Counter[str]
 ) -> list[float | None]:
-    """P(first is better) of each pair; None where not both orders were answered: the result would favour a place.
+    """Return P(first is better) of each pair; None: one of the orders was not answered, so the result would favour a
+    position.
 
     Args:
-        judge: to ask.
-        pairs: of different pictures, or of equal ones, which are ties.
-        tally: is added to.
-        why: reasons of unanswered questions; is added to.
+        judge: the assessor to ask.
+        pairs: pairs of different pictures, or of equal ones, which are ties.
+        tally: counts, which are updated.
+        why: reasons of unanswered questions, which are updated.
 
     Raises:
         BudgetExhausted: the calls or tokens that were granted are spent.
@@ -106,7 +107,9 @@ def ask(
             results = judge.compare_many(batch)
         except BudgetExhausted:
             raise
-        except EndpointError as error:  # nothing of this batch; whether of the whole call, its end shows
+        except (
+            EndpointError
+        ) as error:  # nothing of this batch was answered; the end of the call shows whether anything was
             asked = sum(2 for first, second in batch if first.ref.id != second.ref.id)
             why[error.reason] += asked
             tally.add(asked, asked, error)
@@ -123,13 +126,13 @@ def ask(
 def rounds(
     n: int, comparisons_per_picture: int | None, seed: int, outcomes: Sequence[Outcome]
 ) -> Iterator[list[tuple[int, int]]]:
-    """Pairs of a tournament of ``n`` pictures, round by round.
+    """Yield the pairs of a tournament of ``n`` pictures, round by round.
 
     Args:
-        n: at least 1.
-        comparisons_per_picture: None: as :func:`redaes.ranking.default_pairs`.
-        seed: of the schedule.
-        outcomes: is read between rounds, by when it holds those of all rounds so far.
+        n: number of pictures, at least 1.
+        comparisons_per_picture: comparisons of each picture; None: as in :func:`redaes.ranking.default_pairs`.
+        seed: seed of the schedule.
+        outcomes: outcomes of all rounds so far; the caller adds to them between rounds.
     """
     everything = n * (n - 1) // 2
     budget = default_pairs(n)
@@ -148,7 +151,7 @@ def rounds(
 
 
 def fitted(ids: Sequence[str], outcomes: Sequence[Outcome]) -> tuple[dict[str, float], dict[str, str]]:
-    """Strengths of the largest set of pictures that comparisons connect, and why the others have none."""
+    """Return the strengths of the largest set of pictures that comparisons connect, and why the others have none."""
     parts = sorted(components(len(ids), outcomes), key=len, reverse=True)
     whole = len(parts) == 1 or (len(parts[0]) > 1 and len(parts[0]) > len(parts[1]))
     main = parts[0] if whole else []
@@ -166,6 +169,6 @@ def fitted(ids: Sequence[str], outcomes: Sequence[Outcome]) -> tuple[dict[str, f
 
 
 def win_rate(strength: float, others: Sequence[float]) -> float:
-    """Expected share of comparisons with these that a picture of this strength wins."""
+    """Return the expected share of comparisons with other pictures that a picture of this strength wins."""
     gaps = strength - np.asarray(others, dtype=np.float64)
     return float(np.mean(sigmoid(gaps)))

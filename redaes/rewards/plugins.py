@@ -1,9 +1,9 @@
-"""Components of one's own for stage 3: ``--reward_plugin module:function``, loaded by name and held to our rules.
+"""User-defined reward components for stage 3: ``--reward_plugin module:function``, loaded by name and checked.
 
 A plugin is a function as TRL calls it, with keywords only: ``prompts``, ``completions``, ``completion_ids``, each
 column of :data:`COLUMNS` as a list, ``trainer_state``, ``log_extra``, ``log_metric``; it takes what it needs and
-``**_`` for the rest. It returns one number for each completion, or None where there is no label. Its numbers lie in
-the range that its attribute ``value_range`` states, or else in [0, 1], as ours do.
+``**_`` for the rest. It returns one number for each completion, or None if there is no label. Its numbers lie in the
+range of its attribute ``value_range``, by default [0, 1].
 
 >>> def short(completions, **_):
 ...     return [1.0 if len(completion[0]["content"]) < 200 else 0.0 for completion in completions]
@@ -52,34 +52,34 @@ COLUMNS: dict[str, str] = {
     "evidence": "what was measured of the two (redaes.evidence.measurements.PairEvidence), None unless 'symptom' or "
     "'evidence' is among the rewards",
 }
-"""The dataset's columns, as every component gets them."""
+"""The dataset's columns that every component gets, with their descriptions."""
 
 DEFAULT_RANGE = (0.0, 1.0)
 TOLERANCE = 1e-6
-"""By how much two calls may differ, and a value may leave its range: rounding."""
+"""How far two calls may differ, and a value may exceed its range, because of rounding."""
 
-_HANDED_ON = ("trainer_state", "log_extra", "log_metric")  # not data: neither copied nor compared
+_HANDED_ON = ("trainer_state", "log_extra", "log_metric")  # these are not data, so they are neither copied nor compared
 
 Values = list[float | None]
 
 
 class RewardPlugin:
-    """A component from outside, which every call holds to the rules.
+    """A user-defined component whose every call is checked.
 
     Attributes:
-        spec: as it was given.
-        name: of the function; TRL, the pages and the records use it.
-        digest: SHA-256 of the module's file, in hex. Modules that it imports are not in it.
+        spec: the specification as it was given.
+        name: name of the function; TRL, the pages and the records use it.
+        digest: SHA-256 of the module's file, in hex, without the modules that it imports.
         value_range: lowest and highest value, as the plugin states them.
     """
 
     def __init__(self, spec: str, function: Callable[..., Any], file: Path, digest: str) -> None:
         """
         Raises:
-            TrainingError: the stated range is none.
+            TrainingError: the stated range is not a range.
         """
         self.spec = spec
-        self.name = self.__name__ = spec.rpartition(":")[2]  # what TRL looks for
+        self.name = self.__name__ = spec.rpartition(":")[2]  # TRL reads this attribute
         self.file = file
         self.digest = digest
         self._function = function
@@ -94,10 +94,11 @@ class RewardPlugin:
         self.value_range = (low, high)
 
     def __call__(self, **batch: Any) -> Values:
-        """The values of a batch. The first batch is judged twice, to see whether the same comes out.
+        """Return the values of a batch. The first batch is computed twice, to check that the values are the same.
 
         Raises:
-            TrainingError: a rule is broken, or the function raised; names the plugin, the value and the remedy.
+            TrainingError: a rule is broken, or the function raised an error; the message names the plugin, the value
+                and the remedy.
         """
         values = self._once(batch)
         if not self._tried:
@@ -122,7 +123,7 @@ class RewardPlugin:
         """Refuse a function that cannot be called the way TRL calls it.
 
         Raises:
-            TrainingError: names the keyword that does not fit.
+            TrainingError: a keyword does not fit; the message names it.
         """
         if inspect.iscoroutinefunction(self._function) or inspect.iscoroutinefunction(
             getattr(self._function, "__call__", None)  # noqa: B004  the method itself is looked at
@@ -136,10 +137,10 @@ class RewardPlugin:
                 f"take what you need of {', '.join(batch)} by these names, and **_ for the rest",
             ) from error
         except ValueError:
-            return  # written in C, with a signature that Python cannot see: calling it will tell
+            return  # a C function without a visible signature: the call will show
 
     def _once(self, batch: Mapping[str, Any]) -> Values:
-        # Its own lists, so that what it does to them does not reach the other components; the pictures are shared.
+        # It gets copies of the lists, so that its changes do not reach other components; the pictures are shared.
         own = {name: value if name in _HANDED_ON else _copied(value) for name, value in batch.items()}
         pixels = None if self._tried else _pixels(batch)
         before = _random_states()
@@ -174,7 +175,7 @@ class RewardPlugin:
             if value is None:
                 values.append(None)
                 continue
-            try:  # torch's and numpy's scalars are numbers too, as far as float() takes them
+            try:  # scalars of torch and numpy are numbers too, if float() takes them
                 as_number = float("nan") if isinstance(value, str | bytes) else float(value)
             except (TypeError, ValueError) as error:
                 raise self._not_a_number(number, value) from error
@@ -201,13 +202,13 @@ class RewardPlugin:
 
 
 def load_plugins(specs: Sequence[str]) -> list[RewardPlugin]:
-    """The plugins by their specifications, each imported once in a process.
+    """Return the plugins by their specifications, each imported once in a process.
 
     Args:
         specs: ``module:function`` with a module on ``sys.path``, or ``path/to/file.py:function``.
 
     Raises:
-        TrainingError: one cannot be loaded or called, or two components would have one name.
+        TrainingError: a plugin cannot be loaded or called, or two components would have the same name.
     """
     plugins = [_load(spec) for spec in specs]
     taken = {*REWARDS, *(function.__name__ for function in REWARDS.values())}
@@ -223,17 +224,17 @@ def load_plugins(specs: Sequence[str]) -> list[RewardPlugin]:
 def try_plugins(
     plugins: Sequence[RewardPlugin], mode: Mode, *, with_scores: bool, with_evidence: bool, trainer_state: object
 ) -> None:
-    """Call each plugin on a small made-up batch, so that what is wrong is known before a model is loaded.
+    """Call each plugin on a small made-up batch, so that errors show before a model is loaded.
 
     Args:
-        plugins: as loaded.
-        mode: form of the answers in this run.
+        plugins: the loaded plugins.
+        mode: mode of the answers in this run.
         with_scores: whether this run also asks for scores of single pictures; ``delta`` is None for those.
         with_evidence: whether this run measures its pairs.
-        trainer_state: as TRL hands it over at the first step.
+        trainer_state: TRL's state at the first step.
 
     Raises:
-        TrainingError: names the plugin, what it did, and the remedy.
+        TrainingError: a plugin fails; the message names it, what it did, and the remedy.
     """
     if not plugins:
         return
@@ -242,11 +243,11 @@ def try_plugins(
     for plugin in plugins:
         plugin.check_signature(handed)
         plugin(**handed)
-        plugin._tried = False  # of real completions it has not been tried yet
+        plugin._tried = False  # the plugin has not been tried on real completions yet
 
 
 def probe_batch(mode: Mode, *, with_scores: bool, with_evidence: bool = False) -> dict[str, Any]:
-    """A ranking group of three grey pictures: to each prompt a true answer, the opposite, and one without form.
+    """Return a ranking group of three grey pictures, with a right, an opposite and a malformed answer to each prompt.
 
     Returns:
         ``prompts``, ``completions``, ``completion_ids`` and all :data:`COLUMNS`, as lists of equal length.
@@ -283,7 +284,7 @@ _DARK = "exposure_down"
 
 
 def _evidence(first: Image.Image, second: Image.Image) -> PairEvidence:
-    """Of two grey pictures no more than how bright they are, here from 0 to 100."""
+    """Return evidence of two grey pictures that consists of their brightness alone, from 0 to 100."""
     values = [{"brightness": image.getpixel((0, 0))[0] / 2.55} for image in (first, second)]  # type: ignore[index]
     width, height = first.size
     measured = [Measurements(width=width, height=height, values=one) for one in values]
@@ -318,7 +319,7 @@ def _load(spec: str) -> RewardPlugin:
 
 
 class _SourceAsRead(importlib.abc.SourceLoader):
-    """Runs the very bytes that were hashed, and no bytecode that an older version of the file left behind."""
+    """Run the very bytes that were hashed, and never bytecode of an older version of the file."""
 
     def __init__(self, path: Path, data: bytes) -> None:
         self._path = path
@@ -342,7 +343,7 @@ def _from_file(spec: str, path: Path) -> ModuleType:
             f"reward plugin {spec}: {path} cannot be read ({error.strerror}); check the path"
         ) from error
     digest = hashlib.sha256(data).hexdigest()
-    # Named by place and content: the same file is not run twice, a changed one is.
+    # The name contains path and content, so the same file is not run twice but a changed one is.
     name = f"redaes_reward_plugin_{hashlib.sha256(f'{path} {digest}'.encode()).hexdigest()[:16]}"
     if name in sys.modules:
         return sys.modules[name]
@@ -351,7 +352,7 @@ def _from_file(spec: str, path: Path) -> ModuleType:
         raise AssertionError(f"no loader for {path}, which is a file and has one")
     module = importlib.util.module_from_spec(found)
     module.__redaes_digest__ = digest  # type: ignore[attr-defined]
-    sys.modules[name] = module  # where dataclasses and pickle look for it
+    sys.modules[name] = module  # dataclasses and pickle look for the module there
     try:
         found.loader.exec_module(module)
     except Exception as error:
@@ -379,11 +380,11 @@ def _from_path(spec: str, name: str) -> ModuleType:
 
 
 def _ignore(*_: Any, **__: Any) -> None:
-    """Stands for TRL's loggers where nothing is to be logged."""
+    """Do nothing; stands for TRL's loggers where nothing is logged."""
 
 
 def _copied(value: Any) -> Any:
-    """Lists and dicts anew, all the way down; what they hold, pictures above all, as it is."""
+    """Copy lists and dictionaries recursively, but not what they contain, such as pictures."""
     if isinstance(value, list | tuple):
         return type(value)([_copied(part) for part in value])
     if isinstance(value, dict):
@@ -392,13 +393,13 @@ def _copied(value: Any) -> Any:
 
 
 def _pixels(batch: Mapping[str, Any]) -> dict[int, bytes]:
-    """Digests of the pictures in a batch, by identity."""
+    """Return digests of the pictures in a batch, by identity."""
     pictures = {id(image): image for images in batch.get("images", ()) for image in images or ()}
     return {key: hashlib.sha256(image.tobytes()).digest() for key, image in pictures.items()}
 
 
 def _random_states() -> dict[str, Any]:
-    """The global generators of the libraries that are loaded, in a form that can be compared."""
+    """Return the states of the global random generators of the loaded libraries, in a form that can be compared."""
     states: dict[str, Any] = {"random": random.getstate()}
     kind, keys, *rest = np.random.get_state(legacy=True)
     states["numpy"] = (kind, np.asarray(keys).tobytes(), *rest)

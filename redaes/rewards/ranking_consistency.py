@@ -1,9 +1,9 @@
 """The ranking-consistency reward, in its parts (docs/rewards.md).
 
-Every function looks at one completion and, where it needs company, at the completions of the same group,
-which are handed over explicitly. Conventions shared by all:
+Every function takes one completion and, where it needs them, the completions of the same group as further arguments.
+Conventions shared by all:
 
-* a failed completion (``None`` instead of an answer) earns 0.0;
+* a failed completion (``None`` instead of an answer) gets 0.0;
 * a missing label or reference gives ``None``: there is nothing to reward, for any completion;
 * differences are in points, in the letters of the order in which the pictures were shown.
 """
@@ -20,14 +20,14 @@ from redaes.ranking import Edge, components, fit_potential
 from redaes.types import TAU, Factor, Verdict, Winner
 
 S = 2.0
-"""Points by which a stated difference may miss its reference before its reward falls to exp(-1/2)."""
+"""Error of a stated difference, in points, at which its reward falls to exp(-1/2)."""
 
 GAMMA = TAU**2
 """Variance, in squared points, of a comparison of two exactly known scores; consistent with ``TAU``."""
 
 
 def format_reward(answer: Verdict | int | None) -> float:
-    """1 for a verdict, or a score, that follows the grammar, which the parser has decided; our definition.
+    """Return 1 for a verdict or score that the parser accepted, otherwise 0; our definition.
 
     >>> format_reward(Verdict(winner="A", delta=1.0, rationale=None)), format_reward(0), format_reward(None)
     (1.0, 1.0, 0.0)
@@ -36,7 +36,7 @@ def format_reward(answer: Verdict | int | None) -> float:
 
 
 def preference_reward(stated: float | None, label: float | None, tau: float = TAU) -> float | None:
-    """Fidelity of the stated preference to the labelled one; our definition.
+    """Return the fidelity of the stated preference to the labelled one; our definition.
 
     sqrt(p p*) + sqrt((1 - p)(1 - p*)) with p = Phi(stated / tau) and p* = Phi(label / tau).
 
@@ -60,9 +60,9 @@ def preference_reward(stated: float | None, label: float | None, tau: float = TA
 
 
 def verdict_reward(answer: Verdict | None, winner: Winner | None) -> float | None:
-    """1 if the answer names the right picture, or calls a tie a tie; our definition.
+    """Return 1 if the answer names the right picture, or calls a tie a tie; our definition.
 
-    The measures of closeness pay "no difference" nearly as well as the truth; this one pays it nothing where there is a
+    The rewards for closeness give "no difference" nearly as much as the truth; this one gives it nothing if there is a
     winner.
 
     >>> verdict_reward(Verdict(winner="A", delta=0.5, rationale=None), "A")
@@ -71,8 +71,8 @@ def verdict_reward(answer: Verdict | None, winner: Winner | None) -> float | Non
     0.0
 
     Args:
-        answer: None: it failed.
-        winner: by the label; None: not labelled.
+        answer: the parsed completion; None: it failed.
+        winner: the winner of the label; None: not labelled.
     """
     if winner is None:
         return None
@@ -80,7 +80,7 @@ def verdict_reward(answer: Verdict | None, winner: Winner | None) -> float | Non
 
 
 def difference_reward(stated: float | None, label: float | None, s: float = S) -> float | None:
-    """Closeness of the stated difference to the labelled one; our definition.
+    """Return the closeness of the stated difference to the labelled one; our definition.
 
     exp(-((stated - label) / s)^2 / 2).
 
@@ -106,7 +106,8 @@ def difference_reward(stated: float | None, label: float | None, s: float = S) -
 def swap_consistency_reward(
     stated: float | None, other_order_stated: Sequence[float | None], s: float = S
 ) -> float | None:
-    """Closeness to the opposite of the mean that the other order's completions state; our definition.
+    """Return the closeness to the opposite of the mean difference that the other order's completions state; our
+    definition.
 
     exp(-((stated + mean) / s)^2 / 2). An answer that follows the position instead of the pictures states the
     same sign in both orders and loses.
@@ -116,8 +117,8 @@ def swap_consistency_reward(
 
     Args:
         stated: the difference that the completion states, in points; None: it failed.
-        other_order_stated: what the completions of the swapped prompt state, in the letters of that prompt;
-            failed ones as None. If all failed there is no reference, and the reward is None.
+        other_order_stated: the differences that the completions of the swapped prompt state, in the letters of that
+            prompt; None: the completion failed. If all failed there is no reference, and the reward is None.
         s: width, in points.
 
     Raises:
@@ -142,7 +143,7 @@ def group_consistency_reward(
     predicted: Mapping[tuple[str, str], Sequence[float | None]],
     s: float = S,
 ) -> float | None:
-    """Closeness to the difference that one common scale of the whole group implies; our definition.
+    """Return the closeness to the difference that one common scale of the whole group implies; our definition.
 
     exp(-((stated - (score_A - score_B)) / s)^2 / 2), with the scores of :func:`group_scale`. Contradictions such as
     A > B > C > A cannot be fitted and cost reward. A group whose edges form no cycle cannot contradict itself: the
@@ -156,15 +157,15 @@ def group_consistency_reward(
         stated: the difference that the completion states, in points; None: it failed.
         shown: ids of the pictures shown as A and as B; one of ``edges``.
         edges: every ordered pair of pictures that the group consists of. Both orders of a pair may occur.
-        predicted: for every edge, what its completions state, failed ones as None.
+        predicted: for every edge, the differences that its completions state; None: the completion failed.
         s: width, in points.
 
     Returns:
         The reward; None if so many completions failed that nothing connects the two pictures.
 
     Raises:
-        TrainingError: as in :func:`group_scale`, ``shown`` is no edge, ``s`` is not positive, or ``stated`` is not
-            finite.
+        TrainingError: as for :func:`group_scale`; or ``shown`` is not an edge, ``s`` is not positive, or ``stated`` is
+            not finite.
     """
     return closeness_to_scale(stated, shown, group_scale(edges, predicted), s)
 
@@ -172,7 +173,7 @@ def group_consistency_reward(
 def group_scale(
     edges: Collection[tuple[str, str]], predicted: Mapping[tuple[str, str], Sequence[float | None]]
 ) -> dict[tuple[str, str], float | None]:
-    """The differences that one scale of a whole group implies.
+    """Return the differences that one scale of a whole group implies.
 
     Each edge's predictions are averaged, and scores are fitted to the averages by least squares.
 
@@ -182,7 +183,7 @@ def group_scale(
 
     Args:
         edges: every ordered pair of pictures that the group consists of. Both orders of a pair may occur.
-        predicted: for every edge, what its completions state, in points, failed ones as None.
+        predicted: for every edge, the differences that its completions state, in points; None: the completion failed.
 
     Returns:
         For every edge, score of the first picture minus that of the second, in points; None if so many completions
@@ -212,7 +213,7 @@ def group_scale(
 def closeness_to_scale(
     stated: float | None, shown: tuple[str, str], scale: Mapping[tuple[str, str], float | None], s: float = S
 ) -> float | None:
-    """The second half of :func:`group_consistency_reward`, for a scale that is fitted once per group.
+    """Return the reward of :func:`group_consistency_reward` for a scale that was fitted before, once per group.
 
     >>> closeness_to_scale(2.0, ("x", "y"), {("x", "y"): 2.0})
     1.0
@@ -236,7 +237,7 @@ def thurstone_reward(
     tau: float = TAU,
     gamma: float = GAMMA,
 ) -> float | None:
-    """Fidelity of a single picture's score to the labels against the other pictures of its group.
+    """Return the fidelity of a single picture's score to the labels against the other pictures of its group.
 
     The comparison is Thurstone's, with the spread of the completions as its variance; our definition. Against
     a picture b: p = Phi((stated_score - mean_b) / sqrt(var_own + var_b + gamma)), p* = Phi(label / tau); the
@@ -248,7 +249,7 @@ def thurstone_reward(
 
     Args:
         stated_score: the score that the completion states, in points; None: it failed.
-        own_scores: the scores that all completions for this picture state, this one's included.
+        own_scores: the scores that all completions for this picture state, including this one.
         others: for every other picture of the group: the scores that its completions state, and the label of
             this picture minus that one, in points. Failed completions and missing labels are None.
         tau: points per standard deviation of the labels.
@@ -288,7 +289,7 @@ def thurstone_reward(
 
 
 def factor_reward(verdict: Verdict | None, factors: Collection[Factor], better: Winner | None) -> float | None:
-    """How well the rationale names what was edited, on the right picture; our definition.
+    """Return how well the rationale names the edited factors, on the right picture; our definition.
 
     Jaccard overlap of the named and the true factors, or 0 if the rationale calls the wrong picture better.
 
@@ -300,8 +301,8 @@ def factor_reward(verdict: Verdict | None, factors: Collection[Factor], better: 
 
     Args:
         verdict: the parsed completion; None: it failed. Without a rationale it earns 0.
-        factors: the factors that decide the pair; empty for a tie, where naming none is right, and where nobody said
-            what decides.
+        factors: the factors that decide the pair; empty for a tie, where naming none is right, and where the deciding
+            factors are not known.
         better: the picture that is better in them, in the letters shown; None: not labelled.
 
     Returns:
@@ -316,17 +317,17 @@ def factor_reward(verdict: Verdict | None, factors: Collection[Factor], better: 
 
 
 def _phi(z: float) -> float:
-    """The standard normal distribution function."""
+    """Return the standard normal distribution function."""
     return 0.5 * (1.0 + math.erf(z / math.sqrt(2.0)))
 
 
 def _fidelity(z: float, z_label: float) -> float:
-    """Fidelity of two preferences given as standard normal scores.
+    """Return the fidelity of two preferences given as standard normal scores.
 
-    Phi(-z) stands for 1 - Phi(z), so that exchanging the pictures changes not even the last bit.
+    Phi(-z) is used for 1 - Phi(z), so that swapping the pictures does not change even the last bit.
     """
     fidelity = math.sqrt(_phi(z) * _phi(z_label)) + math.sqrt(_phi(-z) * _phi(-z_label))
-    return min(1.0, fidelity)  # rounding can exceed 1 by a bit
+    return min(1.0, fidelity)  # rounding can give slightly more than 1
 
 
 def _closeness(stated: float, reference: float, s: float) -> float:
@@ -338,7 +339,7 @@ def _parsed(values: Sequence[float | None]) -> list[float]:
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
-    """The mean of the parsed values; the sum is exact, so that their order does not matter."""
+    """Return the mean of the parsed values; the sum is exact, so that their order does not matter."""
     parsed = _parsed(values)
     return math.fsum(parsed) / len(parsed) if parsed else None
 

@@ -1,8 +1,8 @@
-"""Rewards for what a reasoning says: the fault by its name, and every statement held against the pixels.
+"""Rewards for the content of a reasoning: naming the deciding fault, and statements that agree with the measurements.
 
-Pure functions of a parsed answer, its checked statements (:mod:`redaes.evidence.claims`) and what is known of the pair.
-As everywhere among the rewards, a failed completion earns 0.0 and a missing label gives None. Letters are those of the
-order in which the pictures were shown.
+They are pure functions of a parsed answer, its checked statements (:mod:`redaes.evidence.claims`) and the labels of the
+pair. As for all rewards, a failed completion gets 0.0 and a missing label gives None. Letters are those of the order in
+which the pictures were shown.
 """
 
 from __future__ import annotations
@@ -17,36 +17,37 @@ from redaes.evidence.rationale_truth import implies_fault
 from redaes.types import Edit, Verdict, Winner
 
 SHOWN = 0.5
-"""What the decisive fault earns where it is not named but told by what is measured of it: "softer" for motion blur."""
+"""Reward for a deciding fault that is not named but described by its measured quantity: "softer" for motion blur."""
 
 NEAR = 0.1
-"""What another fault of the same factor earns on the right picture: "a finger" for power lines."""
+"""Reward for naming another fault of the same factor on the right picture: "a finger" for power lines."""
 
 WITHOUT_FIGURE = 0.5
-"""Weight of a statement that quotes no figure: the toss of a coin gets half of them right."""
+"""Weight of a statement that quotes no figure, because guessing gets half of them right."""
 
 TRIVIAL = 0.25
-"""Weight of a statement that is true of nearly any two pictures. All such together earn it once."""
+"""Weight of all statements together that are true of nearly any two pictures."""
 
 SAME_FACT: Mapping[str, str] = {"edge_width": "sharpness", "dynamic_range": "contrast", "lettering": "changes"}
-"""Quantities that tell the same as another one, or as the parts of the scene that only one picture has; statements
-about both are one."""
+"""Quantities that mean the same as another one, or as the parts of the scene that only one picture has; statements
+about both count as one.
+"""
 
 GENERIC = frozenset({"blown_highlights", "crushed_shadows", "colour_cast", "text_overlay", "covered"})
-"""Faults that several others show as: true of them, and not their names."""
+"""Generic faults, which are true of several other faults but do not name them."""
 
 RELATIVE = frozenset({"turned", "covered", "broadened"})
-"""Statements on how one picture lies over the other, which name no fault."""
+"""Relations that describe how one picture's view relates to the other's, and name no fault."""
 
 _MISREAD = ("sign", "side", "absent")
-"""Ways of being contradicted that turn a fault around, or make it one that is not there; a figure may be off."""
+"""Kinds of contradiction that invert a fault or claim an absent one; a wrong figure is not among them."""
 
 
 def faults_shown(edit_first: Edit | None, edit_second: Edit | None) -> tuple[str | None, str | None]:
-    """The faults that two edits leave in the pictures, each by its name.
+    """Return the names of the faults that two edits leave in the first and the second picture.
 
-    An edit that makes a picture worse is a fault of that picture. One that makes it better shows the fault that it
-    mends in the other picture, where nothing was done to that.
+    An edit that makes a picture worse is a fault of that picture. An edit that makes it better means that the other
+    picture, if it is not edited, has the corrected fault.
 
     >>> noisy = Edit(factor="noise", operation="noise_luma", direction="degrade", strength=0.5, instruction="add noise",
     ...              editor="embedded/2", seed=0)
@@ -68,7 +69,7 @@ def faults_shown(edit_first: Edit | None, edit_second: Edit | None) -> tuple[str
 
 
 def deciding(faults: Sequence[str | None], better: Winner) -> tuple[str, Side] | None:
-    """The fault of the worse picture, by its name, and that picture; None: a tie, or none that has a name.
+    """Return the name of the worse picture's fault, and that picture; None: a tie, or a fault without a name.
 
     >>> deciding((None, "noise_luma"), "A"), deciding((None, "noise_luma"), "B")
     (('noise_luma', 'B'), None)
@@ -83,11 +84,12 @@ def deciding(faults: Sequence[str | None], better: Winner) -> tuple[str, Side] |
 def symptom_reward(
     verdict: Verdict | None, claims: Claims | None, faults: Sequence[str | None] | None, better: Winner | None
 ) -> float | None:
-    """Whether the reasoning names the very fault that decides, on the picture that has it; our definition.
+    """Return the reward for naming the very fault that decides, on the picture that has it; our definition.
 
-    1 for the fault's name, :data:`SHOWN` for what is measured of it, :data:`NEAR` for another fault of its factor,
-    over the number of faults named, those that are there left out. 0 if the fault is said of both pictures, if what is
-    said of the quantities that show it is the wrong way round, or if the rationale calls the wrong picture better.
+    It is 1 for the fault's name, :data:`SHOWN` for its measured quantity, or :data:`NEAR` for another fault of its
+    factor, divided by the number of named faults; faults that are present are not counted. It is 0 if the fault is said
+    of both pictures, if a quantity that shows it is stated the wrong way round, or if the rationale calls the wrong
+    picture better.
 
     >>> from redaes.evidence.claims import Claim
     >>> from redaes.types import Rationale
@@ -103,14 +105,14 @@ def symptom_reward(
 
     Args:
         verdict: the parsed completion; None: it failed. Without a rationale it earns 0.
-        claims: what its rationale says, checked; None: it failed.
-        faults: the fault of A and that of B, keys of :data:`redaes.evidence.faults.FAULTS`; None in place of one: none
-            that has a name; None: not known.
+        claims: the checked statements of its rationale; None: it failed.
+        faults: the faults of A and of B, as keys of :data:`redaes.evidence.faults.FAULTS`, or None for a picture
+            without a named fault; None: not known.
         better: the picture that is better, in the letters shown; None: not labelled.
 
     Returns:
-        The reward; None where the deciding fault is not known. For a tie, 1 over one more than the number of faults
-        that are named and not there.
+        The reward; None: the deciding fault is not known. For a tie it is 1 / (1 + number of named faults that are
+        absent).
     """
     if better is None or faults is None:
         return None
@@ -127,7 +129,7 @@ def symptom_reward(
     of_both = (fault.name, better) in named and (fault.name, better) not in true
     if of_both or _turned_around(claims.checked, fault, loser, true):
         return 0.0
-    # What is there may be named too, but not as one of several guesses at the deciding fault.
+    # Faults that are present may be named too, but not as one of several guesses at the deciding fault.
     wrong = sum(
         name not in true
         and (status not in _THERE or (status == "supported" and _kin(name[0], fault) and name[0] not in GENERIC))
@@ -142,12 +144,13 @@ def symptom_reward(
 
 
 def evidence_reward(claims: Claims | None, evidence: PairEvidence | None) -> float | None:
-    """How far what the reasoning says is what was measured; our definition.
+    """Return how far the statements of a reasoning agree with the measurements; our definition.
 
-    (S - C) / max(1, N). S is the weight of the supported statements, C the number of contradicted ones, N the weight of
-    both. Statements about one quantity are one, and contradicted if one of them is. A supported statement weighs 1 with
-    a figure and :data:`WITHOUT_FIGURE` without; where the pictures do not visibly differ in it, :data:`TRIVIAL`, and
-    all of these count once in S and each in N. Not below 0; nothing measurable said earns 0.
+    It is (S - C) / max(1, N), at least 0: S is the weight of the supported statements, C the number of contradicted
+    ones, N the weight of both. Statements about one quantity count as one, which is contradicted if one of them is. A
+    supported statement has weight 1 with a figure and :data:`WITHOUT_FIGURE` without one. If the pictures do not
+    visibly differ in its quantity, it has weight :data:`TRIVIAL`; all of these count once in S and each in N. A
+    reasoning without measurable statements gets 0.
 
     >>> from redaes.evidence.claims import Claim
     >>> from redaes.evidence.measurements import Measurements
@@ -161,8 +164,8 @@ def evidence_reward(claims: Claims | None, evidence: PairEvidence | None) -> flo
     [1.0, 0.0, 0.0]
 
     Args:
-        claims: what the rationale says, checked; None: the completion failed.
-        evidence: what was measured of the pair; None: nothing was.
+        claims: the checked statements of the rationale; None: the completion failed.
+        evidence: measurements of the pair; None: it was not measured.
     """
     if evidence is None:
         return None
@@ -188,7 +191,7 @@ def evidence_reward(claims: Claims | None, evidence: PairEvidence | None) -> flo
 
 
 def differences(evidence: PairEvidence) -> frozenset[str]:
-    """The quantities in which two pictures differ so that a person sees it.
+    """Return the quantities in which two pictures differ visibly.
 
     >>> from redaes.evidence.measurements import Measurements
     >>> a, b = (Measurements(width=9, height=9, values={"noise": x, "brightness": 50}) for x in (1.0, 3.0))
@@ -207,9 +210,11 @@ _THERE = ("supported", "compared")
 
 
 def _named(checked: Iterable[CheckedClaim]) -> dict[tuple[str, str], str]:
-    """The faults said to be there, each with its picture, and how the statement came out; the best of several.
+    """Return the faults that are said to be present, with their pictures, and the outcome of the check, the best one if
+    there are several.
 
-    A supported comparison, such as a frame that shows less, is ``compared``: it measures, and is no guess at a name.
+    A supported comparison, such as a frame that shows less, is ``compared``: it is a measurement, not a guess at a
+    name.
     """
     named: dict[tuple[str, str], str] = {}
     for one in checked:
@@ -230,7 +235,7 @@ def _kin(name: str, fault: Fault) -> bool:
 
 
 def _shows(one: CheckedClaim, fault: Fault, loser: Side) -> bool:
-    """Whether a supported statement tells what is measured of a fault in the picture that has it."""
+    """Return whether a supported statement describes the measured quantity of a fault, for the picture that has it."""
     if one.status != "supported":
         return False
     claim = one.claim
@@ -243,9 +248,9 @@ def _shows(one: CheckedClaim, fault: Fault, loser: Side) -> bool:
 def _turned_around(
     checked: Iterable[CheckedClaim], fault: Fault, loser: Side, true: Collection[tuple[str, str]]
 ) -> bool:
-    """Whether the deciding fault is denied, or something that shows it is said the wrong way round.
+    """Return whether the deciding fault is denied, or a quantity that shows it is stated the wrong way round.
 
-    That a fault is where it is known to be (``true``) is no mistake, though the measurements may not find it.
+    Naming a fault that is known to be present (``true``) is not a mistake, even if the measurements do not find it.
     """
     quantities = {quantity for quantity, _ in fault.shown_by}
     for one in checked:
@@ -260,8 +265,10 @@ def _turned_around(
 
 
 def _fact(one: CheckedClaim) -> str:
-    """What a statement is about: its quantity, or the one that shows its fault best. Whatever covers a part of the
-    scene is one, and so is whatever moves the frame: that something is there can be measured, not what it is."""
+    """Return the subject of a statement: its quantity, or the one that shows its fault best. All faults that cover a
+    part of the scene count as one subject, and so do all that move the frame, because only their presence can be
+    measured.
+    """
     claim = one.claim
     fault = FAULTS.get(claim.fault or "")
     if fault is not None and (fault.found_in == "changes" or (fault.found_in == "view" and not fault.shown_by)):
@@ -273,11 +280,11 @@ def _fact(one: CheckedClaim) -> str:
 
 
 def _weight(one: CheckedClaim, differ: frozenset[str]) -> float:
-    """What a statement counts if it is supported."""
+    """Return the weight of a statement if it is supported."""
     claim = one.claim
     full = 1.0 if any(figure is not None for figure in claim.stated) else WITHOUT_FIGURE
     if claim.relation == "alike":
-        return TRIVIAL if differ else full  # of two pictures that do not differ it is all there is to say
+        return TRIVIAL if differ else full  # for two pictures that do not differ, nothing else can be said
     if claim.side == "both":
         return TRIVIAL
     fault = FAULTS.get(claim.fault or "")

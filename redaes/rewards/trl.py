@@ -1,18 +1,18 @@
 """The rewards as TRL calls them: one function per component, over the completions of whole ranking groups.
 
-TRL hands each function the local generation batch: texts, and every dataset column as a list. The columns that
-say where a completion belongs:
+TRL gives each function the local generation batch: texts, and every dataset column as a list. These columns say where a
+completion belongs:
 
-* ``mode``: form of the answer, ``reasoned`` or ``fast`` for two pictures, ``score`` for one;
+* ``mode``: kind of the answer, ``reasoned`` or ``fast`` for two pictures, ``score`` for one;
 * ``group``: id of the ranking group;
 * ``edges``: the group's pairs, each ``{"first": id, "second": id, "delta": points or None}``;
 * ``shown``: ids of the pictures, A then B, or the one.
 
-And those that say what is known of the pair: ``delta``, ``factors``, ``faults`` and ``evidence``, in the letters of the
+These columns have the labels of the pair: ``delta``, ``factors``, ``faults`` and ``evidence``, in the letters of the
 order shown (:data:`redaes.rewards.plugins.COLUMNS`).
 
-A component is computed from the completion itself and, for consistency, from those of its own group alone. A batch
-that lacks a part of a group is refused: a reward must never depend on how a group happened to be cut.
+A component is computed from the completion itself and, for consistency, from those of its own group. A batch with an
+incomplete group is refused, because a reward must not depend on how a group was split.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ RewardFunction = Callable[..., list[float | None]]
 
 
 def completion_text(completion: Completion) -> str:
-    """The assistant's text, whichever way the content is written."""
+    """Return the assistant's text, whichever way the content is written."""
     content = completion[0]["content"]
     if isinstance(content, str):
         return content
@@ -62,7 +62,7 @@ def completion_text(completion: Completion) -> str:
 
 
 def read(completion: Completion, form: AnswerKind) -> Verdict | int | str:
-    """A verdict, a score, or the reason why the completion is neither."""
+    """Return the verdict or score of a completion, or the reason why it is neither."""
     text = completion_text(completion)
     try:
         return parse_score(text) if form == "score" else parse(text, form)
@@ -71,13 +71,13 @@ def read(completion: Completion, form: AnswerKind) -> Verdict | int | str:
 
 
 def verdicts(completions: Sequence[Completion], forms: Sequence[AnswerKind]) -> list[Verdict | None]:
-    """Each completion's verdict; None where it does not parse, or is asked for a score."""
+    """Return each completion's verdict; None: it does not parse, or its prompt asks for a score."""
     answers = (read(completion, form) for completion, form in zip(completions, forms, strict=True))
     return [answer if isinstance(answer, Verdict) else None for answer in answers]
 
 
 def scores(completions: Sequence[Completion], forms: Sequence[AnswerKind]) -> list[float | None]:
-    """Each completion's score, in points; None where it does not parse, or is asked for a verdict."""
+    """Return each completion's score, in points; None: it does not parse, or its prompt asks for a verdict."""
     answers = (read(completion, form) for completion, form in zip(completions, forms, strict=True))
     return [float(answer) if isinstance(answer, int) else None for answer in answers]
 
@@ -91,7 +91,7 @@ def _winners(delta: Sequence[float | None]) -> list[Winner | None]:
 
 
 def reward_format(completions: list[Completion], mode: list[AnswerKind], **_: Any) -> list[float | None]:
-    """1.0 for an answer that follows the grammar."""
+    """Return 1.0 for an answer that follows the grammar, otherwise 0.0."""
     answers = (read(completion, form) for completion, form in zip(completions, mode, strict=True))
     return [format_reward(None if isinstance(answer, str) else answer) for answer in answers]
 
@@ -99,7 +99,7 @@ def reward_format(completions: list[Completion], mode: list[AnswerKind], **_: An
 def reward_preference(
     completions: list[Completion], mode: list[AnswerKind], delta: list[float | None], **_: Any
 ) -> list[float | None]:
-    """Fidelity of the stated to the labelled preference; None for a single picture."""
+    """Return the fidelity of the stated to the labelled preference; None for a single picture."""
     return [
         None if form == "score" else preference_reward(stated, label)
         for form, stated, label in zip(mode, _differences(completions, mode), delta, strict=True)
@@ -109,7 +109,7 @@ def reward_preference(
 def reward_verdict(
     completions: list[Completion], mode: list[AnswerKind], delta: list[float | None], **_: Any
 ) -> list[float | None]:
-    """Whether the right picture is named, or a tie called one; None for a single picture."""
+    """Return 1.0 if the right picture is named or a tie is called a tie, otherwise 0.0; None for a single picture."""
     return [
         None if form == "score" else verdict_reward(answer, winner)
         for form, answer, winner in zip(mode, verdicts(completions, mode), _winners(delta), strict=True)
@@ -119,7 +119,7 @@ def reward_verdict(
 def reward_difference(
     completions: list[Completion], mode: list[AnswerKind], delta: list[float | None], **_: Any
 ) -> list[float | None]:
-    """Closeness of the stated to the labelled difference; None for a single picture."""
+    """Return the closeness of the stated to the labelled difference; None for a single picture."""
     return [
         None if form == "score" else difference_reward(stated, label)
         for form, stated, label in zip(mode, _differences(completions, mode), delta, strict=True)
@@ -129,7 +129,7 @@ def reward_difference(
 def _by_group(
     stated: Sequence[float | None], mode: Sequence[AnswerKind], group: Sequence[str], shown: Sequence[Sequence[str]]
 ) -> dict[str, dict[PictureOrder, list[float | None]]]:
-    """What the completions of each group's pairs state, by the pictures shown as A and as B."""
+    """Return what the completions of each group's pairs state, by the pictures shown as A and as B."""
     predicted: dict[str, dict[PictureOrder, list[float | None]]] = defaultdict(lambda: defaultdict(list))
     for value, form, name, pictures in zip(stated, mode, group, shown, strict=True):
         if form != "score":
@@ -140,10 +140,10 @@ def _by_group(
 def reward_swap_consistency(
     completions: list[Completion], mode: list[AnswerKind], group: list[str], shown: list[Sequence[str]], **_: Any
 ) -> list[float | None]:
-    """Agreement with what the same pair's other order states on average; None for a single picture.
+    """Return the agreement with what the same pair's other order states on average; None for a single picture.
 
     Raises:
-        TrainingError: a pair of the batch lacks one of its orders, or has them unequally often.
+        TrainingError: a pair of the batch lacks one of its orders, or has unequal numbers of them.
     """
     stated = _differences(completions, mode)
     predicted = _by_group(stated, mode, group, shown)
@@ -168,10 +168,11 @@ def reward_group_consistency(
     edges: list[list[EdgeRow]],
     **_: Any,
 ) -> list[float | None]:
-    """Agreement with the one scale that fits all the group's stated differences best; None for a single picture.
+    """Return the agreement with the one scale that fits all the group's stated differences best; None for a single
+    picture.
 
     Raises:
-        TrainingError: a group of the batch is incomplete, or holds a foreign pair.
+        TrainingError: a group of the batch is incomplete, or contains a foreign pair.
     """
     stated = _differences(completions, mode)
     predicted = _by_group(stated, mode, group, shown)
@@ -201,7 +202,7 @@ def reward_thurstone(
     edges: list[list[EdgeRow]],
     **_: Any,
 ) -> list[float | None]:
-    """Agreement of a picture's score with the labels against the others of its group; None for a pair.
+    """Return the agreement of a picture's score with the labels against the others of its group; None for a pair.
 
     Labels are those of the group's pairs; two pictures that were never paired have none.
 
@@ -239,7 +240,7 @@ def reward_factor(
     factors: list[list[Factor]],
     **_: Any,
 ) -> list[float | None]:
-    """Whether the rationale names the factor that was edited, on the right picture; None for a single picture."""
+    """Return how well the rationale names the edited factors, on the right picture; None for a single picture."""
     return [
         None if form == "score" else factor_reward(verdict, named, winner)
         for form, verdict, named, winner in zip(
@@ -250,12 +251,12 @@ def reward_factor(
 
 @lru_cache(maxsize=4096)
 def _claims_of(text: str) -> tuple[Claim, ...]:
-    """Two components and the pages read the same reasonings."""
+    """Return the statements of a reasoning; two reward components and the sample pages ask for the same ones."""
     return extract(text)
 
 
 def checked(verdict: Verdict | None, evidence: PairEvidence | None) -> Claims | None:
-    """What the reasoning of an answer says, held against what was measured; None: one of them is not there."""
+    """Return the statements of an answer's reasoning, checked against the measurements; None: either is missing."""
     if verdict is None or verdict.rationale is None or evidence is None:
         return None
     return check(_claims_of(verdict.rationale.text), evidence)
@@ -269,7 +270,7 @@ def reward_symptom(
     evidence: list[PairEvidence | None],
     **_: Any,
 ) -> list[float | None]:
-    """Whether the rationale names the very fault that decides, on the right picture; None for a single picture."""
+    """Return the reward for naming the deciding fault, on the right picture; None for a single picture."""
     return [
         None
         if form == "score" or measured is None
@@ -283,7 +284,7 @@ def reward_symptom(
 def reward_evidence(
     completions: list[Completion], mode: list[AnswerKind], evidence: list[PairEvidence | None], **_: Any
 ) -> list[float | None]:
-    """How far what the rationale says is what was measured; None for a single picture."""
+    """Return how far the rationale agrees with the measurements; None for a single picture."""
     return [
         None if form == "score" else evidence_reward(checked(verdict, measured), measured)
         for form, verdict, measured in zip(mode, verdicts(completions, mode), evidence, strict=True)
@@ -305,14 +306,14 @@ REWARDS: dict[str, RewardFunction] = {
 """All components by the name that recipes use."""
 
 MEASURED = frozenset({"symptom", "evidence"})
-"""Components that hold a reasoning against what was measured of the pair."""
+"""Components that check a reasoning against the measurements of the pair."""
 
 
 def reward_functions(names: Sequence[str]) -> list[RewardFunction]:
-    """The functions of the named components.
+    """Return the functions of the named components.
 
     Raises:
-        TrainingError: an unknown name, or one given twice.
+        TrainingError: a name is unknown or given twice.
     """
     unknown = [name for name in names if name not in REWARDS]
     if unknown or not names:
@@ -325,7 +326,7 @@ def reward_functions(names: Sequence[str]) -> list[RewardFunction]:
 def observations(
     completions: Sequence[Completion], mode: Sequence[AnswerKind], group: Sequence[str], shown: Sequence[Sequence[str]]
 ) -> Iterator[tuple[str, float]]:
-    """What is to be watched besides the rewards: names, each with one value for each thing that was counted.
+    """Yield observations to log besides the rewards: a name with one value for each counted item.
 
     The mean of a name's values is its figure, over any number of processes: ``answers/parsed``, the share of all
     completions that follow the grammar; ``answers/A``, ``answers/B``, ``answers/tie``, shares of the parsed verdicts;

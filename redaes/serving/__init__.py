@@ -1,1 +1,3 @@
-"""The assessor as a service: vLLM started and watched, the HTTP service before a model, and its page."""
+"""The assessor as a service: the HTTP service in front of a model, its page, and a vLLM server that is started and
+watched.
+"""

@@ -1,7 +1,7 @@
-"""What every request passes before anything of it is looked at: host, key, room, size, time.
+"""Checks that every request passes before its content is read: host, key, free places, size and time.
 
-A pure ASGI middleware, because admission must come before the body is read: ``workers + max_waiting`` bodies of
-``max_body_bytes`` are all the memory that requests can take.
+It is a pure ASGI middleware, because admission must come before the body is read: requests can take no more memory than
+``workers + max_waiting`` bodies of ``max_body_bytes``.
 """
 
 from __future__ import annotations
@@ -20,23 +20,25 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from redaes.serving.limits import ServiceLimits
+from redaes.serving.page_files import SERVICE_PAGE
 from redaes.strangers import LOOPBACK_HOSTS, stranger
 
 LOG = logging.getLogger("redaes.serving")
-"""One JSON object a request: what was asked, how it ended, how long it took; never what a picture shows."""
+"""Log with one JSON object for each request: what was asked, how it ended and how long it took, but never the content
+of a picture.
+"""
 
 _KNOWN_PATHS = frozenset(
     {
-        "/", "/page.css", "/page.js", "/viewer.css", "/viewer.js", "/health", "/metrics", "/openapi.json",
-        "/v1/models", "/v1/compare", "/v1/rank", "/v1/score", "/v1/teach",
-        "/v1/chat/completions", "/teach.js", "/teach.css", "/taught.js",
+        "/health", "/metrics", "/openapi.json", "/page.json", "/v1/models", "/v1/compare", "/v1/rank", "/v1/score",
+        "/v1/teach", "/v1/chat/completions", *(f"/{name}" for name in SERVICE_PAGE),
     }
 )  # fmt: skip
-"""What metrics and logs name; all else is "other", so that callers cannot fill either with words of theirs."""
+"""Paths that metrics and logs name; any other is "other", so that callers cannot fill them with arbitrary text."""
 
 
 class ServiceMetrics:
-    """What ``/metrics`` reports; a registry of its own, so that several apps may live in one process."""
+    """The metrics of ``/metrics``, in a separate registry, so that several apps may exist in one process."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -54,7 +56,7 @@ class ServiceMetrics:
 
 
 class Admission:
-    """The middleware."""
+    """The ASGI middleware that admits requests."""
 
     def __init__(
         self,
@@ -67,10 +69,10 @@ class Admission:
     ) -> None:
         """
         Args:
-            app: what stands behind.
-            limits: see there.
-            metrics: where requests are counted.
-            api_keys: any of them opens ``/v1``; none: it is open to whoever reaches the port.
+            app: the application behind the middleware.
+            limits: the service's limits.
+            metrics: the metrics that count requests.
+            api_keys: keys, any of which opens ``/v1``; empty: ``/v1`` is open to everyone who reaches the port.
             hosts: names under which the service may be addressed, without ports; ``*``: any.
         """
         self._app = app
@@ -80,10 +82,10 @@ class Admission:
         self._hosts = {host.lower() for host in hosts}
         self._held = 0
         self._mean_s = 1.0
-        """Moving average of what one admitted request takes."""
+        """Moving average of the seconds that an admitted request takes."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
+        """Handle one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -99,10 +101,10 @@ class Admission:
                 message = {**message, "headers": headers}
             await send(message)
 
-        unanswered = 500  # an error is answered so further out, where the answer does not pass here
+        unanswered = 500  # an outer layer answers the error, so its answer does not pass here
         try:
             await self._admit(scope, receive, watched)
-            unanswered = 499  # whoever asked was gone before there was an answer
+            unanswered = 499  # the client left before there was an answer
         except asyncio.CancelledError:
             unanswered = 499
             raise
@@ -149,7 +151,7 @@ class Admission:
             self._mean_s += 0.1 * (time.monotonic() - started - self._mean_s)
 
     async def _with_body(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hand the request on once its body is here."""
+        """Pass the request on once its body has arrived."""
         try:
             body = await asyncio.wait_for(_body(receive, self._limits.max_body_bytes), self._limits.upload_s)
         except asyncio.TimeoutError:
@@ -166,7 +168,7 @@ class Admission:
         async def replay() -> Message:
             nonlocal given
             if given:
-                return await receive()  # all that can come is that the client leaves
+                return await receive()  # the only message that can follow is that the client disconnects
             given = True
             return {"type": "http.request", "body": body, "more_body": False}
 
@@ -205,8 +207,9 @@ async def _body(receive: Receive, limit: int) -> bytes:
 
 
 async def _discard(receive: Receive, limits: ServiceLimits) -> None:
-    """Read what is still coming, and forget it: a connection closed on a client that is still sending takes the
-    answer with it. Whoever sends more than twice what is allowed is cut off all the same."""
+    """Read and discard the rest of a body, because a client that is still sending loses the answer when the connection
+    is closed. A client that sends more than twice the allowed size is cut off nevertheless.
+    """
 
     async def drain() -> None:
         size = 0
@@ -223,7 +226,7 @@ async def _discard(receive: Receive, limits: ServiceLimits) -> None:
 
 
 def error_body(status: int, message: str) -> dict[str, Any]:
-    """An error in the form that OpenAI's clients read.
+    """Return an error in the form that OpenAI's clients read.
 
     >>> error_body(413, "too large")
     {'error': {'message': 'too large', 'type': 'request_entity_too_large', 'code': 413}}

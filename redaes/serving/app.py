@@ -1,8 +1,8 @@
-"""The HTTP service before a model: what people and programs may ask, and how it ends for each of them.
+"""The HTTP service in front of a model: its addresses, and the status with which each request ends.
 
 ``POST /v1/compare``, ``/v1/rank``, ``/v1/teach``, with references ``/v1/score``, and, where the model is behind a
-server, ``/v1/chat/completions``; ``GET /v1/models``, ``/health``, ``/metrics``, and the page at ``/``. What is taken
-and refused is written down in docs/serving.md.
+server, ``/v1/chat/completions``; ``GET /v1/models``, ``/health``, ``/metrics``, and the page at ``/``. docs/serving.md
+says what is accepted and refused.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from redaes import prompts, viewer
+from redaes import prompts
 from redaes.assessing.reasons import whole
 from redaes.assessor import Assessor, ReferenceSet, Result, Score
 from redaes.backends.base import Answer, Backend
@@ -40,6 +40,7 @@ from redaes.models import nano
 from redaes.prompts import Mode
 from redaes.serving.admission import Admission, ServiceMetrics, error_body
 from redaes.serving.limits import ServiceLimits
+from redaes.serving.page_files import SERVICE_PAGE
 from redaes.serving.request_parsing import (
     CHAT_FIELDS,
     CompareRequest,
@@ -56,8 +57,11 @@ from redaes.serving.teaching import add_teaching
 from redaes.strangers import LOOPBACK_HOSTS
 from redaes.types import Form, PairAnswer, Ranking, Record, Sampling
 
-_PAGE = Path(__file__).with_name("page")
-_VIEWER = Path(viewer.__file__).parent
+PAGE_MARGIN = 4
+"""The page shrinks pictures to this many times the area that the model looks at: measuring noise and sharpness needs
+more pixels than the model does."""
+_PATIENCE_S = 15.0
+"""How much longer than the service takes at most the page waits for it, in seconds."""
 _CACHE_FORMAT = "redaes-service-1"
 
 _CSP = (
@@ -66,7 +70,7 @@ _CSP = (
 )
 
 _LOST = {"not_json", "not_a_completion", "no_choices", "no_content", "no_logprob", "refused", "cancelled"}
-"""Reasons of :class:`redaes.backends.failures.Failure` that are no statement of the model's."""
+"""Reasons of :class:`redaes.backends.failures.Failure` that come from the server and not from the model."""
 
 _Answer = TypeVar("_Answer")
 
@@ -86,23 +90,23 @@ class ErrorAnswer(BaseModel):
 
 
 class FailedPicture(Record):
-    """A picture that was sent and cannot be ranked."""
+    """A picture that was sent but cannot be ranked."""
 
     index: int
-    """Its place among those that were sent, from 0."""
+    """Its position among the pictures that were sent, from 0."""
     reason: str
 
 
 class RankAnswer(Record):
-    """An order of the pictures that were sent."""
+    """A ranking of the pictures that were sent."""
 
     ids: tuple[str, ...]
-    """Of the pictures, in the order in which they were sent; equal pictures have one id."""
+    """Ids of the pictures, in the order in which they were sent; equal pictures have the same id."""
     failed: tuple[FailedPicture, ...]
-    """Those that could not be used; the others are ranked without them."""
+    """Pictures that could not be used; the others are ranked without them."""
     ranking: Ranking
     answers: tuple[PairAnswer, ...]
-    """What the model said of each pair that it was asked about."""
+    """The model's answer about each pair that it was asked about."""
     model: str
     revision: str
     prompt_id: str
@@ -138,19 +142,19 @@ def create_app(
     is_healthy: Callable[[], bool] | None = None,
     agreement: int = 0,
 ) -> FastAPI:
-    """The service.
+    """Return the service.
 
     Args:
-        backend: the model; used by ``limits.workers`` threads at once, which a model in this process allows one of.
-        limits: None: the defaults.
-        references: what ``/v1/score`` compares with, ranked by this very model; None: it is not offered.
-        api_keys: any of them opens ``/v1``; none: no key is asked for.
+        backend: the model; ``limits.workers`` threads use it at once, only one if the model is in this process.
+        limits: limits of the service; None: the defaults.
+        references: references for ``/v1/score``, ranked by this very model; None: ``/v1/score`` is not offered.
+        api_keys: keys, any of which opens ``/v1``; empty: no key is required.
         hosts: names under which the service may be addressed; see :class:`Admission`.
-        is_healthy: whether what the backend stands on is alive, for ``/health``; None: it is.
+        is_healthy: says whether the server behind the backend is alive, for ``/health``; None: it always is.
         agreement: as for :class:`~redaes.assessor.Assessor`.
 
     Raises:
-        InputError: several workers for a model that is not behind a server.
+        InputError: there are several workers although the model is not behind a server.
     """
     limits = ServiceLimits() if limits is None else limits
     if limits.workers > 1 and not isinstance(backend, ServerBackend | ConnectedModel):
@@ -186,7 +190,9 @@ def create_app(
         mode: Mode,
         work: Callable[[Backend], tuple[BaseModel, Sequence[str]]],
     ) -> Response:
-        """The answer from the cache, or from work, which also names the failures that an answer survived."""
+        """Return the answer from the cache, or from ``work``, which also returns the failures that the answer
+        survived.
+        """
         form = form_of_backend(backend) if mode == "reasoned" else ""
         key = cache_key((*question, mode, form), mode, backend.model, backend.revision)
         stored = cache.get(key)
@@ -206,7 +212,7 @@ def create_app(
         openapi_extra={"requestBody": _body_of(CompareRequest)},
     )
     async def compare(request: Request) -> Response:
-        """Which of two pictures is better, by how much, and why; asked in both orders."""
+        """Return which of two pictures is better, by how much, and why; asked in both orders."""
         asked, uploads = await read_request(request, CompareRequest, limits)
 
         if asked.samples and asked.mode == "fast":
@@ -225,7 +231,8 @@ def create_app(
             check = pixels if asked.check else False
             (result,) = assessor.compare_many([(first, second)], check=check, samples=asked.samples)
             failures = [one.failure for one in result.comparisons if one.failure is not None]
-            # What the model or its server cannot do stays a result without probability; what was lost is no result.
+            # What the model or its server cannot do gives a result without a probability; a lost answer is not a
+            # result.
             lost = (one.probability_failure for one in result.comparisons)
             failures += [reason for reason in lost if reason in SERVER_REASONS or reason == "cancelled"]
             return result, failures
@@ -275,7 +282,7 @@ def create_app(
             openapi_extra={"requestBody": _body_of(ScoreRequest)},
         )
         async def score(request: Request) -> Response:
-            """Where one picture stands among the service's references, in points of 0 to 9."""
+            """Return where one picture stands among the service's references, in points of 0 to 9."""
             _, uploads = await read_request(request, ScoreRequest, limits)
 
             def work(model: Backend) -> tuple[Score, list[str]]:
@@ -289,12 +296,12 @@ def create_app(
 
     @app.get("/v1/models", responses={401: _ERRORS[401], 403: _ERRORS[403]})
     async def models() -> dict[str, Any]:
-        """The one model, as OpenAI's clients list it."""
+        """Return the one model, in the form in which OpenAI's clients list models."""
         return {"object": "list", "data": [{"id": backend.model, "object": "model", "owned_by": "redaes"}]}
 
     @app.get("/health", responses={503: {"description": "The model cannot be asked now."}})
     async def health() -> JSONResponse:
-        """200 while the model can be asked, else 503; needs no key."""
+        """Return 200 while the model can be asked, otherwise 503; no key is needed."""
         alive = is_healthy is None or await asyncio.to_thread(is_healthy)
         body = {
             "status": "ok" if alive else "unavailable",
@@ -308,24 +315,37 @@ def create_app(
     async def metrics_page() -> Response:
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
-    _add_page(app, "/", _PAGE / "index.html")
-    for name in ("page.js", "page.css", "teach.js", "teach.css", "taught.js"):
-        _add_page(app, f"/{name}", _PAGE / name)
-    for name in ("viewer.js", "viewer.css"):
-        _add_page(app, f"/{name}", _VIEWER / name)
+    @app.get("/page.json", include_in_schema=False)
+    async def page_settings() -> dict[str, Any]:
+        return {
+            "model": backend.model,
+            "revision": backend.revision,
+            "about": nano.limits(backend.model, backend.revision),
+            "limits": {
+                "model_pixels": MAX_PIXELS,
+                "picture_pixels": min(PAGE_MARGIN * MAX_PIXELS, limits.max_pixels),
+                "body_bytes": limits.max_body_bytes,
+                "pictures": limits.max_images,
+                "seconds": limits.upload_s + limits.timeout_s + _PATIENCE_S,
+            },
+        }
+
+    for name, file in SERVICE_PAGE.items():
+        _add_page(app, f"/{name}", file)
     if isinstance(backend, ServerBackend):
         _add_chat(app, backend, desk, limits)
     return app
 
 
 def cache_key(question: Sequence[str], mode: Mode, model: str, revision: str) -> str:
-    """The name of an answer: SHA-256 of everything that decides it, each part behind its length, in hex.
+    """Return the cache key of an answer: the SHA-256, in hex, of everything that determines it, each part prefixed with
+    its length.
 
     Args:
-        question: what is asked, of which pictures (:func:`_named`), in which order.
-        mode: names the prompt.
-        model: its name.
-        revision: what pins its weights.
+        question: the kind of question and its pictures (:func:`_named`), in their order.
+        mode: the mode, which determines the prompt.
+        model: the model's name.
+        revision: the revision of its weights.
     """
     parts = [
         _CACHE_FORMAT,
@@ -344,8 +364,9 @@ def cache_key(question: Sequence[str], mode: Mode, model: str, revision: str) ->
 
 
 def _named(uploads: Sequence[Upload]) -> list[str]:
-    """Pictures as a cache key has them: by their original bytes, so that two files that decode alike never share
-    an answer, and by the names that notes call them."""
+    """Return the parts of a cache key for pictures: their original bytes, so that two files that decode alike never
+    share an answer, and their names in notes.
+    """
     return [part for upload in uploads for part in (upload.id, str(upload.name))]
 
 
@@ -354,10 +375,10 @@ def _decoded(uploads: Sequence[Upload]) -> list[LoadedImage]:
 
 
 def _usable(uploads: Sequence[Upload], limits: ServiceLimits) -> tuple[list[LoadedImage], tuple[FailedPicture, ...]]:
-    """The pictures that can be ranked, and those that cannot.
+    """Return the pictures that can be ranked, and those that cannot.
 
     Raises:
-        HTTPException: fewer than two can.
+        HTTPException: fewer than two pictures can be ranked.
     """
     pictures: list[LoadedImage] = []
     failed: list[FailedPicture] = []
@@ -377,7 +398,7 @@ def _usable(uploads: Sequence[Upload], limits: ServiceLimits) -> tuple[list[Load
 
 
 class _Cache:
-    """The answers asked for last."""
+    """A cache of the most recently used answers."""
 
     def __init__(self, entries: int) -> None:
         self._entries = entries
@@ -395,7 +416,7 @@ class _Cache:
 
 
 class _Task:
-    """The model as one request sees it: what it asks can be called off."""
+    """The model as one request uses it; the request's questions can be cancelled."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend.task() if isinstance(backend, ServerBackend) else backend
@@ -407,7 +428,7 @@ class _Task:
 
     @property
     def form(self) -> Form:
-        """In which form the model is asked; a server may have to be asked for it."""
+        """The form in which the model is asked; finding it out may need a question to the server."""
         return form_of_backend(self._backend)
 
     def answer(self, requests: Sequence[Question]) -> list[Answer | Failure]:
@@ -422,7 +443,7 @@ class _Task:
 
 
 class _Desk:
-    """Where requests wait for the model, and where they end when it takes too long or nobody waits any more."""
+    """The queue of requests for the model, which ends a request when it takes too long or its client has left."""
 
     def __init__(self, backend: Backend, limits: ServiceLimits) -> None:
         self._backend = backend
@@ -430,12 +451,12 @@ class _Desk:
         self._workers: ThreadPoolExecutor | None = None
 
     async def run(self, request: Request, work: Callable[[Backend], _Answer]) -> _Answer:
-        """What ``work`` makes with the model.
+        """Run ``work`` with the model, and return its result.
 
         Raises:
-            HTTPException: it ended otherwise.
+            HTTPException: the work failed, took too long, or the client left.
         """
-        if self._workers is None:  # made with the first request, because an app may be started again after its end
+        if self._workers is None:  # created with the first request, because an app may be started again after its end
             self._workers = ThreadPoolExecutor(self._limits.workers, thread_name_prefix="redaes-work")
         task = _Task(self._backend)
         try:
@@ -447,13 +468,13 @@ class _Desk:
         except InputError as error:
             raise HTTPException(422, str(error)) from error
         finally:
-            task.cancel()  # what runs on although nobody waits asks nothing more
+            task.cancel()  # work that goes on after its client left asks nothing more
 
     async def watched(self, request: Request, work: Future[_Answer]) -> _Answer:
-        """The result of a future, which is cancelled when time is up or the client leaves.
+        """Return the result of a future, which is cancelled when time is up or the client leaves.
 
         Raises:
-            HTTPException: 504, or 499 to nobody.
+            HTTPException: 504: time is up; 499: the client left.
         """
         future = asyncio.wrap_future(work)
         gone = asyncio.ensure_future(_disconnected(request))
@@ -470,7 +491,7 @@ class _Desk:
         raise HTTPException(504, f"no answer within {self._limits.timeout_s:g} s")
 
     def close(self) -> None:
-        """Wait for what is under way."""
+        """Wait for requests that are in progress."""
         workers, self._workers = self._workers, None
         if workers is not None:
             workers.shutdown(wait=True, cancel_futures=True)
@@ -482,14 +503,14 @@ async def _disconnected(request: Request) -> None:
 
 
 def _unavailable(error: EndpointError) -> HTTPException:
-    """What a client is told when the server behind gave nothing."""
+    """Return the error for a client when the server behind gave no answer."""
     if error.reason in SERVER_REASONS:
         return HTTPException(503, f"the model cannot be asked now ({error.reason})", {"Retry-After": "5"})
     return HTTPException(502, f"the model's server gave no usable answer ({error.reason})")
 
 
 def _refuse_lost(reasons: Sequence[str]) -> None:
-    """An answer of which the server lost a half is no answer; what the model itself spoilt stays a result.
+    """Refuse a result for which the server lost one of the answers; failures of the model itself stay results.
 
     Raises:
         HTTPException: 503 or 502.
@@ -500,7 +521,7 @@ def _refuse_lost(reasons: Sequence[str]) -> None:
 
 
 def _body_of(schema: type[PictureRequest]) -> dict[str, Any]:
-    """The body of a question as OpenAPI writes it, for both content types: FastAPI is not asked to parse it."""
+    """Return the OpenAPI description of a question's body, for both content types; FastAPI does not parse it."""
     as_json = schema.model_json_schema()
     file = {"type": "string", "format": "binary"}
     as_form = {
@@ -523,7 +544,7 @@ def _add_page(app: FastAPI, path: str, file: Path) -> None:
 
 
 def _add_chat(app: FastAPI, backend: ServerBackend, desk: _Desk, limits: ServiceLimits) -> None:
-    """The pass-through: one address of the server behind, with the fields that are harmless."""
+    """Add the pass-through to the server's chat address, which accepts harmless fields only."""
     body = {
         "type": "object",
         "required": ["messages"],
@@ -537,7 +558,7 @@ def _add_chat(app: FastAPI, backend: ServerBackend, desk: _Desk, limits: Service
         openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": body}}}},
     )
     async def chat(request: Request) -> Response:
-        """The model itself, as vLLM offers it."""
+        """Pass a chat request to the model, with vLLM's chat protocol."""
         asked = await asyncio.to_thread(chat_request, await request.body(), backend.model, limits)
         asked = await desk.run(request, lambda _model: with_pixels_of_training(asked))
         try:

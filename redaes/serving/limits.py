@@ -1,4 +1,4 @@
-"""What the service takes at most."""
+"""Limits of the service."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from redaes.errors import InputError
 
 @dataclass(frozen=True)
 class ServiceLimits:
-    """What the service takes at most."""
+    """Limits of the service."""
 
     max_body_bytes: int = 32 * 2**20
-    """Of one request."""
+    """Largest body of one request, in bytes."""
     max_pixels: int = 50_000_000
-    """Of one picture, by its header; more is refused before a pixel is decoded."""
+    """Largest area of one picture, by its header; a larger one is refused before a pixel is decoded."""
     max_images: int = 16
-    """Pictures in one request."""
+    """Most pictures in one request."""
     workers: int = 1
-    """Requests that are worked on at once."""
+    """Number of requests that are processed at once."""
     max_waiting: int = 64
-    """Requests that wait for a worker; more are sent away with 429."""
+    """Most requests that wait for a worker; further ones get 429."""
     timeout_s: float = 120.0
-    """From the last byte of a request to its answer, waiting included, in seconds."""
+    """Longest time from the last byte of a request to its answer, waiting included, in seconds."""
     upload_s: float = 30.0
-    """For a request's body to arrive, in seconds."""
+    """Longest time in which a request's body must arrive, in seconds."""
     drain_s: float = 30.0
-    """For requests under way to end after SIGTERM, in seconds."""
+    """Longest time for requests in progress to end after SIGTERM, in seconds."""
     max_new_tokens: int = 1024
-    """Of one answer to ``/v1/chat/completions``."""
+    """Most tokens of one answer of ``/v1/chat/completions``."""
     cache_entries: int = 10_000
-    """Answers kept in memory; 0: none."""
+    """Most answers kept in memory; 0: none."""
 
     def __post_init__(self) -> None:
         for name, least in (

@@ -1,6 +1,6 @@
-"""From a request to pictures: ``data:`` URLs and multipart only, checked before a pixel is decoded.
+"""Read pictures from a request: ``data:`` URLs and multipart only, checked before a pixel is decoded.
 
-Nothing here opens a connection or a file: an address in a request is refused, never fetched.
+Nothing here opens a connection or a file: an address in a request is refused and never fetched.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from redaes.serving.limits import ServiceLimits
 
 _DATA_URL = re.compile(r"data:image/([A-Za-z0-9.+-]{1,32});base64,")
 _SPECIAL = re.compile(r"<\|[^<>|]{0,64}\|>")
-"""Qwen's special tokens; a server's tokenizer would read them in anybody's words."""
+"""Qwen's special tokens, which a server's tokenizer would recognise in a caller's text."""
 
 _SUFFIX = {"jpeg": ".jpg", "jpg": ".jpg", "tiff": ".tif"}
 
@@ -38,7 +38,9 @@ CHAT_FIELDS = frozenset(
         "continue_final_message", "add_generation_prompt",
     }
 )  # fmt: skip
-"""What ``/v1/chat/completions`` passes on. Others could make the server fetch, render or allocate at will."""
+"""Fields that ``/v1/chat/completions`` passes on. Other fields could make the server fetch, render or allocate
+anything.
+"""
 
 MAX_CHOICES = 8
 """Most completions of one request (``n``)."""
@@ -49,11 +51,11 @@ MAX_SAMPLES = 16
 
 @dataclass(frozen=True)
 class Upload:
-    """One picture as it came."""
+    """One uploaded picture."""
 
     data: bytes
     name: Path
-    """What messages call it: the field's name with the ending that it was sent under."""
+    """Its name in messages: the field's name with the suffix of the uploaded file."""
 
     @property
     def id(self) -> str:
@@ -62,7 +64,7 @@ class Upload:
 
 
 class PictureRequest(BaseModel):
-    """What all questions have in common: pictures as ``data:image/…;base64,…`` URLs, and nothing unknown."""
+    """Base of all questions: pictures are ``data:image/…;base64,…`` URLs, and unknown fields are refused."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -71,7 +73,7 @@ class PictureRequest(BaseModel):
 
 
 class CompareRequest(PictureRequest):
-    """Two pictures."""
+    """A question about two pictures."""
 
     picture_fields = ("first", "second")
 
@@ -79,13 +81,13 @@ class CompareRequest(PictureRequest):
     second: str
     mode: Mode = "reasoned"
     samples: Annotated[int, Field(ge=0, le=MAX_SAMPLES)] = 0
-    """Further reasonings to draw, in the reasoned mode; the best supported one is shown."""
+    """Number of further reasonings to sample, in the reasoned mode; the best supported one is shown."""
     check: bool = True
-    """Whether reasons are held against the pictures; it takes up to seconds for large ones."""
+    """Whether reasons are checked against measurements of the pictures, which takes up to seconds for large ones."""
 
 
 class RankRequest(PictureRequest):
-    """Several pictures, to be ordered."""
+    """A question about the order of several pictures."""
 
     picture_fields = ("pictures",)
 
@@ -94,11 +96,11 @@ class RankRequest(PictureRequest):
     top_k: Annotated[int, Field(ge=1)] | None = None
     """Stop as soon as the best k are settled."""
     max_calls: Annotated[int, Field(ge=2)] | None = None
-    """Budget of questions to the model."""
+    """Most questions to the model."""
 
 
 class ScoreRequest(PictureRequest):
-    """One picture, to be placed among the service's references."""
+    """A question about one picture's score among the service's references."""
 
     picture_fields = ("picture",)
 
@@ -109,20 +111,20 @@ _RequestT = TypeVar("_RequestT", bound=PictureRequest)
 
 
 def refused(status: int, message: str) -> HTTPException:
-    """The error that ends a request with this status."""
+    """Return the error that ends a request with this status."""
     return HTTPException(status, message)
 
 
 async def read_request(
     request: Request, schema: type[_RequestT], limits: ServiceLimits, *, check: bool = True
 ) -> tuple[_RequestT, list[Upload]]:
-    """The question of a request and its pictures in the order of the fields.
+    """Return the question of a request, and its pictures in the order of the fields.
 
     Args:
-        request: as it came.
-        schema: what is asked.
-        limits: see there.
-        check: end the request at a picture that is none, or too large; else :func:`check_size` is the caller's to call.
+        request: the request.
+        schema: the kind of question.
+        limits: limits of the service.
+        check: end the request if a picture is unreadable or too large; otherwise the caller calls :func:`check_size`.
 
     Raises:
         HTTPException: 413, 415 or 422, with the remedy.
@@ -140,10 +142,10 @@ async def read_request(
 
 
 def from_data_url(url: str, field: str) -> Upload:
-    """The picture of a ``data:`` URL.
+    """Return the picture of a ``data:`` URL.
 
     Raises:
-        HTTPException: 422; it is another kind of URL, or not base64.
+        HTTPException: 422: it is another kind of URL, or not base64.
     """
     head = _DATA_URL.match(url)
     if head is None:
@@ -157,10 +159,10 @@ def from_data_url(url: str, field: str) -> Upload:
 
 
 def check_size(upload: Upload, limits: ServiceLimits) -> None:
-    """Refuse a picture by its header.
+    """Check a picture by its header.
 
     Raises:
-        HTTPException: 413, too many pixels; 422, no picture.
+        HTTPException: 413: it has too many pixels; 422: it is not a picture.
     """
     try:
         width, height = image_size(upload.data, upload.name)
@@ -173,16 +175,16 @@ def check_size(upload: Upload, limits: ServiceLimits) -> None:
 
 
 def chat_request(body: bytes, model: str, limits: ServiceLimits) -> bytes:
-    """A chat request that may be handed to the server, written anew.
+    """Return a chat request that may be passed to the server, built from checked fields only.
 
     Args:
-        body: as it came.
-        model: the one that is offered.
-        limits: see there.
+        body: body of the request.
+        model: the model that is offered.
+        limits: limits of the service.
 
     Raises:
-        HTTPException: 404, another model; 413 or 422, it asks for what is not offered, holds an address, or a
-            picture too large.
+        HTTPException: 404: it names another model; 413 or 422: it asks for something that is not offered, contains an
+            address, or a picture is too large.
     """
     try:
         asked = json.loads(body)
@@ -221,9 +223,9 @@ def chat_request(body: bytes, model: str, limits: ServiceLimits) -> bytes:
 
 
 def with_pixels_of_training(body: bytes) -> bytes:
-    """A checked chat request whose pictures are decoded here, as everywhere else, and sent on as PNG.
+    """Return a checked chat request whose pictures are decoded here, as everywhere in redaes, and passed on as PNG.
 
-    The server behind would decode them in its own way: without their orientation, colour profile or depth.
+    The server would decode them in its own way: without their orientation, colour profile or depth.
 
     Raises:
         ImageError: a picture cannot be decoded.
@@ -238,12 +240,12 @@ def with_pixels_of_training(body: bytes) -> bytes:
 
 
 def _content(content: Any, limits: ServiceLimits, n_before: int) -> int:
-    """Check one message's content; its number of pictures."""
+    """Check one message's content, and return its number of pictures."""
     parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
     if not isinstance(parts, list):
         raise refused(422, "content: give a text, or a list of parts")
     n_images = 0
-    text = ""  # joined, because the server joins neighbours
+    text = ""  # joined, because the server joins neighbouring parts
     for part in parts:
         kind = part.get("type") if isinstance(part, dict) else None
         if kind == "text" and isinstance(part.get("text"), str) and set(part) == {"type", "text"}:
@@ -319,12 +321,14 @@ def _few(n_images: int, limits: ServiceLimits) -> None:
 
 
 def reasons_of(error: ValidationError) -> str:
-    """What is wrong, field by field, without what was sent: that may be megabytes."""
+    """Return what is wrong, field by field, without the sent values, which may be megabytes."""
     found = [(".".join(map(str, item["loc"])), item["msg"]) for item in error.errors(include_input=False)]
     return "; ".join(f"{where or 'body'}: {what}"[:200] for where, what in found)[:1000]
 
 
 def _file_name(field: str, sent: str | None) -> Path:
-    """The field's name with the sent name's ending, where that is a picture's; the rest is the sender's affair."""
+    """Return the field's name with the suffix of the sent name, if that is a picture's; the rest of the sent name is
+    not used.
+    """
     suffix = Path(sent or "").suffix.lower()
     return Path(field + (suffix if suffix in IMAGE_SUFFIXES else ""))

@@ -1,4 +1,4 @@
-"""``redaes serve``: a model, the HTTP service before it, and an orderly end."""
+"""``redaes serve``: run the HTTP service in front of a model, with an orderly end."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ if TYPE_CHECKING:
     from redaes.serving.limits import ServiceLimits
 
 SERVER_WORKERS = 16
-"""Requests worked on at once when the model is behind vLLM, which batches them."""
+"""Number of requests that are processed at once when the model is behind vLLM, which batches them."""
 
 CHAT_WORKERS = 4
-"""The same for any other server: each asks several questions at once."""
+"""Number of requests that are processed at once for any other server; each asks several questions at once."""
 
 
 @dataclass(frozen=True)
 class ServiceAddress:
-    """Where the service is to be found."""
+    """Host, port and names of the service."""
 
     host: str = "127.0.0.1"
     port: int = 8080
     api_keys: tuple[str, ...] = ()
     allowed_hosts: tuple[str, ...] = ()
-    """Names by which it may be addressed, besides those of the loopback."""
+    """Host names by which it may be addressed, besides those of the loopback."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
@@ -62,10 +62,10 @@ class ServiceAddress:
 
 
 def read_api_keys(file: Path) -> tuple[str, ...]:
-    """The keys of a file: one a line, empty lines and lines that begin with ``#`` left out.
+    """Return the keys of a file: one a line; empty lines and lines that begin with ``#`` are skipped.
 
     Raises:
-        InputError: it cannot be read, holds no key, or a key that no header can carry or anyone could guess.
+        InputError: the file cannot be read or has no key, or a key does not fit into a header or is easy to guess.
     """
     try:
         lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
@@ -86,10 +86,10 @@ def read_api_keys(file: Path) -> tuple[str, ...]:
 def vllm_backend(
     served: ServedModel, python: Path, *, structured: bool, timeout_s: float, form: AskedForm = "auto"
 ) -> Iterator[tuple[ServerBackend, VllmServer]]:
-    """A vLLM server of our own, and the backend on it, asked once so that a wrong set-up shows now.
+    """Start a vLLM server, and yield a backend on it and the server; one question shows whether the set-up works.
 
     Raises:
-        BackendError: it does not start, or does not answer.
+        BackendError: the server does not start, or does not answer.
     """
     revision = served.revision()
     with VllmServer(served, python) as server:
@@ -105,11 +105,11 @@ def vllm_backend(
 def attached_backend(
     base_url: str, model: str, *, revision: str, structured: bool, timeout_s: float, form: AskedForm = "auto"
 ) -> Iterator[ServerBackend]:
-    """The backend on a vLLM server that runs already; its key, if it has one, is the environment's. Unless a form is
-    given, one question tells which one suits the model.
+    """Yield a backend on a vLLM server that runs already; its key, if it has one, comes from the environment. Unless a
+    form is given, one question finds out which one suits the model.
 
     Raises:
-        BackendError: it does not answer, or does not offer the model.
+        BackendError: the server does not answer, or does not offer the model.
     """
     endpoint = _endpoint(base_url, model, revision, None, timeout_s)
     offered = served_models(endpoint.base_url)
@@ -132,19 +132,19 @@ def serve(
     agreement: int = 0,
     announce: Callable[[str], object],
 ) -> None:
-    """Answer requests until SIGTERM or SIGINT; then take no more, finish what is under way, and return.
+    """Answer requests until SIGTERM or SIGINT; then accept no more, finish those in progress, and return.
 
     Args:
         backend: the model.
-        address: where.
-        limits: see there; ``workers`` as the backend allows.
-        references: what single pictures are scored against; None: that is not offered.
-        is_healthy: whether what the backend stands on is alive; None: it is, as long as this process.
+        address: address of the service.
+        limits: limits of the service; ``workers`` must fit the backend.
+        references: references for single scores; None: scoring is not offered.
+        is_healthy: says whether the server behind the backend is alive; None: it lives as long as this process.
         agreement: as for :class:`~redaes.assessor.Assessor`.
-        announce: called with the address once requests are taken.
+        announce: called with the address once requests are accepted.
 
     Raises:
-        InputError: the port is taken.
+        InputError: the port is in use.
         MissingDependency: the packages of ``redaes[serve]`` are absent.
     """
     try:
@@ -185,14 +185,14 @@ def serve(
     with listening:
         host, port = listening.getsockname()[:2]
         announce(f"http://{f'[{host}]' if family is socket.AF_INET6 else host}:{port}")
-        # It drains on the first signal, and repeats that signal when it is done.
+        # uvicorn drains on the first signal, and raises that signal again when it is done.
         with suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[listening])
 
 
 @contextmanager
 def orderly_end() -> Iterator[None]:
-    """While this lasts, SIGTERM ends the program as an interrupt at the keyboard does: child processes with it."""
+    """Make SIGTERM end the program like a keyboard interrupt within the context, together with child processes."""
 
     def interrupt(_number: int, _frame: object) -> None:
         raise KeyboardInterrupt
@@ -217,7 +217,9 @@ def _endpoint(base_url: str, model: str, revision: str, api_key: str | None, tim
 
 
 def _ask_once(backend: ServerBackend) -> None:
-    """A server that is healthy may still be unable to answer: its engine first runs with the first request."""
+    """Ask one question, because a healthy server may still be unable to answer: its engine runs only with the first
+    request.
+    """
     grey = Image.new("RGB", (64, 64), "grey")
     request = Request(prompts.load(prompts.COMPARE["fast"]), (grey, grey), WINNER_PREFIX, (" A", " B"), None)
     (answer,) = backend.answer([request])
@@ -226,10 +228,10 @@ def _ask_once(backend: ServerBackend) -> None:
 
 
 class _JsonLines(logging.Formatter):
-    """One JSON object a line, whoever wrote: entries of ours are JSON already, libraries' words become a text."""
+    """Format every log entry as one line of JSON: our entries are JSON already, those of libraries become a text."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line."""
+        """Return the line."""
         text = record.getMessage()
         line: dict[str, object] = {"time": self.formatTime(record), "level": record.levelname}
         line["entry"] = json.loads(text) if record.name == LOG.name else {"from": record.name, "message": text.strip()}
@@ -241,7 +243,7 @@ class _JsonLines(logging.Formatter):
 def _log_to_stderr() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonLines())
-    logging.captureWarnings(True)  # Pillow's about damaged files
+    logging.captureWarnings(True)  # Pillow's warnings about damaged files
     for name, level in ((LOG.name, logging.INFO), ("uvicorn", logging.WARNING), ("py.warnings", logging.WARNING)):
         log = logging.getLogger(name)
         log.addHandler(handler)

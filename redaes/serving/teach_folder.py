@@ -1,4 +1,4 @@
-"""Teaching on the pictures of a folder: the questions of the page, answered into a file on this machine."""
+"""Teach a taste on the pictures of a folder: the page asks, and the answers go into a file on this machine."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from redaes import viewer
 from redaes.errors import ImageError, InputError, MissingDependency, RecordError
 from redaes.html_pages import jpeg_bytes
 from redaes.images import LoadedImage, load_image
 from redaes.local_pages import HEADERS, for_friends, refusal, serve_page, small_json
 from redaes.ranking import fit_strengths, outcomes_of
+from redaes.serving.page_files import FOLDER_PAGE, MEDIA_TYPES
 from redaes.serving.teaching import WINNERS, PersonAnswer, TeachAnswer, as_answered
 from redaes.taste.pair_pool import PairPool
 from redaes.taste.preference_file import Preference, PreferenceFile
@@ -39,29 +39,20 @@ _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-_PAGE = Path(__file__).with_name("page")
-_VIEWER = Path(viewer.__file__).parent
-_FILES = {
-    "": (_PAGE / "folder.html", "text/html"),
-    **{name: (_PAGE / name, "text/javascript") for name in ("folder.js", "teach.js")},
-    **{name: (_PAGE / name, "text/css") for name in ("page.css", "teach.css")},
-    "viewer.js": (_VIEWER / "viewer.js", "text/javascript"),
-    "viewer.css": (_VIEWER / "viewer.css", "text/css"),
-}
 
 
 @dataclass(frozen=True)
 class FolderSeries:
-    """A series of a folder, and what a model said of it."""
+    """A series of a folder, and a model's answers about it."""
 
     pictures: tuple[ImageRef, ...]
-    """Different ones, at least two."""
+    """At least two different pictures."""
     said: tuple[PairAnswer, ...]
-    """Empty: no model was asked."""
+    """The model's answers; empty: no model was asked."""
 
 
 class TeachDesk:
-    """What is asked about a folder, and what was answered."""
+    """The questions about a folder, and the answers so far."""
 
     def __init__(
         self,
@@ -76,18 +67,17 @@ class TeachDesk:
     ) -> None:
         """
         Args:
-            root: the folder from which pictures are named.
-            series: of it.
-            keep: the file of answers; those in it that are about these pictures count.
-            asked_by: what the page says of the model.
+            root: the folder relative to which pictures are named.
+            series: series of the folder.
+            keep: the file of answers; earlier answers about these pictures count.
+            asked_by: description of the model for the page.
             aim: what the questions are for.
             pool: pairs of these series that the model has read, among which questions about a taste are chosen.
-            seed: of the draw, and of the choice among equal pairs.
+            seed: seed of the draw, and of the choice among equal pairs.
 
         Raises:
             RecordError: ``keep`` cannot be used, or another process adds to it.
-            InputError: it holds something else.
-        """
+            InputError: the file has other content."""
         self._series = list(series)
         self._aim: Aim = aim
         self._pool = pool
@@ -106,16 +96,16 @@ class TeachDesk:
 
     @property
     def n_answers(self) -> int:
-        """Answers about these pictures."""
+        """Number of answers about these pictures."""
         return self._teaching.n_answers
 
     @property
     def n_others(self) -> int:
-        """Rows of the file that are about other pictures, or that are none."""
+        """Number of rows of the file that are about other pictures or unreadable."""
         return len(self._file.preferences) - self.n_answers + self._file.n_unreadable
 
     def about(self) -> dict[str, Any]:
-        """What the page is told at its beginning."""
+        """Return the data with which the page begins."""
         with self._lock:
             return {
                 "asked_by": self._asked_by,
@@ -128,7 +118,7 @@ class TeachDesk:
         """Keep an answer.
 
         Raises:
-            InputError: it is about no two pictures of one series.
+            InputError: it is not about two pictures of one series.
             RecordError: it cannot be written.
         """
         with self._lock:
@@ -142,10 +132,10 @@ class TeachDesk:
             return self._state()
 
     def take_back(self) -> TeachAnswer:
-        """Take the last answer back, out of the file too.
+        """Take the last answer back, and remove it from the file.
 
         Raises:
-            InputError: the last row of the file is no answer about these pictures.
+            InputError: the last row of the file is not an answer about these pictures.
             RecordError: the file cannot be changed.
         """
         with self._lock:
@@ -157,7 +147,7 @@ class TeachDesk:
             return self._state()
 
     def picture(self, picture: str, *, small: bool) -> bytes | None:
-        """A picture as a JPEG file; None: there is none, or it does not decode any more."""
+        """Return a picture as a JPEG file; None: there is no such picture, or it does not decode any more."""
         ref = self._refs.get(picture)
         if ref is None:
             return None
@@ -190,7 +180,7 @@ class TeachDesk:
         teaching.answer(answer.series, ids.index(answer.first), ids.index(answer.second), WINNERS[answer.winner])
 
     def _answer_of(self, given: Preference) -> PersonAnswer | None:
-        """A kept answer with the pictures that are here; None: it is about others."""
+        """Return a kept answer with the pictures of this folder; None: it is about other pictures."""
         first, second = self._of_name.get(given.first), self._of_name.get(given.second)
         if first is None or second is None or first == second:
             return None
@@ -201,7 +191,7 @@ class TeachDesk:
 
 
 def name_in(root: Path, path: Path) -> str:
-    """How a picture is named from a folder; by its whole path, where it lies elsewhere.
+    """Return a picture's path relative to a folder, or its whole path if it is elsewhere.
 
     >>> name_in(Path("photos"), Path("photos/june/a.jpg"))
     'june/a.jpg'
@@ -210,7 +200,7 @@ def name_in(root: Path, path: Path) -> str:
 
 
 def series_title(names: Sequence[str]) -> str:
-    """What a series is called in a file of answers, as the page of the service calls it.
+    """Return the name of a series in a file of answers, as on the page of the service.
 
     >>> series_title(["b.jpg", "a.jpg", "c.jpg"])
     'a.jpg and 2 more'
@@ -219,7 +209,7 @@ def series_title(names: Sequence[str]) -> str:
 
 
 def _printable(name: str) -> str:
-    """Without the bytes that are no text, which some file names have and JSON has not."""
+    """Return a name without bytes that are not text, which file names may have but JSON may not."""
     return name.encode("utf-8", "replace").decode()
 
 
@@ -232,7 +222,7 @@ def _jpeg(side: int | None, path: Path) -> bytes:
 
 
 def teach_app(desk: TeachDesk) -> Starlette:
-    """The service: the page, ``/about``, ``/pictures/ID``, ``/small/ID``, ``/answers``, ``/undo``.
+    """Return the service: the page, ``/about``, ``/pictures/ID``, ``/small/ID``, ``/answers``, ``/undo``.
 
     Raises:
         MissingDependency: the packages of ``redaes[serve]`` are absent.
@@ -247,10 +237,10 @@ def teach_app(desk: TeachDesk) -> Starlette:
 
     @for_friends
     async def file(request: Request) -> Response:
-        found = _FILES.get(request.path_params.get("name", ""))
-        if found is None:
+        path = FOLDER_PAGE.get(request.path_params.get("name", ""))
+        if path is None:
             return refusal(HTTPStatus.NOT_FOUND, "there is no such page")
-        path, kind = found
+        kind = MEDIA_TYPES[path.suffix]
         return Response(await asyncio.to_thread(path.read_bytes), media_type=kind, headers=headers)
 
     @for_friends
@@ -307,12 +297,12 @@ def serve_teaching(desk: TeachDesk, port: int, announce: Callable[[str], object]
     """Serve the page until an interrupt or SIGTERM.
 
     Args:
-        desk: see there.
-        port: of this machine's own address; 0: any that is free.
-        announce: called with the page's address once it can be asked.
+        desk: the questions and answers.
+        port: port on the loopback address; 0: any free port.
+        announce: called with the page's address once it can be opened.
 
     Raises:
-        InputError: the port is taken, or is none.
+        InputError: the port is in use, or is not a port number.
         MissingDependency: the packages of ``redaes[serve]`` are absent.
     """
     serve_page(teach_app(desk), port, announce, option="--port", extra="serve")

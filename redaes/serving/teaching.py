@@ -1,7 +1,7 @@
-"""``POST /v1/teach``: which two pictures to ask a person about next, and what the answers so far make of the order.
+"""``POST /v1/teach``: which two pictures to ask a person about next, and the order according to the answers so far.
 
-The service keeps nothing of it: each request holds what the model said of the pictures and all that the person has
-answered. No picture travels, and no model is asked.
+The service keeps no state: each request contains the model's answers about the pictures and all answers of the person.
+No picture is sent, and no model is asked.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from redaes.taste.questions import Aim, Teaching
 from redaes.types import PairAnswer, Record
 
 MAX_TEACH_BYTES = 4 * 2**20
-"""Of one request: all series of an afternoon, with what was said of them."""
+"""Largest body of one request: enough for all series of an afternoon with their answers."""
 MAX_SERIES = 64
 MAX_ANSWERS = 5_000
 MAX_CALLS = 1_000
-"""Questions behind one answer of the model's."""
+"""Most questions behind one answer of the model."""
 
 WINNERS: Mapping[str, float] = {"first": 1.0, "second": 0.0, "tie": 0.5}
 
@@ -34,18 +34,18 @@ _PictureId = Annotated[str, Field(min_length=1, max_length=128)]
 
 
 class ToldSeries(BaseModel):
-    """A series, and what the model said of it."""
+    """A series, and the model's answers about it."""
 
     model_config = ConfigDict(extra="forbid")
 
     ids: Annotated[list[_PictureId], Field(min_length=2)]
-    """Of its different pictures, as ``/v1/rank`` has them."""
+    """Ids of its different pictures, as ``/v1/rank`` returns them."""
     said: list[PairAnswer] = []
-    """The ``answers`` of ``/v1/rank``; none: the model was not asked."""
+    """The ``answers`` of ``/v1/rank``; empty: the model was not asked."""
 
 
 class PersonAnswer(BaseModel):
-    """What the person said of two pictures."""
+    """The person's answer about two pictures."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -56,14 +56,14 @@ class PersonAnswer(BaseModel):
 
 
 class TeachRequest(BaseModel):
-    """What is known, all of it."""
+    """The whole state: all series and all answers of the person."""
 
     model_config = ConfigDict(extra="forbid")
 
     series: Annotated[list[ToldSeries], Field(min_length=1)]
     answers: list[PersonAnswer] = []
     aim: Aim = "taste"
-    """``taste``: what the answers teach about other pictures counts; ``order``: what they tell of these."""
+    """The aim of the questions: ``taste``: to learn about other pictures; ``order``: to learn the order of these."""
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 0
 
 
@@ -74,14 +74,14 @@ class NextQuestion(Record):
     first: str
     second: str
     information: float
-    """That is expected of the answer, in bits."""
+    """Expected information of the answer, in bits."""
 
 
 class SeriesAsAnswered(Record):
-    """The order of a series, as far as it is known."""
+    """The order of a series according to the answers so far."""
 
     order: tuple[str, ...]
-    """Best first."""
+    """Ids of the pictures, best first."""
     scores: dict[str, float]
     """The person's strengths, in logits."""
     errors: dict[str, float]
@@ -89,20 +89,20 @@ class SeriesAsAnswered(Record):
 
 
 class TeachAnswer(Record):
-    """What to ask next, and what is known by now."""
+    """The next question, and the orders so far."""
 
     next: NextQuestion | None
-    """None: every pair was answered."""
+    """The next question; None: every pair was answered."""
     n_answers: int
     n_open: int
-    """Pairs that were not answered and whose order is not settled, with 95 %."""
+    """Number of pairs that were not answered and whose order is not settled with 95 %."""
     n_pairs: int
-    """All pairs within the series."""
+    """Number of all pairs within the series."""
     series: tuple[SeriesAsAnswered, ...]
 
 
 def next_step(asked: TeachRequest) -> TeachAnswer:
-    """The answer to a request.
+    """Return the answer to a request.
 
     Raises:
         InputError: a picture is unknown, listed twice, or compared with itself.
@@ -124,11 +124,11 @@ def next_step(asked: TeachRequest) -> TeachAnswer:
 
 
 def as_answered(teaching: Teaching, ids: list[list[str]]) -> TeachAnswer:
-    """What to ask next, with pictures named.
+    """Return the next question and the orders, with the pictures' ids.
 
     Args:
-        teaching: with all answers so far.
-        ids: of the pictures of each series, in its order.
+        teaching: the state with all answers so far.
+        ids: ids of the pictures of each series, in its order.
     """
     pair = teaching.next_pair()
     return TeachAnswer(
@@ -177,7 +177,7 @@ def _read(body: bytes, limits: ServiceLimits) -> TeachRequest:
 
 
 def _inlined(schema: dict[str, Any]) -> Any:
-    """A schema without references, whose targets OpenAPI would look for elsewhere."""
+    """Return a schema with its references replaced by their targets, which OpenAPI would search elsewhere."""
     parts = schema.pop("$defs", {})
 
     def resolved(value: Any) -> Any:
@@ -195,7 +195,7 @@ def add_teaching(app: FastAPI, limits: ServiceLimits, errors: dict[int | str, di
 
     Args:
         app: the service.
-        limits: see there; ``max_images`` counts for each series.
+        limits: limits of the service; ``max_images`` applies to each series.
         errors: how OpenAPI describes answers that are not 200.
     """
     schema = _inlined(TeachRequest.model_json_schema())
@@ -206,7 +206,7 @@ def add_teaching(app: FastAPI, limits: ServiceLimits, errors: dict[int | str, di
         openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}},
     )
     async def teach(request: Request) -> TeachAnswer:
-        """The pair whose answer would tell most about a person's order, and the order as far as it is known."""
+        """Return the pair whose answer would tell most about a person's order, and the order as far as it is known."""
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json":
             raise refused(415, f"content type {kind[:80]!r}; send application/json")

@@ -1,6 +1,6 @@
-"""Start a vLLM server for this work, wait until it answers, and start it again when it dies.
+"""Start a vLLM server, wait until it answers, and restart it when it dies.
 
-vLLM lives in an environment of its own; it is run by that environment's Python and spoken to over HTTP.
+vLLM is installed in an environment of its own; that environment's Python runs it, and redaes asks it over HTTP.
 """
 
 from __future__ import annotations
@@ -47,25 +47,28 @@ _LOG_TAIL = 2000
 
 @dataclass(frozen=True)
 class ServedModel:
-    """A model as vLLM is to offer it."""
+    """A model, and how vLLM is to serve it."""
 
     model: str
-    """``redaes/nano`` or ``redaes/nano-base``, a folder with a model (merged ones too), or with an adapter, which names
-    its base, or a hub name."""
+    """``redaes/nano`` or ``redaes/nano-base``, a folder with a model or with an adapter, which names its base, or a
+    name on the hub.
+    """
     adapter: Path | None = None
-    """Folder of a LoRA adapter on the model."""
+    """Folder of a LoRA adapter for the model; None: no adapter."""
     max_images: int = 4
-    """Pictures in one request."""
+    """Most pictures in one request."""
     max_pixels: int | None = None
     """Area in pixels to which the model's processor shrinks a picture; None: that of the training, or its own."""
     cpu: bool = False
-    """Whether this is a vLLM for CPUs: float32, eager, a small cache."""
+    """Whether vLLM runs on a CPU: float32, eager mode, a small cache."""
     data_parallel: int = 1
-    """Copies of the model; each takes its own GPU."""
+    """Number of copies of the model, each on its own GPU."""
     tensor_parallel: int = 1
-    """GPUs over which one copy is split; the vision encoder is copied to each, and pictures are dealt out."""
+    """Number of GPUs over which one copy is split; each has a copy of the vision encoder, and pictures are
+    distributed.
+    """
     extra: tuple[str, ...] = ()
-    """Further arguments for vLLM, as they are; they go last, so they win."""
+    """Further arguments for vLLM; they come last and so override the others."""
 
     def __post_init__(self) -> None:
         if (Path(self.model) / ADAPTER_CONFIG).is_file():
@@ -73,35 +76,36 @@ class ServedModel:
                 raise BackendError(f"{self.model} is itself an adapter; give its base beside adapter {self.adapter}")
             object.__setattr__(self, "adapter", Path(self.model))
             object.__setattr__(self, "model", base_of(Path(self.model)))
-        # As the local backend has it: what was trained on the embedded base must not go on the trained model.
+        # As in the local backend: an adapter that was trained on the embedded base must not be put on the trained
+        # model.
         if self.adapter is not None and self.model == nano.NAME and base_of(self.adapter) == nano.BASE:
             object.__setattr__(self, "model", nano.BASE)
 
     @property
     def name(self) -> str:
-        """What requests and results call the model; as a local backend does."""
+        """Name of the model in requests and results, the same as for a local backend."""
         return self.model if self.adapter is None else f"{self.model} + {self.adapter}"
 
     @property
     def folder(self) -> Path | None:
-        """Where the weights lie; None: vLLM gets them from the hub."""
+        """Folder of the weights; None: vLLM downloads them from the hub."""
         if self.model in nano.NAMES:
             return nano.weights(self.model)
         return Path(self.model) if Path(self.model).is_dir() else None
 
     def revision(self) -> str:
-        """What pins the weights, as a local backend says it; ``unpinned`` for a hub name."""
+        """Return the revision of the weights, the same as for a local backend; ``unpinned`` for a name on the hub."""
         if self.folder is None:
             return "unpinned"
         revision = revision_of(self.folder) if self.adapter is None else revision_of(self.folder, self.adapter)
         return at_size(revision, size_shown(self.folder, self.adapter, self.max_pixels), picture_size(self.folder))
 
     def arguments(self, port: int) -> list[str]:
-        """The command line of vLLM's server, on this machine's loopback only.
+        """Return the command line of vLLM's server, on this machine's loopback only.
 
         Raises:
-            BackendError: the model's configuration cannot be read, or the adapter is one that vLLM refuses, or takes in
-                part without a word.
+            BackendError: the model's configuration cannot be read, or vLLM would refuse the adapter or silently use
+                only a part of it.
             InputError: ``max_pixels`` is not what the adapter or the model was trained with.
         """
         limits = {"image": self.max_images, "video": 0}
@@ -112,7 +116,7 @@ class ServedModel:
             *("--limit-mm-per-prompt", json.dumps(limits)),
             *("--max-model-len", str(self._most_tokens())),
             *("--load-format", "safetensors"),
-            # What the model's files say about sampling is not used (docs/reading.md).
+            # The sampling settings in the model's files are not used (docs/reading.md).
             *("--generation-config", "vllm"),
             "--enable-prefix-caching",
         ]
@@ -133,7 +137,7 @@ class ServedModel:
         return [*found, *self.extra]
 
     def _preprocessing(self) -> list[str]:
-        """Arguments for what vLLM would otherwise take from the model's folder: size of pictures and chat template.
+        """Return arguments for picture size and chat template, which vLLM would otherwise take from the model's folder.
 
         Raises:
             BackendError: the adapter's pictures differ from the model's in more than their size, or nobody says at
@@ -157,7 +161,9 @@ class ServedModel:
         return found
 
     def _settings_folder(self) -> Path | None:
-        """Where the model's settings for pictures lie; those of a model from the hub are fetched if they are needed."""
+        """Return the folder with the model's picture settings; those of a model on the hub are downloaded if they are
+        needed.
+        """
         if self.folder is not None or self.max_pixels is None or self._adapter_says():
             return self.folder
         from huggingface_hub import snapshot_download
@@ -174,7 +180,9 @@ class ServedModel:
         return self.adapter is not None and picture_size(self.adapter) is not None
 
     def _most_tokens(self) -> int:
-        """Of prompt and answer together: what the model knows positions for, up to a bound of ours."""
+        """Return the most tokens of prompt and answer together: the positions that the model knows, up to our own
+        bound.
+        """
         if self.folder is None:
             return _MAX_MODEL_LEN
         file = self.folder / "config.json"
@@ -248,7 +256,7 @@ class VllmServer:
         return process.pid if process is not None and process.poll() is None else None
 
     def is_healthy(self) -> bool:
-        """Whether it says of itself that it can answer."""
+        """Return whether it says of itself that it can answer."""
         return self.pid is not None and is_healthy(self.base_url)
 
     def _start(self) -> subprocess.Popen[bytes]:
@@ -329,10 +337,10 @@ class VllmServer:
 
 
 def is_healthy(base_url: str) -> bool:
-    """Whether a vLLM server says of itself that it can answer.
+    """Return whether a vLLM server says of itself that it can answer.
 
     Args:
-        base_url: of its OpenAI protocol, such as ``http://127.0.0.1:8000/v1``.
+        base_url: base URL of its OpenAI protocol, such as ``http://127.0.0.1:8000/v1``.
     """
     httpx = _httpx()
     try:
@@ -342,7 +350,7 @@ def is_healthy(base_url: str) -> bool:
 
 
 def served_models(base_url: str) -> Sequence[str]:
-    """The names under which a server offers models; its key, if it has one, is ``REDAES_API_KEY``.
+    """Return the names under which a server offers models; its key, if it has one, is ``REDAES_API_KEY``.
 
     Raises:
         BackendError: it does not say.

@@ -25,7 +25,7 @@ def check_patches(adapter: Path, model: Path) -> None:
 
 
 def room_for(adapter: Path) -> int:
-    """The rank that vLLM is to make room for.
+    """Return the rank that vLLM is to make room for.
 
     Raises:
         BackendError: not an adapter, or one that vLLM would not serve as it was trained.

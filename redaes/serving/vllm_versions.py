@@ -42,7 +42,7 @@ SERIES = (
 
 
 def installed_vllm() -> str | None:
-    """The version of vLLM beside this redaes; None: there is none."""
+    """Return the version of vLLM beside this redaes; None: there is none."""
     for name in DISTRIBUTIONS:
         try:
             return metadata.version(name)
@@ -65,7 +65,7 @@ _LOOK_S = 60.0
 
 
 def vllm_of(python: Path) -> str | None:
-    """The version of vLLM in an environment; None: there is none.
+    """Return the version of vLLM in an environment; None: there is none.
 
     Args:
         python: the environment's interpreter.
@@ -89,7 +89,7 @@ def vllm_of(python: Path) -> str | None:
 
 
 def check_vllm(python: Path) -> str | None:
-    """Whether the vLLM of an environment can be started for this work.
+    """Return whether the vLLM of an environment can be started for this work.
 
     Args:
         python: the environment's interpreter; that of this process, too.
@@ -122,7 +122,7 @@ def check_vllm(python: Path) -> str | None:
 
 
 def fits(version: str) -> bool:
-    """Whether redaes speaks to this version.
+    """Return whether redaes speaks to this version.
 
     >>> fits("0.31.0"), fits("0.30.2"), fits("0.33.1+cpu")
     (True, False, True)
@@ -134,7 +134,7 @@ def fits(version: str) -> bool:
 
 
 def series_for(found: Mapping[str, str | None]) -> tuple[VllmSeries, ...]:
-    """Those that could be installed beside what is there without changing it.
+    """Return those that could be installed beside what is there without changing it.
 
     Args:
         found: versions of torch and transformers; None: absent, so any would do.

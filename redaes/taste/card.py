@@ -1,4 +1,4 @@
-"""What a taste's folder says to people."""
+"""The README of a taste's folder."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ _NOT = (
 
 
 def taste_card(report: Mapping[str, Any]) -> str:
-    """The card, as Markdown with the hub's header.
+    """Return the card, as Markdown with the hub's header.
 
     Args:
-        report: as it is written.
+        report: the report of the taste.
     """
     forgot = report["forgetting"]
     return _CARD.format(

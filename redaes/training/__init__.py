@@ -1,1 +1,1 @@
-"""Training: what the three stages are made of. The commands of ``redaes train`` wire it together."""
+"""Training: the parts of the three stages. The commands of ``redaes train`` put them together."""

@@ -1,8 +1,8 @@
 """Stage 2: relative-pair alignment, as a ``Trainer`` whose loss is read at single tokens.
 
-Every item is one pair. It is shown in both orders with the fast prompt, read at the verdict token; each of
-its pictures is shown alone, read at the score token; and one order is answered in full, so that the language
-does not drift. Nothing is generated.
+Every item is one pair. It is shown in both orders with the fast prompt, and the logits are read at the verdict token;
+each of its pictures is shown alone, and the logits are read at the score token; and one order is answered in full, so
+that the language does not drift. Nothing is generated.
 """
 
 from __future__ import annotations
@@ -48,22 +48,36 @@ from redaes.types import TAU
 class AlignmentConfig(TrainingArguments):
     """``TrainingArguments`` and the weights of stage 2's losses."""
 
-    objective: str = field(default="relative", metadata={"help": "what tells this recipe from one for dpo"})
-    tau: float = field(default=TAU, metadata={"help": "points that make one standard deviation of judgement"})
-    gamma: float = field(default=TAU**2, metadata={"help": "variance added in Thurstone's denominator, points²"})
-    preference_weight: float = field(default=1.0, metadata={"help": "soft cross-entropy of both orders"})
-    antisymmetry_weight: float = field(default=1.0, metadata={"help": "agreement of the two orders"})
-    thurstone_weight: float = field(default=1.0, metadata={"help": "fidelity of the single-picture scores"})
-    nll_weight: float = field(default=0.1, metadata={"help": "token likelihood of one full answer"})
+    objective: str = field(
+        default="relative",
+        metadata={"help": "Marks a recipe for the relative alignment, as against preferences (redaes train dpo)."},
+    )
+    tau: float = field(default=TAU, metadata={"help": "Standard deviation of a judgement in points."})
+    gamma: float = field(
+        default=TAU**2, metadata={"help": "Variance that is added in the denominator of Thurstone's law, in points²."}
+    )
+    preference_weight: float = field(
+        default=1.0, metadata={"help": "Loss weight of the soft cross-entropy of the verdict, in both orders."}
+    )
+    antisymmetry_weight: float = field(
+        default=1.0, metadata={"help": "Loss weight of the agreement between the two orders."}
+    )
+    thurstone_weight: float = field(
+        default=1.0, metadata={"help": "Loss weight of the fidelity of the single-picture scores."}
+    )
+    nll_weight: float = field(default=0.1, metadata={"help": "Loss weight of the token likelihood of one full answer."})
     short_question: bool = field(
         default=False,
-        metadata={"help": "ask for the verdict without the question's words: more pairs a second, to begin with"},
+        metadata={
+            "help": "Ask for the verdict without the words of the question, which reads more pairs per second. Use "
+            "it only at the beginning."
+        },
     )
     share_prompts: bool = field(
         default=True,
         metadata={
-            "help": "read once what questions and answers of a batch have in common, pictures above all, where the "
-            "model allows it; false: with each of them"
+            "help": "Read only once what the questions and answers of a batch have in common, above all the "
+            "pictures, where the model allows it. With false, it is read with each of them."
         },
     )
 
@@ -72,23 +86,25 @@ class AlignmentConfig(TrainingArguments):
         # Rows are turned into tensors by the collator, which needs all their columns.
         self.remove_unused_columns = False
         refuse_what_spoils(self, ALIGNMENT)
-        if self.objective != "relative":  # an option that was cut short, or a script of somebody's own
+        if self.objective != "relative":  # an abbreviated option, or another script
             raise TrainingError(
-                f"objective is {self.objective!r}: write --objective dpo in full, or train with relative"
+                f"objective is {self.objective!r}; write --objective dpo as a separate option, or set it to relative"
             )
         for name in ("tau", "gamma"):
             if not getattr(self, name) > 0:
-                raise TrainingError(f"{name} is {getattr(self, name)}, it must be positive")
+                raise TrainingError(f"{name} is {getattr(self, name)}; give a positive number")
         weights = [getattr(self, f"{name}_weight") for name in ("preference", "antisymmetry", "thurstone", "nll")]
         if min(weights) < 0 or not any(weights):
-            raise TrainingError(f"loss weights {weights}: none may be negative, and one must be positive")
+            raise TrainingError(
+                f"the loss weights are {weights}; give no negative weight and at least one positive one"
+            )
 
 
 def choice_ids(processor: ProcessorMixin, prefix: str, choices: tuple[str, ...]) -> list[int]:
-    """The token with which each choice continues ``prefix``.
+    """Return the token with which each choice continues ``prefix``.
 
     Raises:
-        TrainingError: the tokenizer does not keep them apart.
+        TrainingError: the tokenizer gives two choices the same token.
     """
     tokenizer = processor.tokenizer
     start = tokenizer(prefix, add_special_tokens=False)["input_ids"]
@@ -128,11 +144,11 @@ def verdict_log_odds(logits: Tensor, tokens: Sequence[int]) -> Tensor:
 
 
 class AlignmentCollator:
-    """Rows of a RED dataset to the batches that the loss reads; those of weight 0 are not made."""
+    """Turn rows of a RED dataset into the batches that the losses need; parts whose loss has weight 0 are left out."""
 
     def __init__(self, processor: ProcessorMixin, config: AlignmentConfig) -> None:
         self.processor = processor
-        # Not the whole configuration, which a worker that is started afresh would have to be sent.
+        # Not the whole configuration, because it would have to be sent to spawned workers.
         self.compares = bool(config.preference_weight or config.antisymmetry_weight)
         self.scores = bool(config.thurstone_weight)
         self.answers = bool(config.nll_weight)
@@ -140,7 +156,7 @@ class AlignmentCollator:
         self.score = prompts.load(prompts.SCORE)
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
-        """Batch B rows.
+        """Return the batch of B rows.
 
         Returns:
             ``delta``: (B,) labels in points, for the forward order.
@@ -196,7 +212,7 @@ class AlignmentTrainer(ExactCheckpoints, ValidatedTrainer):
             else None,
             "questions and answers are read with pictures of their own",
         )
-        """Whether what the rows of a batch have in common is read once."""
+        """Whether the common beginnings of a batch's rows are read only once."""
         self._parts: dict[str, list[float]] = {}
 
     def compute_loss(
@@ -206,7 +222,7 @@ class AlignmentTrainer(ExactCheckpoints, ValidatedTrainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | None = None,
     ) -> Any:
-        """The weighted sum of stage 2's losses over B pairs."""
+        """Return the weighted sum of stage 2's losses over B pairs."""
         config: AlignmentConfig = self.args
         wanted = target_probability(inputs["delta"], config.tau)  # (B,)
         parts: dict[str, Tensor] = {}
@@ -233,7 +249,9 @@ class AlignmentTrainer(ExactCheckpoints, ValidatedTrainer):
         return (loss, parts) if return_outputs else loss
 
     def as_read(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """What of a batch passes the language model (``input_ids``) and the vision tower (``pixel_values``)."""
+        """Return the parts of a batch that pass the language model (``input_ids``) and the vision tower
+        (``pixel_values``).
+        """
         if not self.shares_prompts:
             return batch
         return {**pack_batch(self._network, batch).packed.inputs, "pixel_values": batch["pictures"]["pixel_values"]}

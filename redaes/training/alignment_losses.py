@@ -1,7 +1,7 @@
 """Stage 2's losses: pure functions of tensors, relative only (docs/training.md has the formulas).
 
-All of them take and return tensors that carry gradients, reduce over the batch by the mean, and expect
-differences in points (see ``redaes.types``).
+All of them take and return tensors with gradients, average over the batch, and expect differences in points (see
+``redaes.types``).
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ from torch import Tensor
 
 
 def normal_cdf(x: Tensor) -> Tensor:
-    """Φ, the distribution function of the standard normal; any shape."""
+    """Return Φ, the distribution function of the standard normal; any shape."""
     return 0.5 * (1 + torch.erf(x / 2**0.5))
 
 
 def target_probability(delta: Tensor, tau: float) -> Tensor:
-    """p* = Φ(Δ/τ): how probable it is that the first picture is judged better [our definition].
+    """Return p* = Φ(Δ/τ): how probable it is that the first picture is judged better [our definition].
 
     Args:
         delta: (B,) labelled differences, in points.
-        tau: points that make one standard deviation.
+        tau: one standard deviation of judgements, in points.
     """
     return normal_cdf(delta / tau)
 
 
 def preference_loss(log_odds: Tensor, target: Tensor) -> Tensor:
-    """Soft cross-entropy of P(A≻B) = σ(log-odds) against p*.
+    """Return the soft cross-entropy of P(A≻B) = σ(log-odds) against p*.
 
     Args:
         log_odds: (B,) logit of " A" minus logit of " B" at the verdict token.
@@ -39,7 +39,7 @@ def preference_loss(log_odds: Tensor, target: Tensor) -> Tensor:
 
 
 def antisymmetry_loss(forward: Tensor, swapped: Tensor) -> Tensor:
-    """Mean square of P(A≻B | forward) + P(A≻B | swapped) − 1: zero when the order does not matter.
+    """Return the mean square of P(A≻B | forward) + P(A≻B | swapped) − 1: zero when the order does not matter.
 
     Args:
         forward: (B,) log-odds in one order.
@@ -49,7 +49,7 @@ def antisymmetry_loss(forward: Tensor, swapped: Tensor) -> Tensor:
 
 
 def expected_score(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and variance of the score that a distribution over the digits 0…9 stands for.
+    """Return the mean and variance of the score that a distribution over the digits 0…9 stands for.
 
     Args:
         logits: (B, 10) at the score token, digits only.
@@ -65,7 +65,7 @@ def expected_score(logits: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def thurstone_probability(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor], gamma: float) -> Tensor:
-    """Φ((μ_a − μ_b) / √(σ_a² + σ_b² + γ)): Thurstone's law of comparative judgement, case III (1927).
+    """Return Φ((μ_a − μ_b) / √(σ_a² + σ_b² + γ)): Thurstone's law of comparative judgement, case III (1927).
 
     Args:
         first: (B,) mean and (B,) variance of the first picture's score.
@@ -77,7 +77,7 @@ def thurstone_probability(first: tuple[Tensor, Tensor], second: tuple[Tensor, Te
 
 
 def fidelity_loss(probability: Tensor, target: Tensor, epsilon: float = 1e-6) -> Tensor:
-    """1 − √(p·p*) − √((1−p)(1−p*)), the fidelity loss of Tsai et al. (FRank, SIGIR 2007).
+    """Return 1 − √(p·p*) − √((1−p)(1−p*)), the fidelity loss of Tsai et al. (FRank, SIGIR 2007).
 
     Args:
         probability: (B,) predicted, in [0, 1].

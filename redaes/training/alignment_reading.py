@@ -1,8 +1,8 @@
-"""Stage 2's questions and answers read by the model: each by itself, or all of a batch in one packed row.
+"""The forward passes of stage 2: over each prompt by itself, or over a whole batch in one packed row.
 
-A batch shows its pictures again and again: in two orders, alone, and with a whole answer; pairs of a group share them.
-What rows have in common from their beginnings (the first picture, both pictures, and with a fast answer the question
-too) stands once in a packed row (`redaes.attention.packed_sequences`), and logits are made where the losses look.
+A batch shows its pictures many times: in two orders, alone, and with a whole answer; pairs of a group share pictures.
+In a packed row (`redaes.attention.packed_sequences`) common beginnings of prompts (the first picture, both pictures,
+with a fast answer the question too) occur once, and logits are computed only where the losses need them.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from redaes.attention.packed_sequences import PackedSequences, TokenSequence, pa
 from redaes.training.vision_cache import BatchVisionCache
 
 Batch = Mapping[str, Any]
-"""As `redaes.training.alignment.AlignmentCollator` makes it; a part whose loss has no weight is left out."""
+"""A batch as `redaes.training.alignment.AlignmentCollator` makes it; a part whose loss has no weight is left out."""
 
 
 @dataclass(frozen=True)
 class AlignmentLogits:
-    """What stage 2's losses look at; None: not in the batch."""
+    """The logits that stage 2's losses need; None: the part is not in the batch."""
 
     verdicts: Tensor | None
-    """(2B, V) where the verdict is to follow, all forward orders first."""
+    """Logits (2B, V) at the verdict token, all forward orders first."""
     scores: Tensor | None
-    """(P, V) where the score is to follow."""
+    """Logits (P, V) at the score token."""
     nll: Tensor | None
-    """Mean over the tokens of the answers."""
+    """Mean negative log-likelihood over the tokens of the answers."""
 
 
 def read_padded(model: Any, cache: BatchVisionCache, batch: Batch) -> AlignmentLogits:
-    """A forward pass for each kind of prompts."""
+    """Run one forward pass for each kind of prompt, and return the logits."""
     verdicts, scores = (
         cache.forward(model, batch[kind], logits_to_keep=1).logits[:, -1] if kind in batch else None
         for kind in ("compare", "score")
@@ -45,19 +45,19 @@ def read_padded(model: Any, cache: BatchVisionCache, batch: Batch) -> AlignmentL
 
 @dataclass(frozen=True)
 class PackedAlignment:
-    """A batch in one row, and where the losses look."""
+    """A batch in one packed row, and the places whose logits the losses need."""
 
     packed: PackedSequences
     looked_at: Tensor
-    """(n,) places in the row: before the verdicts, before the scores, before each token of the answers."""
+    """Places in the row, shape (n,): before the verdicts, before the scores, before each token of the answers."""
     n_verdicts: int
     n_scores: int
     answer: Tensor
-    """Tokens of the answers, one after the other."""
+    """The tokens of the answers, one after the other."""
 
     @property
     def inputs(self) -> dict[str, Any]:
-        """What `BatchVisionCache.forward` takes."""
+        """The inputs of `BatchVisionCache.forward`."""
         return {**self.packed.inputs, "place": torch.tensor(self.packed.shown)}
 
 
@@ -65,12 +65,12 @@ def pack_batch(network: Any, batch: Batch) -> PackedAlignment:
     """Pack a batch for a model.
 
     Args:
-        network: a Qwen-VL, no LoRA around it.
-        batch: of the collator.
+        network: a Qwen-VL without a LoRA around it.
+        batch: batch of the collator.
     """
     device = batch["delta"].device
     questions = [_sequences(batch[kind], 0) if kind in batch else [] for kind in ("compare", "score")]
-    answers = _sequences(batch["answer"], 1) if "answer" in batch else []  # nothing is asked of the last token
+    answers = _sequences(batch["answer"], 1) if "answer" in batch else []  # the last token predicts nothing
     packed = packed_sequences(network, [*questions[0], *questions[1], *answers], batch["pictures"]["image_grid_thw"])
     n_questions = sum(map(len, questions))
     places = [*packed.places[:n_questions]]
@@ -87,20 +87,22 @@ def pack_batch(network: Any, batch: Batch) -> PackedAlignment:
 
 
 def _sequences(prompts: Mapping[str, Tensor], n_left_out: int) -> list[TokenSequence]:
-    """The rows of prompts, which all show as many pictures; their last tokens may be left out."""
+    """Return the rows of prompts that all show the same number of pictures, without their last ``n_left_out``
+    tokens.
+    """
     shown = prompts["place"].view(len(prompts["input_ids"]), -1).tolist()
     rows = zip(prompts["input_ids"].cpu(), prompts["attention_mask"].bool().cpu(), shown, strict=True)
     return [TokenSequence(ids[seen].tolist()[: -n_left_out or None], tuple(pictures)) for ids, seen, pictures in rows]
 
 
 def read_packed(model: Any, cache: BatchVisionCache, network: Any, batch: Batch) -> AlignmentLogits:
-    """One forward pass.
+    """Run one forward pass over the packed row, and return the logits.
 
     Args:
-        model: to be called.
-        cache: of its vision tower.
-        network: the model itself, no LoRA around it.
-        batch: of the collator.
+        model: the model to call.
+        cache: cache of its vision tower.
+        network: the model itself, without a LoRA around it.
+        batch: batch of the collator.
     """
     row = pack_batch(network, batch)
     logits = cache.forward(model, row.inputs, logits_to_keep=row.looked_at, use_cache=False).logits[0]

@@ -1,10 +1,9 @@
-"""Checkpoints that hold exactly what is trained, and proof that they do.
+"""Checkpoints that contain exactly the trained weights, verified at every save and resume.
 
-Libraries lose weights at a resume without a word. TRL's GRPO and DPO trainers keep a second adapter beside the policy;
-peft saves both, and transformers then loads the second one alone. transformers itself loads a whole model by the names
-that the file has, which are not those in memory for Qwen2.5-VL, and takes no notice of what is missing. So the policy
-alone is saved here, loaded by its own name, and compared with the file each time: after every save, and after every
-resume.
+Libraries can lose weights silently at a resume. TRL's GRPO and DPO trainers keep a second adapter beside the policy;
+peft saves both, and transformers then loads the second one alone. transformers loads a whole model by the names in the
+file, which for Qwen2.5-VL differ from those in memory, and ignores missing weights. So here only the policy is saved,
+it is loaded by its own name, and it is compared with the file after every save and every resume.
 """
 
 from __future__ import annotations
@@ -33,19 +32,19 @@ from redaes.errors import RecordError, TrainingError
 from redaes.file_writing import write_json
 
 POLICY = "default"
-"""The adapter that is trained, as peft names it; TRL names its copy for the reference ``ref``."""
+"""peft's name of the adapter that is trained; TRL calls its copy for the reference model ``ref``."""
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 SETTINGS = "settings.json"
-"""What a run was begun with, in its output folder and in each of its checkpoints."""
+"""File with the settings of a run, in its output folder and in each of its checkpoints."""
 
 WEIGHTS = "model.safetensors"
-"""What a model's weights are called where they are one file."""
+"""File name of a model's weights if they are one file."""
 
 _TRAINER_STATE = "trainer_state.json"
 _SCHEDULE = "scheduler.pt"
 _OPTIMIZER = ("optimizer.pt", "optimizer.bin", "optimizer_0", "global_step*")
-"""Where an optimizer's state lies: the trainer's own, FSDP's two forms, DeepSpeed's."""
+"""Files with an optimizer's state: the trainer's own, FSDP's two forms and DeepSpeed's."""
 
 
 def _restore_numbered_cpu(storage: Any, location: str) -> Any:
@@ -57,9 +56,9 @@ torch.serialization.register_package(100, lambda _storage: None, _restore_number
 
 
 def checkpoint_step(folder: Path) -> int | None:
-    """The step of a checkpoint; None where it was not written whole, or is none.
+    """Return the step of a checkpoint; None: the checkpoint was not written completely, or the folder is not one.
 
-    ``trainer_state.json`` is the last file that the trainer writes, so a folder without a readable one was cut off.
+    ``trainer_state.json`` is the last file that the trainer writes, so a folder without a readable one is incomplete.
     """
     try:
         step = json.loads((folder / _TRAINER_STATE).read_text(encoding="utf-8"))["global_step"]
@@ -69,13 +68,13 @@ def checkpoint_step(folder: Path) -> int | None:
 
 
 def has_ended(checkpoint: Path) -> bool:
-    """Whether a whole checkpoint is of the last step of its run."""
+    """Return whether a complete checkpoint is that of the last step of its run."""
     state = json.loads((checkpoint / _TRAINER_STATE).read_text(encoding="utf-8"))
     return 0 < state.get("max_steps", 0) <= state["global_step"]
 
 
 def _checkpoints(output_dir: Path) -> dict[Path, int | None]:
-    """Checkpoint folders and the step of each; None: cut off."""
+    """Return the checkpoint folders and the step of each; None: incomplete."""
     folders = (
         folder for folder in output_dir.glob("checkpoint-*") if folder.name.removeprefix("checkpoint-").isdigit()
     )
@@ -83,27 +82,27 @@ def _checkpoints(output_dir: Path) -> dict[Path, int | None]:
 
 
 def last_complete_checkpoint(output_dir: Path) -> Path | None:
-    """The newest checkpoint that was written whole.
+    """Return the newest complete checkpoint.
 
-    One that was not is left alone here, for every process of a run looks; see `remove_cut_off`.
+    Incomplete ones are not deleted here, because every process of a run calls this; see `remove_cut_off`.
     """
     complete = [(step, folder) for folder, step in _checkpoints(output_dir).items() if step is not None]
     return max(complete)[1] if complete else None
 
 
 def remove_cut_off(output_dir: Path) -> None:
-    """Delete checkpoints that were not written whole. For one process of a run only: two would race."""
+    """Delete incomplete checkpoints. Only one process of a run may call this: two would race."""
     for folder, step in _checkpoints(output_dir).items():
         if step is None:
             shutil.rmtree(folder)
 
 
 def checkpoint_to_resume(config: TrainingArguments) -> Path | None:
-    """The checkpoint from which a run goes on: the one that is named, else the newest whole one in its folder.
+    """Return the checkpoint from which a run resumes: the named one, or else the newest complete one in its folder.
 
     Raises:
-        RecordError: the one that is named was not written whole, is none, or belongs to another run; or it has
-            weights alone.
+        RecordError: the named checkpoint is incomplete, is not a checkpoint, belongs to another run, or has only
+            weights.
     """
     output_dir = Path(str(config.output_dir))
     checkpoint = _named_checkpoint(config, output_dir)
@@ -114,7 +113,7 @@ def checkpoint_to_resume(config: TrainingArguments) -> Path | None:
             "from its weights"
         )
     lost = checkpoint is not None and (checkpoint / "optimizer.pt").is_file() and not (checkpoint / _SCHEDULE).is_file()
-    if lost:  # transformers would load neither, without a word
+    if lost:  # transformers would silently load neither
         raise RecordError(
             f"{checkpoint} has no {_SCHEDULE}: a run that went on from there would begin with a new optimizer and "
             "schedule; copy the checkpoint again, or delete it to go on from the one before"
@@ -124,7 +123,7 @@ def checkpoint_to_resume(config: TrainingArguments) -> Path | None:
 
 def _named_checkpoint(config: TrainingArguments, output_dir: Path) -> Path | None:
     named = config.resume_from_checkpoint
-    # As transformers' own scripts have it, "true" asks for the newest one.
+    # As in transformers' own scripts, "true" asks for the newest checkpoint.
     if named is None or str(named).lower() in ("true", ""):
         return last_complete_checkpoint(output_dir)
     if str(named).lower() == "false":
@@ -149,12 +148,14 @@ def _named_checkpoint(config: TrainingArguments, output_dir: Path) -> Path | Non
 
 
 def weights_option(checkpoint: Path) -> str:
-    """The option that begins with a checkpoint's weights: those of a whole model, or of an adapter."""
+    """Return the option that starts a new run from a checkpoint's weights, which are a whole model's or an
+    adapter's.
+    """
     return f"--{'model' if any(checkpoint.glob('model*.safetensors')) else 'adapter'} {checkpoint}"
 
 
 def policy_of(model: Any) -> str:
-    """The name of the adapter that a PEFT model trains."""
+    """Return the name of the adapter that a PEFT model trains."""
     active: list[str] = list(model.active_adapters)
     if POLICY not in model.peft_config or active != [POLICY]:
         raise TrainingError(
@@ -165,7 +166,7 @@ def policy_of(model: Any) -> str:
 
 @contextmanager
 def _whole(parameters: list[Tensor]) -> Iterator[None]:
-    """While it lasts, every process has the parameters whole, which ZeRO-3 keeps in parts."""
+    """Gather parameters that ZeRO-3 has sharded, so that within the context every process has them whole."""
     gathered: Any = nullcontext()
     if is_deepspeed_zero3_enabled():
         import deepspeed
@@ -177,7 +178,7 @@ def _whole(parameters: list[Tensor]) -> Iterator[None]:
 
 @contextmanager
 def _outside_deepspeed() -> Iterator[None]:
-    """While it lasts, models are loaded whole, although DeepSpeed trains another one in parts."""
+    """Load models whole within the context, although DeepSpeed trains another one in shards."""
     kept = integration._hf_deepspeed_config_weak_ref
     integration.unset_hf_deepspeed_config()
     try:
@@ -187,7 +188,7 @@ def _outside_deepspeed() -> Iterator[None]:
 
 
 def trained_weights(model: Any) -> dict[str, Tensor]:
-    """What a checkpoint of this model has to hold, by the names of its file, on the CPU.
+    """Return the weights that a checkpoint of this model must contain, by their names in the file, on the CPU.
 
     Under ZeRO-3 every process must call this.
 
@@ -210,7 +211,7 @@ def trained_weights(model: Any) -> dict[str, Tensor]:
 
 
 def saved_weights(folder: Path, model: Any) -> dict[str, Tensor]:
-    """What a checkpoint of this model holds, by the names that `trained_weights` gives it.
+    """Return the weights that a checkpoint of this model contains, by the names of `trained_weights`.
 
     Raises:
         TrainingError: the checkpoint has no weights.
@@ -224,14 +225,15 @@ def saved_weights(folder: Path, model: Any) -> dict[str, Tensor]:
             )
         return load_file(file)
     if isinstance(model, PreTrainedModel):
-        # The file's names are not those in memory for every family; the library that wrote them knows both.
+        # In some model families the names in the file differ from those in memory; the library that wrote them knows
+        # both.
         with _outside_deepspeed():
             return dict(load_network(folder, model.dtype).state_dict())
     return load_file(folder / WEIGHTS)
 
 
 def digest(weights: Mapping[str, Tensor]) -> str:
-    """SHA-256 over names, types, shapes and values, whatever the order."""
+    """Return the SHA-256 over names, types, shapes and values, whatever the order."""
     found = hashlib.sha256()
     for name in sorted(weights):
         value = weights[name].detach().cpu().contiguous()
@@ -241,7 +243,7 @@ def digest(weights: Mapping[str, Tensor]) -> str:
 
 
 def _first_difference(held: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> str:
-    """In words, the first weight that is not the same in memory and in a file."""
+    """Describe the first weight that differs between memory and a file."""
     if missing := sorted(held.keys() - saved.keys()):
         return f"{len(missing)} weights are not in it, such as {missing[0]}"
     if surplus := sorted(saved.keys() - held.keys()):
@@ -257,11 +259,11 @@ def _first_difference(held: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -
 
 @contextmanager
 def _readable(checkpoint: str | None) -> Iterator[None]:
-    """Name the checkpoint where a library says of one of its files only that it cannot be read."""
+    """Name the checkpoint in the error when a library only says that one of its files cannot be read."""
     try:
         yield
     except torch.OutOfMemoryError:
-        raise  # that is no fault of the file
+        raise  # the file is not at fault
     except (SafetensorError, RuntimeError, OSError, EOFError, UnpicklingError, ValueError, LookupError) as error:
         raise TrainingError(
             f"{checkpoint} cannot be read ({first_line(error)}); copy it again, or delete it to go on from the one "
@@ -270,17 +272,19 @@ def _readable(checkpoint: str | None) -> Iterator[None]:
 
 
 class ExactCheckpoints:
-    """Mixin for a ``Trainer`` whose checkpoints hold the policy alone and are loaded whole or not at all."""
+    """Mixin for a ``Trainer`` whose checkpoints contain the policy alone and are loaded completely or not at all."""
 
     model: Any
 
     def create_model_card(self, *_: Any, **__: Any) -> None:
-        """Write none: TRL's, beside the checkpoints, names no base and no data. ``final/`` has a card of ours."""
+        """Write no card: TRL's card, beside the checkpoints, names neither base model nor data. ``final/`` has its own
+        card.
+        """
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
         model = self.model
         if isinstance(model, PeftModel):
-            # An attribute of its own, while it lasts, hides the class's method.
+            # An instance attribute hides the class's method for the time being.
             model.save_pretrained = partial(model.save_pretrained, selected_adapters=[policy_of(model)])
         try:
             super()._save(output_dir, state_dict)  # type: ignore[misc]  # the Trainer's
@@ -303,7 +307,9 @@ class ExactCheckpoints:
 
 
 def _refuse_not_finite(weights: Mapping[str, Tensor], where: str) -> None:
-    """A loss is looked at where it is logged; weights can be lost after that, or between two logs."""
+    """Refuse weights that are not finite. Losses are checked when they are logged, but weights can break after that or
+    between two logs.
+    """
     lost = [
         name for name in sorted(weights) if weights[name].is_floating_point() and not weights[name].isfinite().all()
     ]
@@ -315,7 +321,7 @@ def _refuse_not_finite(weights: Mapping[str, Tensor], where: str) -> None:
 
 
 def _compare(trainer: Trainer, folder: Path, what: str) -> str:
-    """The digest of the weights in memory, which must be finite and that of the file."""
+    """Return the digest of the weights in memory, which must be finite and equal to those of the file."""
     model = trainer.accelerator.unwrap_model(trainer.model)
     held, saved = trained_weights(model), saved_weights(folder, model)
     _refuse_not_finite(held, f"{what} {folder}")
@@ -329,22 +335,23 @@ def _compare(trainer: Trainer, folder: Path, what: str) -> str:
 
 
 def prove_saved(trainer: Trainer, folder: Path) -> str | None:
-    """Compare what was just saved with the weights in memory; for every process of a run.
+    """Compare what was just saved with the weights in memory. Every process of a run must call this.
 
     Returns:
         SHA-256 of the weights, as `digest` takes it, in the process that saves; None in the others.
 
     Raises:
-        TrainingError: the file does not hold the model's weights.
+        TrainingError: the file does not contain the model's weights.
     """
     if trainer.args.should_save:
         return _compare(trainer, folder, "saved to")
-    trained_weights(trainer.accelerator.unwrap_model(trainer.model))  # ZeRO-3 gathers in all processes or in none
+    trained_weights(trainer.accelerator.unwrap_model(trainer.model))  # ZeRO-3 gathers in all processes or none
     return None
 
 
 def prove_loaded(trainer: Trainer, folder: Path) -> str:
-    """Compare the weights in memory with the checkpoint that they were loaded from; for every process of a run.
+    """Compare the weights in memory with the checkpoint that they were loaded from. Every process of a run must call
+    this.
 
     Returns:
         SHA-256 of the weights, as `digest` takes it.
@@ -356,12 +363,13 @@ def prove_loaded(trainer: Trainer, folder: Path) -> str:
 
 
 class ProvenCheckpoints(TrainerCallback):
-    """Compares the weights in memory with the checkpoint's file, after every save and after a resume.
+    """Compare the weights in memory with the checkpoint's file after every save and after a resume.
 
     Args:
-        trainer: whose model it is.
-        resumed_from: the checkpoint that the run goes on from; None: it starts.
-        settings: of the run, which each checkpoint keeps, so that it is known for its run's wherever it is copied.
+        trainer: the trainer whose model is compared.
+        resumed_from: the checkpoint from which the run resumes; None: the run starts.
+        settings: settings of the run, which each checkpoint keeps, so that it is known for its run's wherever it is
+            copied.
     """
 
     def __init__(self, trainer: Trainer, resumed_from: Path | None, settings: Mapping[str, Any]) -> None:

@@ -1,8 +1,8 @@
-"""Pages to look at while a model is trained by reinforcement: one ranking group, its pictures, what was answered.
+"""Pages to look at during stage 3: one ranking group with its pictures and the sampled answers.
 
-A page is one self-contained HTML file: whoever trains on a machine without a screen copies a file and opens it, and
-sees pictures beside texts, which no plot of a mean replaces. (For a table that programs read, TRL's
-``log_completions`` writes Parquet, without the pictures, and tables for the trackers.)
+A page is one self-contained HTML file, so it can be copied from a machine without a screen; it shows pictures beside
+texts, which no plot of a mean replaces. (TRL's ``log_completions`` writes tables for programs and trackers, without the
+pictures.)
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ def write_page(
     components: Mapping[str, Sequence[float]],
     rewards: Sequence[float],
 ) -> Path:
-    """Write ``step-NNNNNN.html`` about the first ranking group of a generation batch, whole or not at all.
+    """Write ``step-NNNNNN.html`` about the first ranking group of a generation batch, atomically.
 
     Args:
-        folder: where to.
+        folder: folder of the page.
         step: number of the step, for the name and the heading.
         rows: the dataset's row of each completion.
         completions: what was sampled.
-        components: each component's reward of each completion; NaN: none.
-        rewards: the weighted sum for each completion; NaN: none.
+        components: each component's reward of each completion; NaN: it has none.
+        rewards: the weighted sum for each completion; NaN: it has none.
 
     Raises:
         RecordError: the folder cannot be written to.
@@ -91,8 +91,9 @@ def write_page(
 
 
 def _reason(verdict: Verdict | None, row: Mapping[str, Any]) -> dict[str, Any]:
-    """What is wrong with an answer's reasoning, where the pair was measured: ``contradicted`` statements in words, and
-    whether the reason is wrong although the verdict is right."""
+    """Return what is wrong with an answer's reasoning, if the pair was measured: the ``contradicted`` statements in
+    words, and whether the reason is wrong although the verdict is right.
+    """
     claims = checked(verdict, row["evidence"])
     if verdict is None or claims is None:
         return {"contradicted": [], "reason_wrong": False}

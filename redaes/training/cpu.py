@@ -1,4 +1,4 @@
-"""What makes training on a CPU faster, and changes no result beyond rounding."""
+"""Settings that make training on a CPU faster and change results only by rounding."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from transformers import TrainingArguments
 
 
 def has_bfloat16_units() -> bool:
-    """Whether this CPU multiplies in bfloat16; one that does not imitates it at a sixtieth of float32's speed."""
+    """Return whether this CPU computes in bfloat16; other CPUs emulate it at a sixtieth of float32's speed."""
     supported: bool = torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return supported
 
 
 def without_imitated_bfloat16(config: TrainingArguments) -> None:
-    """Turn ``bf16`` off, and say so, where training would be on a CPU that can only imitate it."""
+    """Turn ``bf16`` off, with a message, on a CPU that can only emulate it."""
     if config.bf16 and config.device.type == "cpu" and not has_bfloat16_units():
         config.bf16 = False
         config.mixed_precision = "no"

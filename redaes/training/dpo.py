@@ -1,7 +1,7 @@
 """Stage 2's other objective: prefer the right answer to the wrong one, with TRL's ``DPOTrainer``.
 
 The wrong answer is the right one for the other order (`redaes.training.formatting.preference_example`). DPO: Rafailov
-et al., NeurIPS 2023; that the answers are about relative differences is all that is ours.
+et al., NeurIPS 2023; only the use for answers about relative differences is ours.
 """
 
 from __future__ import annotations
@@ -31,11 +31,22 @@ from redaes.training.weighted_draws import draw_weights
 class PairDPOConfig(DPOConfig):
     """``DPOConfig`` with defaults that two pictures need."""
 
-    objective: str = field(default="dpo", metadata={"help": "what tells this recipe from stage 2's own"})
-    max_length: int | None = field(default=None, metadata={"help": "tokens; a cut would take picture tokens away"})
+    objective: str = field(
+        default="dpo",
+        metadata={"help": "Marks a recipe for preferences, as against the relative alignment of redaes train align."},
+    )
+    max_length: int | None = field(
+        default=None,
+        metadata={
+            "help": "Longest row in tokens. Only null is accepted, because cutting a row would remove picture tokens."
+        },
+    )
     share_prompts: bool = field(
         default=True,
-        metadata={"help": "read a prompt once for both answers, where the model allows it; false: with each of them"},
+        metadata={
+            "help": "Read each prompt only once for both of its answers, where the model allows it. With false, it "
+            "is read with each answer."
+        },
     )
 
     def __post_init__(self) -> None:
@@ -62,8 +73,8 @@ def run_dpo(arguments: StageArguments, config: PairDPOConfig) -> Path:
         The folder with the result. A finished stage is not trained again.
 
     Raises:
-        TrainingError: full training is asked for, or as `redaes.training.stage_run.train` says.
-        RecordError: the dataset has nothing to prefer.
+        TrainingError: full training is asked for; also as for `redaes.training.stage_run.train`.
+        RecordError: the dataset has no pairs with a winner.
     """
     if arguments.full_training:
         raise TrainingError("objective dpo trains a LoRA, against the model without it: drop full_training")

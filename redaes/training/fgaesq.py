@@ -1,8 +1,8 @@
 """Training FGAesQ: coarse epochs on score distributions, then joint ones in which fine and coarse batches take turns.
 
-The paper released no training code. From it: the losses and their weights, the alternation, 3 + 7 epochs, learning
-rate, weight decay, batch sizes. Ours: the order of the data (a pure function of seed and epoch, so that a resumed run
-sees what an uninterrupted one sees), and a fresh draw of tokens every epoch.
+The paper released no training code. Taken from the paper: the losses and their weights, the alternation, 3 + 7 epochs,
+learning rate, weight decay, batch sizes. Ours: the order of the data (a pure function of seed and epoch, so that a
+resumed run sees the same batches as an uninterrupted one), and newly drawn tokens in every epoch.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ STAGE = "fgaesq"
 
 
 class FGAesQTrainer(ExactCheckpoints, Trainer):
-    """``Trainer`` that follows a plan and has FGAesQ's losses."""
+    """``Trainer`` that follows a fixed plan of batches and uses FGAesQ's losses."""
 
     def __init__(self, *, batches: PlannedBatches, arguments: FGAesQArguments, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -50,10 +50,10 @@ class FGAesQTrainer(ExactCheckpoints, Trainer):
         self.weights = arguments.align_weight, arguments.rank_weight
         self.model_accepts_loss_kwargs = False
         self.n_views = 0
-        """Pictures seen by this process since it started; one in two pairs counts twice."""
+        """Number of pictures seen by this process since it started; a picture in two pairs counts twice."""
 
     def get_train_dataloader(self) -> DataLoader[Any]:
-        """The plan's batches; every process makes its own."""
+        """Return a loader of the plan's batches; every process makes its own batches."""
         return DataLoader(
             self.train_dataset,
             batch_sampler=self.batches,
@@ -65,7 +65,7 @@ class FGAesQTrainer(ExactCheckpoints, Trainer):
         )
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, **_: Any) -> Any:
-        """EMD of a coarse batch, or 10 x CTAlign + RankReg of a fine one."""
+        """Return the EMD of a coarse batch, or 10 x CTAlign + RankReg of a fine one."""
         views: TokenBatch = inputs["views"].to(self.args.device)
         self.n_views += len(views.n_tokens)
         features, logits = model(views)
@@ -78,7 +78,7 @@ class FGAesQTrainer(ExactCheckpoints, Trainer):
     def _fine(self, features: Tensor, logits: Tensor, inputs: dict[str, Tensor]) -> Tensor:
         align_weight, rank_weight = self.weights
         first, second = inputs["pairs"]
-        loss = logits.sum() * 0.0  # a batch without texts, when nothing but texts counts, still has a gradient
+        loss = logits.sum() * 0.0  # a batch without texts needs a gradient, even if only texts count
         told = inputs["has_text"]
         if align_weight and bool(told.any()):
             a, b = features[first[told]].float(), features[second[told]].float()
@@ -98,21 +98,22 @@ class FGAesQTrainer(ExactCheckpoints, Trainer):
 
 @dataclass(frozen=True)
 class HeldOutSeries:
-    """What a model makes of some held-out series; of several processes, each has its own."""
+    """Predictions of a model for some held-out series; each process has its own share."""
 
     predicted: tuple[float, ...]
-    """Per labelled pair: score of the first picture less that of the second."""
+    """For each labelled pair the score of the first picture minus that of the second."""
     labels: tuple[float, ...]
-    """Per labelled pair: the probability that the first picture is preferred, less one half."""
+    """For each labelled pair the probability that the first picture is preferred, minus one half."""
     n_series: int
     unreadable: tuple[str, ...]
     """Series left out because of a picture that cannot be read, with the reason."""
 
 
 def look(model: FGAesQ, series: Iterable[Series], difference_tokens: bool = True) -> HeldOutSeries:
-    """What a model says of the labelled pairs of series, by each picture's mean over the pairs that it is in.
+    """Return a model's predictions for the labelled pairs of series, from each picture's mean score over the pairs that
+    it is in.
 
-    The model stays on its device, and is left in evaluation mode.
+    The model stays on its device and is left in evaluation mode.
     """
     scorer = FGAesQScorer(model, name=STAGE, revision="", device=str(next(model.parameters()).device))
     predicted: list[float] = []
@@ -133,7 +134,7 @@ def look(model: FGAesQ, series: Iterable[Series], difference_tokens: bool = True
 
 
 def held_out_figures(parts: Sequence[HeldOutSeries]) -> dict[str, Any]:
-    """What the run record says of the held-out series that the processes have looked at."""
+    """Return the figures for the run record of the held-out series of all processes."""
     predicted: list[float | None] = [value for part in parts for value in part.predicted]
     accuracy = pair_accuracy(predicted, [label for part in parts for label in part.labels], tie_margin=0.0)
     unreadable = sorted(reason for part in parts for reason in part.unreadable)
@@ -152,10 +153,9 @@ def run_fgaesq(arguments: FGAesQArguments, config: TrainingArguments) -> Path:
         ``final/``: ``config.json``, ``model.safetensors``, ``trainer_state.json`` and, last, ``run_record.json``.
 
     Raises:
-        TrainingError: impossible settings, other settings than those of the run in the folder, or a loss that is no
-            number.
-        RecordError: a list that cannot be used.
-        BackendError: no CLIP model in the folder.
+        TrainingError: settings are impossible or differ from those of the run in the folder, or a loss is not finite.
+        RecordError: a list cannot be used.
+        BackendError: there is no CLIP model in the folder.
     """
     arguments.check()
     series_file, coarse_file = arguments.series_file, None if arguments.coarse is None else Path(arguments.coarse)
@@ -203,7 +203,7 @@ def run_fgaesq(arguments: FGAesQArguments, config: TrainingArguments) -> Path:
         save(model, final)
         trainer.state.save_to_json(str(final / "trainer_state.json"))
     if held_out:
-        # Every process looks at its share, on the device that it trained on: none waits for another's work.
+        # Every process evaluates its share on the device that it trained on, so none waits for another.
         part = look(model, held_out[config.process_index :: config.world_size], arguments.difference_tokens)
         metrics.update(held_out_figures(gather_object([part])))
     if trainer.is_world_process_zero():
@@ -224,11 +224,11 @@ def run_fgaesq(arguments: FGAesQArguments, config: TrainingArguments) -> Path:
 
 
 def _clip(arguments: FGAesQArguments, output_dir: Path) -> Path:
-    """The CLIP model: given, or a tiny one that is made."""
+    """Return the folder of the CLIP model: the given one, or a tiny one that is made."""
     if arguments.clip is not None:
         return Path(arguments.clip)
     clip = output_dir / "tiny_clip"
-    if not (clip / "tokenizer.json").is_file():  # written last
+    if not (clip / "tokenizer.json").is_file():  # this file is written last
         corpus = [comparative_text([factor], better) for factor in FACTORS for better in (True, False)]
         build_tiny_clip(clip, corpus, seed=0)
     return clip
@@ -252,7 +252,7 @@ def _check_data(path: Path, train: Sequence[Series], series: Sequence[Series]) -
 def _data_hash(
     series_file: Path, coarse_file: Path | None, series: Sequence[Series], coarse: Sequence[Histogram]
 ) -> str:
-    """SHA-256 over the lists and over the sizes of the pictures' files, which are too many to be read twice."""
+    """Return the SHA-256 over the lists and over the sizes of the picture files, which are too many to read twice."""
     digest = hashlib.sha256()
     for file in (series_file, coarse_file):
         digest.update(b"" if file is None else file.read_bytes())
@@ -267,9 +267,9 @@ def _data_hash(
 
 
 def _peak_memory_mib() -> int:
-    """Most memory that this process has held: the GPU's where there is one, else the machine's."""
+    """Return the peak memory of this process in MiB: the GPU's if there is one, otherwise the machine's."""
     if torch.cuda.is_available():
         return int(torch.cuda.max_memory_allocated() / 2**20)
-    import resource  # not on every system
+    import resource  # this module is not on every system
 
     return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10)

@@ -1,6 +1,7 @@
-"""Batches of series and of coarse pictures: a plan of the whole run, the pictures as tokens, and their collation.
+"""Batches of series and of coarse pictures: the plan of a whole run, the tokenized pictures, and their collation.
 
-The order of the data is a pure function of seed and epoch, so that a resumed run sees what an uninterrupted one sees.
+The order of the data is a pure function of seed and epoch, so that a resumed run sees the same batches as an
+uninterrupted one.
 """
 
 from __future__ import annotations
@@ -30,14 +31,14 @@ class Key:
 
     kind: Kind
     index: int
-    """In the list of series or of histograms."""
+    """Index in the list of series or of histograms."""
     epoch: int
 
 
 def plan(
     n_series: int, n_coarse: int, arguments: FGAesQArguments, *, n_processes: int = 1, seed: int = 0
 ) -> list[list[Key]]:
-    """The batches of a run, over all processes: process p takes every ``n_processes``-th item from p on.
+    """Return the batches of a run over all processes; process p takes every ``n_processes``-th item, starting with p.
 
     All batches are full: the last one of an epoch is filled up from the start of the epoch's order.
     """
@@ -84,13 +85,13 @@ class FineItem:
 
     views: tuple[Tokens, ...]
     image: tuple[int, ...]
-    """Which of the series' pictures each view shows."""
+    """For each view, the number of the series' picture that it shows."""
     pairs: tuple[tuple[int, int], ...]
     """Positions in ``views``."""
     probability: tuple[float, ...]
     texts: tuple[str | None, ...]
     scores: tuple[float, ...]
-    """True score of every picture of the series."""
+    """The labelled score of every picture of the series."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ class CoarseItem:
 
 
 class FGAesQData(Dataset[FineItem | CoarseItem]):
-    """Series and coarse pictures, tokenised when they are asked for."""
+    """Series and coarse pictures as a dataset, tokenized when an item is read."""
 
     def __init__(
         self,
@@ -156,14 +157,14 @@ class FGAesQData(Dataset[FineItem | CoarseItem]):
 
 
 class FGAesQCollator:
-    """Items of one kind to what :class:`~redaes.training.fgaesq.FGAesQTrainer` takes."""
+    """Collate items of one kind into the inputs of :class:`~redaes.training.fgaesq.FGAesQTrainer`."""
 
     def __init__(self, embeddings: dict[str, Tensor]) -> None:
         """
         Args:
-            embeddings: of the comparative texts; others are left out.
+            embeddings: embeddings of the comparative texts; a text without an embedding is left out.
         """
-        # In one tensor: each one that is sent to a worker takes a file descriptor of it.
+        # One tensor for all, because each tensor that is sent to a worker takes a file descriptor.
         self.embeddings = torch.stack(list(embeddings.values())) if embeddings else torch.zeros(0, 1)
         self.place = {text: number for number, text in enumerate(embeddings)}
 
@@ -183,8 +184,8 @@ class FGAesQCollator:
         starts = np.cumsum([0, *(len(item.views) for item in fine)])
         pairs = [(a + start, b + start) for item, start in zip(fine, starts, strict=False) for a, b in item.pairs]
         probabilities = [p for item in fine for p in item.probability]
-        # CTAlign takes pairs whose first picture is the better one: a text and its opposite are nearly parallel, so
-        # that both orders would be drawn in one direction (docs/log.md).
+        # CTAlign uses only pairs whose first picture is the better one: the embeddings of a text and its opposite are
+        # nearly parallel, so both orders would be drawn in the same direction (docs/log.md).
         told = [
             text if probability > 0.5 else None
             for text, probability in zip((text for item in fine for text in item.texts), probabilities, strict=True)

@@ -1,4 +1,4 @@
-"""From rows of a RED dataset to what the trainers take. Nothing but this module makes training text.
+"""Make the trainers' examples from rows of a RED dataset. Only this module makes training text.
 
 Rows stay on disk; prompts, answers and decoded pictures are made when a row is read.
 """
@@ -36,10 +36,10 @@ IGNORED = -100
 
 
 def decode(record: PairRecord, side: Side) -> Image.Image:
-    """One picture of a row as upright 8-bit RGB, the same pixels that a model is served.
+    """Return one picture of a row as upright 8-bit RGB, with the same pixels that a model gets when it is served.
 
     Raises:
-        RecordError: it does not decode, or no model takes its shape; names row, side and file.
+        RecordError: the picture does not decode, or no model takes its shape; the message names row, side and file.
     """
     found = picture_of(record, side)
     width, height = found.image.size
@@ -52,27 +52,27 @@ def decode(record: PairRecord, side: Side) -> Image.Image:
 
 
 def ordered_images(record: PairRecord, order: Order) -> list[Image.Image]:
-    """The two pictures as shown: A, then B."""
+    """Return the two pictures as shown: A, then B."""
     images = [decode(record, "first"), decode(record, "second")]
     return images if order == "forward" else images[::-1]
 
 
 def ordered_delta(record: PairRecord, order: Order) -> float | None:
-    """The signed difference A minus B, in points; None when the pair is not labelled."""
+    """Return the signed difference A minus B, in points; None when the pair is not labelled."""
     pair = record.pair if order == "forward" else record.pair.swapped()
     return pair.delta
 
 
 def reasoning(record: PairRecord, order: Order) -> Rationale | None:
-    """Why, in the letters of an order; None: the pair has no reasoning for it."""
+    """Return the reasoning in the letters of an order; None: the pair has no reasoning for it."""
     return record.rationale if order == "forward" else record.rationale_swapped
 
 
 def target(record: PairRecord, order: Order, mode: Mode) -> str:
-    """The answer to learn.
+    """Return the text of the answer to learn.
 
     Raises:
-        RecordError: the pair has no label, or no rationale though the mode wants one.
+        RecordError: the pair has no label, or no rationale although the mode needs one.
     """
     delta = ordered_delta(record, order)
     if delta is None:
@@ -84,7 +84,7 @@ def target(record: PairRecord, order: Order, mode: Mode) -> str:
 
 
 def sft_example(record: PairRecord, order: Order, mode: Mode) -> dict[str, Any]:
-    """One prompt/completion example; the loss falls on the completion only."""
+    """Return one prompt/completion example; the loss falls on the completion only."""
     return {
         "prompt": prompts.load(prompts.COMPARE[mode]).messages(),
         "completion": [{"role": "assistant", "content": [{"type": "text", "text": target(record, order, mode)}]}],
@@ -93,19 +93,19 @@ def sft_example(record: PairRecord, order: Order, mode: Mode) -> dict[str, Any]:
 
 
 def chat_text(processor: ProcessorMixin, prompt: Prompt, answer: str) -> str:
-    """The chat of a prompt up to and with (the beginning of) an answer, as the tokenizer takes it."""
+    """Return the chat text of a prompt followed by an answer or its beginning, as the tokenizer takes it."""
     head: str = processor.apply_chat_template(prompt.messages(), add_generation_prompt=True, tokenize=False)
     return head + answer
 
 
 def check_chat(processor: ProcessorMixin) -> ProcessorMixin:
-    """The processor, if what it makes of a prompt and an answer is the same together and apart.
+    """Return the processor, if it renders a prompt and an answer to the same tokens together and apart.
 
-    TRL takes an answer from the rendered chat and tokenizes it by itself, stage 2 appends it, a backend goes on from
-    the prompt: all are the same chat only if prompt and answer share no rendering and no token.
+    TRL takes an answer from the rendered chat and tokenizes it by itself, stage 2 appends it, and a backend continues
+    the prompt. All three give the same chat only if no rendering and no token spans prompt and answer.
 
     Raises:
-        TrainingError: they are not; says how.
+        TrainingError: the tokens differ; the message says how.
     """
     two = two_renderings(processor)
     if two is not None:
@@ -142,13 +142,14 @@ def check_chat(processor: ProcessorMixin) -> ProcessorMixin:
 
 
 def encode(processor: ProcessorMixin, texts: list[str], images: list[list[Image.Image]]) -> dict[str, Tensor]:
-    """Chats with their pictures as a batch; left padding puts the last token of every row in the last column."""
+    """Encode chats with their pictures as a batch; left padding puts the last token of every row in the last column."""
     return dict(processor(text=texts, images=images, return_tensors="pt", padding=True, padding_side="left"))
 
 
 def _drawn(pair_id: str) -> int:
-    """A number in [0, 256) that follows from a pair's id: its last two digits where these are hexadecimal, as our own
-    ids end, and else the first byte of its SHA-256."""
+    """Return a number in [0, 256) that is derived from a pair's id: its last two digits if they are hexadecimal, as in
+    our own ids, otherwise the first byte of its SHA-256.
+    """
     end = pair_id[-2:]
     if len(end) == 2 and set(end) <= set(hexdigits):
         return int(end, 16)
@@ -156,17 +157,17 @@ def _drawn(pair_id: str) -> int:
 
 
 def order_drawn(record: PairRecord) -> Order:
-    """The order in which `drawn_answers` shows a pair."""
+    """Return the order in which `drawn_answers` shows a pair."""
     return ORDERS[_drawn(record.pair.id) % 2]
 
 
 def drawn_answers(
     processor: ProcessorMixin, records: Sequence[PairRecord], modes: Sequence[Mode]
 ) -> tuple[list[str], list[Order], list[int]]:
-    """One full answer for each record, in one order and mode.
+    """Return one full answer for each record, in one order and mode.
 
-    Both follow from the pair's id, so that a batch is the same whenever it is made. A pair without reasoning is
-    answered in the fast mode, where that is among the modes.
+    Order and mode are derived from the pair's id, so that a batch is the same whenever it is made. A pair without
+    reasoning is answered in the fast mode, if that is among the modes.
 
     Returns:
         The chats with the answers, the order in which each shows its pictures, and each answer's number of tokens.
@@ -189,14 +190,14 @@ def drawn_answers(
 
 
 def labels_at_end(input_ids: Tensor, lengths: Sequence[int]) -> Tensor:
-    """The last tokens of each row of (N, T), as many as ``lengths`` says, and `IGNORED` before them."""
+    """Return labels (N, T) with the last ``lengths`` tokens of each row, and `IGNORED` before them."""
     from_end = torch.arange(input_ids.shape[1], 0, -1)  # (T,): n for the n-th token from the end
     is_answer = from_end <= torch.tensor(lengths).unsqueeze(1)  # (N, T)
     return input_ids.masked_fill(~is_answer, IGNORED)
 
 
 def answer_batch(processor: ProcessorMixin, records: Sequence[PairRecord]) -> dict[str, Tensor]:
-    """One full answer for each record, with ``labels`` on the answer only; (B, T) each."""
+    """Return one full answer for each record, with ``labels`` on the answer only; (B, T) each."""
     texts, orders, lengths = drawn_answers(processor, records, MODES)
     images = [ordered_images(record, order) for record, order in zip(records, orders, strict=True)]
     batch = encode(processor, texts, images)
@@ -204,15 +205,15 @@ def answer_batch(processor: ProcessorMixin, records: Sequence[PairRecord]) -> di
 
 
 def other(order: Order) -> Order:
-    """The other of the two orders."""
+    """Return the other of the two orders."""
     return "swapped" if order == "forward" else "forward"
 
 
 def preference_example(record: PairRecord, order: Order, mode: Mode) -> dict[str, Any]:
-    """One preference between two answers about the same two pictures.
+    """Return one preference between two answers about the same two pictures.
 
-    The rejected answer is the right one for the other order: as well formed and as long, its reasoning agrees with its
-    verdict, and both are wrong here.
+    The rejected answer is the right answer for the other order: it is as well formed and as long, and its reasoning
+    agrees with its verdict, but both are wrong here.
     """
     answers = {"chosen": target(record, order, mode), "rejected": target(record, other(order), mode)}
     return {
@@ -232,17 +233,17 @@ def expand(
     modes: Sequence[Mode] = MODES,
     leave_out: Sequence[str] = (),
 ) -> datasets.Dataset:
-    """All rows once per order and mode, with the columns ``order`` and ``mode``; pictures undecoded.
+    """Return all rows once per order and mode, with the columns ``order`` and ``mode``; pictures undecoded.
 
     Args:
-        folder: of the dataset.
-        split: which part of it.
-        orders: in which each pair is shown.
-        modes: in which each pair is answered.
-        leave_out: edits whose pairs are dropped.
+        folder: folder of the dataset.
+        split: the split to read.
+        orders: orders in which each pair is shown.
+        modes: modes in which each pair is answered.
+        leave_out: operations whose pairs are left out.
     """
     rows = load_pairs(folder, split)
-    # Joined copies share their memory; ``select`` before a column is added would write every picture anew.
+    # Concatenated copies share their memory; adding a column after ``select`` would write every picture again.
     joined = datasets.concatenate_datasets(
         [
             rows.add_column("order", [order] * len(rows)).add_column("mode", [mode] * len(rows))
@@ -254,20 +255,20 @@ def expand(
 
 
 def rows_of(batch: dict[str, list[Any]]) -> list[dict[str, Any]]:
-    """A columnar batch as rows."""
+    """Return a columnar batch as rows."""
     return [dict(zip(batch, values, strict=True)) for values in zip(*batch.values(), strict=True)]
 
 
 @dataclass(frozen=True)
 class _Made:
-    """Makes examples of expanded rows. Workers that are started afresh get it by its name: it is no local function."""
+    """Make examples of expanded rows. It is not a local function, because spawned workers find it by its name."""
 
     split: Split
     make: Callable[[PairRecord, Order, Mode], dict[str, Any]]
-    """Of this module too, for the same reason."""
+    """A function of this module, for the same reason."""
 
     def __call__(self, batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        """A columnar batch of rows to one of examples."""
+        """Turn a columnar batch of rows into one of examples."""
         examples = [self.make(record_without_way(row, self.split), row["order"], row["mode"]) for row in rows_of(batch)]
         return {key: [example[key] for example in examples] for key in examples[0]}
 
@@ -275,8 +276,8 @@ class _Made:
 def _made_when_read(
     rows: datasets.Dataset, split: Split, make: Callable[[PairRecord, Order, Mode], dict[str, Any]]
 ) -> tuple[datasets.Dataset, list[int]]:
-    """Examples of expanded rows, made when read, and the length of each one's answer in characters."""
-    # Only reasoned answers differ in length by much; the rationale's stored text is a fair measure of it.
+    """Return examples of expanded rows, made when they are read, and the length of each answer in characters."""
+    # Only reasoned answers differ much in length; the stored text of the rationale measures that well enough.
     lengths = [
         0 if mode == "fast" or rationale is None else len(Rationale.model_validate(rationale).model_dump_json())
         for mode, rationale in zip(rows["mode"], rows["rationale"], strict=True)
@@ -292,11 +293,11 @@ def sft_dataset(
     modes: Sequence[Mode] = MODES,
     leave_out: Sequence[str] = (),
 ) -> tuple[datasets.Dataset, list[int]]:
-    """Stage 1's dataset: every pair in every order and mode, positions thereby balanced; the reasoned mode only in
+    """Return stage 1's dataset: every pair in every order and mode, which balances positions; the reasoned mode only in
     orders for which a pair has reasoning.
 
     Returns:
-        The examples, made when read, and the length of each one's answer in characters.
+        The examples, made when they are read, and the length of each answer in characters.
     """
     rows = expand(folder, split, orders=orders, modes=modes, leave_out=leave_out)
     there = {order: [text is not None for text in rows[column]] for order, column in _REASONING.items()}
@@ -311,15 +312,15 @@ def sft_dataset(
 def preference_dataset(
     folder: Path, split: Split, *, leave_out: Sequence[str] = ()
 ) -> tuple[datasets.Dataset, list[int], int]:
-    """Preferences between answers: every pair with a winner, in every order and mode; the reasoned mode only of pairs
-    that have reasoning in both orders, for the rejected answer is that of the other.
+    """Return preferences between answers: every pair with a winner, in every order and mode; the reasoned mode only for
+    pairs with reasoning in both orders, because the rejected answer is that of the other order.
 
     Returns:
-        The examples, made when read, the length of each one's answer in characters, and how many pairs are ties:
-        those have no wrong order, and are left out.
+        The examples, made when they are read, the length of each answer in characters, and the number of ties, which
+        are left out because neither answer is wrong.
 
     Raises:
-        RecordError: pairs without a label, or nothing but ties.
+        RecordError: there are pairs without a label, or only ties.
     """
     rows = expand(folder, split, leave_out=leave_out)
     n_pairs = len(rows) // (len(ORDERS) * len(MODES))
@@ -339,5 +340,5 @@ def preference_dataset(
 
 
 def record_without_way(row: dict[str, Any], split: Split) -> PairRecord:
-    """The row's record, without the columns that say how it is to be shown."""
+    """Return the row's record, without the columns that say how the pair is shown."""
     return record_of({name: value for name, value in row.items() if name not in ("order", "mode")}, split)

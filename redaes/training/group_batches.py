@@ -1,8 +1,9 @@
-"""Ranking groups: what must be generated, rewarded and normalised together, and a sampler that keeps it so.
+"""Ranking groups, whose completions are generated, rewarded and normalised together, and a sampler that keeps them
+together.
 
-A group is a view of a photograph: its pictures, all pairs among them in both orders, and, where single pictures
-are scored too, each picture by itself. Groups differ in size and a process's generation batch does not, so batches
-are packed from whole groups, and what stays free repeats prompts of the groups in it.
+A group is a view of a photograph: its pictures, all pairs among them in both orders, and, if single pictures are scored
+too, each picture by itself. Groups differ in size but the generation batches of a process do not, so batches are packed
+from whole groups, and the free places repeat prompts of the groups in them.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ from redaes.training.weighted_draws import WeightedGroups, WeightedRows, weights
 
 @dataclass(frozen=True)
 class PairOfGroup:
-    """A pair as far as grouping is concerned."""
+    """The data of a pair that grouping needs."""
 
     row: int
-    """Its row in the dataset."""
+    """Number of its row in the dataset."""
     first: str
-    """Id of the picture."""
+    """Id of the first picture."""
     second: str
     delta: float | None
     """Score of ``first`` minus score of ``second``, in points; None: not labelled."""
@@ -34,7 +35,7 @@ class PairOfGroup:
 
 @dataclass(frozen=True)
 class RankingGroup:
-    """Pairs, in a fixed order, that are rewarded together."""
+    """Pairs that are rewarded together, in a fixed order."""
 
     id: str
     pairs: tuple[PairOfGroup, ...]
@@ -48,20 +49,20 @@ class RankingGroup:
 def ranking_groups(
     views: Sequence[str], pictures: Sequence[tuple[str, str]], deltas: Sequence[float | None], limit: int = 0
 ) -> list[RankingGroup]:
-    """The ranking groups of a dataset.
+    """Return the ranking groups of a dataset.
 
     Args:
         views: view of each row's pair.
         pictures: ids of each row's two pictures.
         deltas: label of each row, in points; None: not labelled.
-        limit: most pictures in a group. A larger view is covered by several groups, each with all pairs among
-            its pictures, so that no pair is left out and a pair can be in two groups. 0: no limit.
+        limit: most pictures in a group; 0: no limit. A larger view is covered by several groups, each with all pairs
+            among its pictures, so that no pair is left out; a pair can be in two groups.
 
     Returns:
         The groups, in an order that depends on the ids alone.
 
     Raises:
-        TrainingError: no rows, a limit of 1 or less than 0, or two rows of a view that show the same two pictures.
+        TrainingError: there are no rows, the limit is 1 or negative, or two rows of a view show the same two pictures.
     """
     if limit == 1 or limit < 0:
         raise TrainingError(f"pictures_per_group is {limit}; give 2 or more, or 0 for all pictures of a view")
@@ -83,9 +84,9 @@ def ranking_groups(
 
 
 def _cover(pairs: list[PairOfGroup], limit: int) -> list[list[PairOfGroup]]:
-    """Parts of at most ``limit`` pictures in which every pair occurs; greedy, so not always the fewest."""
+    """Return parts of at most ``limit`` pictures that together contain every pair; greedy, so not always the fewest."""
     uncovered = {pair.row for pair in pairs}
-    # By content and not by name, so that neighbours in the alphabet are no rule.
+    # Sorted by content and not by name, so that alphabetical neighbours play no role.
     order = sorted(pairs, key=lambda pair: hashlib.sha256(f"{pair.first}|{pair.second}".encode()).digest())
     parts: list[list[PairOfGroup]] = []
     for start in order:
@@ -97,7 +98,7 @@ def _cover(pairs: list[PairOfGroup], limit: int) -> list[list[PairOfGroup]]:
             for pair in pairs:
                 if len({pair.first, pair.second} & chosen) == 1:
                     new = pair.second if pair.first in chosen else pair.first
-                    gain[new] += len(pairs) + 1 if pair.row in uncovered else 1  # what is new first, then cycles
+                    gain[new] += len(pairs) + 1 if pair.row in uncovered else 1  # new pairs first, then cycles
             worth = [picture for picture, value in gain.items() if value > len(pairs)]
             if not worth:
                 break
@@ -113,24 +114,24 @@ class GroupPrompts:
     """Row numbers of a group's prompts."""
 
     pairs: tuple[tuple[int, int], ...]
-    """Each pair, forward and swapped."""
+    """Prompts for each pair, forward and swapped."""
     singles: tuple[int, ...]
-    """Each picture by itself; empty where pictures are not scored."""
+    """Prompts for each picture by itself; empty: single pictures are not scored."""
 
     @property
     def size(self) -> int:
-        """Prompts of the group."""
+        """Number of prompts of the group."""
         return 2 * len(self.pairs) + len(self.singles)
 
 
 def pack(sizes: Sequence[int], capacity: int) -> list[list[int]]:
-    """Batches of at most ``capacity`` prompts that hold every size once: best fit, the largest first.
+    """Pack sizes into batches of at most ``capacity`` prompts: best fit, the largest first.
 
     >>> pack([6, 9, 3, 6], 12)
     [[9, 3], [6, 6]]
     """
     batches: list[list[int]] = []
-    by_free: dict[int, list[int]] = defaultdict(list)  # batches by the prompts that they have room for
+    by_free: dict[int, list[int]] = defaultdict(list)  # batches by their number of free places
     for size in sorted(sizes, reverse=True):
         free = next((free for free in range(size, capacity) if by_free[free]), capacity)
         if free == capacity:
@@ -143,16 +144,16 @@ def pack(sizes: Sequence[int], capacity: int) -> list[list[int]]:
 
 
 def fill(groups: Sequence[GroupPrompts], capacity: int) -> list[int]:
-    """The prompts of whole groups and, up to ``capacity``, some of the same prompts again.
+    """Return the prompts of whole groups, filled up to ``capacity`` with some of the same prompts again.
 
-    Pairs are repeated in both orders, and their groups stay whole: more completions, none of other groups.
+    Pairs are repeated in both orders. Groups stay whole: they get more completions, none of other groups.
 
     >>> fill([GroupPrompts(pairs=((0, 1),), singles=(2, 3))], 7)
     [0, 1, 2, 3, 2, 0, 1]
     """
     rows = [row for group in groups for row in (*(row for pair in group.pairs for row in pair), *group.singles)]
     free = capacity - len(rows)
-    if free % 2:  # only where single pictures are scored: pairs alone come in twos, and so does the capacity
+    if free % 2:  # only if single pictures are scored: pairs come in twos, and so does the capacity
         rows.append(groups[0].singles[0])
     pairs = [pair for group in groups for pair in group.pairs]
     for number in range(free // 2):
@@ -161,16 +162,16 @@ def fill(groups: Sequence[GroupPrompts], capacity: int) -> list[int]:
 
 
 def check_batch(*, local_completions: int, num_generations: int, with_singles: bool) -> None:
-    """Refuse a batch that would cut the completions of a prompt, or a pair; called before anything is loaded.
+    """Refuse a batch size that would split the completions of a prompt, or a pair; called before anything is loaded.
 
     Args:
-        local_completions: completions that one process generates at once
-            (``per_device_train_batch_size`` × ``steps_per_generation``).
+        local_completions: completions that one process generates at once (``per_device_train_batch_size`` ×
+            ``steps_per_generation``).
         num_generations: completions per prompt.
-        with_singles: whether pictures are scored by themselves too.
+        with_singles: whether single pictures are scored too.
 
     Raises:
-        TrainingError: with the next size that fits.
+        TrainingError: the size does not fit; the message names the next one that does.
     """
     unit = num_generations if with_singles else 2 * num_generations
     if local_completions % unit:
@@ -182,21 +183,21 @@ def check_batch(*, local_completions: int, num_generations: int, with_singles: b
 
 
 class GroupSampler(Sampler[int]):
-    """Whole groups in batches, repeated the way TRL's GRPO trainer expects, shuffled by epoch.
+    """Draw whole groups in batches, shuffled by epoch and repeated the way TRL's GRPO trainer expects.
 
     Like TRL's ``RepeatSampler`` it yields each row ``num_generations`` times in a row and each generation
     batch ``repeat_count`` times. Unlike it, the order depends on nothing but ``(seed, epoch)``, so a resumed
-    run sees the order that the uninterrupted one would have seen. How sizes are packed is the same in every epoch
-    (an epoch must not change its length); which group of a size goes where, and the order of batches, is not.
+    run sees the order that the uninterrupted one would have seen. Sizes are packed in the same way in every epoch,
+    because its length must not change; which group of a size goes where, and the order of the batches, differ.
 
     Args:
         groups: prompts of each group.
         capacity: prompts in one process's generation batch.
         num_generations: repetitions of each row.
         n_processes: processes that share a generation batch; each gets whole groups.
-        repeat_count: how often each generation batch is gone through.
-        seed: of the order.
-        weights: of each group, how often it is drawn in an epoch; None: once.
+        repeat_count: how often each generation batch is repeated.
+        seed: seed of the order.
+        weights: weight of each group, how often it is drawn in an epoch; None: once.
 
     Raises:
         TrainingError: a group does not fit into a batch, or too few batches for the processes.
@@ -229,7 +230,7 @@ class GroupSampler(Sampler[int]):
         self.epoch = 0
         self.draws = None
         self.sizes = [group.size for group in groups]
-        """Of what an epoch draws."""
+        """Sizes of the groups that an epoch draws."""
         if weights is not None:
             self.draws = WeightedGroups(self.sizes, weights, seed=seed)
             self.sizes = self.draws.sizes
@@ -242,12 +243,12 @@ class GroupSampler(Sampler[int]):
 
     @property
     def share_repeated(self) -> float:
-        """Share of a batch's prompts that are there twice, to fill it."""
+        """Share of a batch's prompts that are repeated to fill it."""
         filled = sum(self.sizes) if self.draws is None else self.draws.filled
         return 1 - filled / (len(self.batches) * self.capacity)
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by the dataloader at the start of each epoch."""
+        """Set the epoch; the dataloader calls this at the start of each epoch."""
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[int]:
@@ -273,14 +274,14 @@ class GroupSampler(Sampler[int]):
 
 
 class ShuffledGroups(Sampler[int]):
-    """Rows group by group, the groups in an order that depends on nothing but ``(seed, epoch)``.
+    """Draw rows group by group, the groups in an order that depends only on ``(seed, epoch)``.
 
-    Pairs of a group share pictures; side by side in a batch, each picture is looked at once.
+    Pairs of a group share pictures; when they are neighbours in a batch, each picture passes the vision tower once.
 
     Args:
         groups: group of each row.
-        seed: of the order.
-        weights: of each row, how often it is drawn in an epoch; None: once.
+        seed: seed of the order.
+        weights: weight of each row, how often it is drawn in an epoch; None: once.
 
     Raises:
         TrainingError: rows of a group have several weights.
@@ -297,7 +298,7 @@ class ShuffledGroups(Sampler[int]):
         self.draws = None if of_groups is None else WeightedRows(self.groups, of_groups, seed=seed)
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by the dataloader at the start of each epoch."""
+        """Set the epoch; the dataloader calls this at the start of each epoch."""
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[int]:

@@ -51,7 +51,7 @@ SPECIAL_VISION_TOKENS = ("<|vision_start|>", "<|vision_end|>", "<|vision_pad|>",
 
 
 class _EachTime(argparse.Action):
-    """An option whose values add up when it is given several times; the first time replaces the recipe's."""
+    """Collect the values of an option that is given several times; the first one replaces the recipe's values."""
 
     def __call__(
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
@@ -65,63 +65,74 @@ class RankingGRPOConfig(GRPOConfig):
     """``GRPOConfig`` with the ranking groups and the reward's components."""
 
     pictures_per_group: int = field(
-        default=0, metadata={"help": "most pictures of a ranking group; 0: all of a view, with all their pairs"}
+        default=0,
+        metadata={
+            "help": "Largest number of pictures in a ranking group. 0 means all pictures of a view, with all their "
+            "pairs."
+        },
     )
-    # TRL's evaluation would sample answers, and its check of the batch is for that; ours asks as users do.
-    num_generations_eval: int | None = field(default=1, metadata={"help": "has no effect: validation is not sampled"})
-    mode: str = field(default="reasoned", metadata={"help": "form of the answers: reasoned or fast"})
+    # TRL checks the batch size because its evaluation samples answers; ours asks the model as users do.
+    num_generations_eval: int | None = field(
+        default=1, metadata={"help": "Has no effect, because the validation does not sample."}
+    )
+    mode: str = field(default="reasoned", metadata={"help": "The mode of the answers: reasoned or fast."})
     rewards: list[str] = field(
         default_factory=lambda: [
             "format", "preference", "difference", "swap_consistency", "group_consistency", "thurstone", "factor",
         ],
         metadata={
-            "help": "components; their weights are reward_weights, in the same order. thurstone adds prompts that "
-            "ask for the score of each picture of a group"
+            "help": "Names of the reward's components. Their weights are reward_weights, in the same order. The "
+                   "component thurstone adds prompts that ask for the score of each picture of a group."
         },
     )  # fmt: skip
     reward_plugin: list[str] = field(
         default_factory=list,
         metadata={
-            "help": "components of one's own, module:function or path/to/file.py:function, one or several; their "
-            "weights follow those of rewards (docs/rewards.md)",
+            "help": "Your own reward components, one or several, each as module:function or "
+            "path/to/file.py:function. Their weights follow those of rewards in reward_weights "
+            "(docs/rewards.md).",
             "action": _EachTime,
         },
     )
     share_prompts: bool = field(
         default=True,
         metadata={
-            "help": "read a prompt once for all its answers in a batch, where the model allows it; false: once for each"
+            "help": "Read each prompt only once for all its answers in a batch, where the model allows it. With "
+            "false, it is read once for each answer."
         },
     )
     fast_antisymmetry_weight: float = field(
         default=0.0,
         metadata={
-            "help": "weight of stage 2's antisymmetry, agreement of both orders, of the fast verdict on each step's "
-            "pairs, added to GRPO's loss; 0: not added"
+            "help": "Weight of stage 2's antisymmetry loss, which keeps the fast verdict the same in both orders. "
+            "It is taken on the pairs of each step and added to GRPO's loss. 0 means that it is not added."
         },
     )
     fast_preference_weight: float = field(
         default=0.0,
         metadata={
-            "help": "weight of stage 2's preference loss, the fast verdict held to the labelled difference, on each "
-            "step's pairs, added to GRPO's loss; 0: not added"
+            "help": "Weight of stage 2's preference loss, which trains the fast verdict on the labelled "
+            "difference. It is taken on the pairs of each step and added to GRPO's loss. 0 means that it is not added."
         },
     )
     completion_page_steps: int = field(
-        default=50, metadata={"help": "steps between pages with the completions of a group; 0: none"}
+        default=50,
+        metadata={
+            "help": "Number of steps between two HTML pages that show the completions of a group. 0 means no pages."
+        },
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.remove_unused_columns = False
         if self.mode not in prompts.COMPARE:
-            raise TrainingError(f"mode is {self.mode!r}, it must be one of {', '.join(prompts.COMPARE)}")
+            raise TrainingError(f"mode is {self.mode!r}; give one of {', '.join(prompts.COMPARE)}")
         if self.completion_page_steps < 0:
             raise TrainingError(f"completion_page_steps is {self.completion_page_steps}; give 0 or more")
         reward_functions(self.rewards)
         plugins = load_plugins(self.reward_plugin)
         self.components = [*self.rewards, *(plugin.name for plugin in plugins)]
-        """Names of all components, in the order of ``reward_weights``."""
+        """Names of all reward components, in the order of ``reward_weights``."""
         self.reward_plugin_files = [
             f"{plugin.name} sha256:{plugin.digest} range {plugin.value_range[0]:g} to {plugin.value_range[1]:g}"
             for plugin in plugins
@@ -135,12 +146,12 @@ class RankingGRPOConfig(GRPOConfig):
         of_reasons = [name for name in self.rewards if name == "factor" or name in MEASURED]
         if self.mode == "fast" and of_reasons:
             raise TrainingError(
-                f"fast answers name no factor and give no reason: drop {', '.join(of_reasons)} from rewards, or use "
-                "mode: reasoned"
+                f"fast answers name no factor and give no reasons: remove {', '.join(of_reasons)} from rewards, or "
+                "set mode: reasoned"
             )
         if self.accelerator_config.dispatch_batches or self.accelerator_config.split_batches:
             raise TrainingError(
-                "dispatch_batches and split_batches would cut ranking groups between processes: leave them off"
+                "dispatch_batches and split_batches would divide ranking groups between processes; set both to false"
             )
         refuse_what_spoils(self, SAMPLING)
         self._check_held_verdicts()
@@ -165,50 +176,53 @@ class RankingGRPOConfig(GRPOConfig):
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """As transformers has it, with what the plugins' files held and what reasonings are held against: settings and
-        run records are made of this."""
+        """Return the configuration as a dictionary, with the contents of the plugins' files and the version of the
+        measurements; settings and run records are made of this.
+        """
         measured = {"evidence_version": f"{EVIDENCE_VERSION} {CLAIMS_VERSION}"} if self.needs_evidence else {}
         return {**super().to_dict(), "reward_plugin_files": list(self.reward_plugin_files), **measured}
 
     def _check_held_verdicts(self) -> None:
-        """Refuse weights that are none, and a way of training in which a second pass through the model fails."""
+        """Refuse negative weights, and gradient checkpointing that does not allow a second pass through the model."""
         weights = {name: getattr(self, name) for name in ("fast_antisymmetry_weight", "fast_preference_weight")}
         for name, value in weights.items():
             if value < 0:
-                raise TrainingError(f"{name} is {value:g}; give a weight above 0, or 0 to leave the fast verdict alone")
+                raise TrainingError(f"{name} is {value:g}; give a weight above 0, or 0 to leave this loss out")
         shared_out = self.world_size > 1 or os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true"
         reentrant = bool((self.gradient_checkpointing_kwargs or {}).get("use_reentrant"))
         if any(weights.values()) and self.gradient_checkpointing and reentrant and shared_out:
             raise TrainingError(
-                f"{' and '.join(name for name in weights if weights[name])} take a second pass through the model in a "
-                "step, and with reentrant gradient checkpointing several processes, or DeepSpeed, would count a "
-                "gradient as whole after the first: leave use_reentrant out of gradient_checkpointing_kwargs"
+                f"with {' and '.join(name for name in weights if weights[name])} each batch passes the model twice, "
+                "and with reentrant gradient checkpointing neither DDP nor DeepSpeed allows that: remove use_reentrant "
+                "from gradient_checkpointing_kwargs"
             )
 
     def _check_resumable(self) -> None:
-        """Completions are not part of a checkpoint, so one must fall where new ones are generated."""
-        per_generation = self.steps_per_generation * self.num_iterations  # batches that use the same completions
+        """Refuse checkpoints at steps where no new completions are generated, because completions are not part of a
+        checkpoint.
+        """
+        per_generation = self.steps_per_generation * self.num_iterations  # batches per generation
         per_step = self.gradient_accumulation_steps
         if per_generation % per_step and per_step % per_generation:
             raise TrainingError(
                 f"steps_per_generation × num_iterations is {per_generation} and gradient_accumulation_steps is "
-                f"{per_step}; one must be a multiple of the other, or a step ends in the middle of a generation batch"
+                f"{per_step}; one must be a multiple of the other, because otherwise a step ends in the middle of a "
+                "generation batch"
             )
-        # With "best", a checkpoint is written where the model is validated.
+        # With "best", a checkpoint is written at each validation.
         steps = {"steps": "save_steps", "best": "eval_steps"}.get(self.save_strategy)
         if steps is not None:
             every = max(1, per_generation // per_step)
             value = getattr(self, steps)
             if value is not None and (value != int(value) or int(value) % every):
                 raise TrainingError(
-                    f"{steps} is {value:g}, but completions are made every {every} steps and are not "
-                    f"saved: a run could not go on from there as if nothing had happened; "
-                    f"make {steps} a multiple of {every}"
+                    f"{steps} is {value:g}, but completions are made every {every} steps and are not saved, so that a "
+                    f"resumed run would differ; make {steps} a multiple of {every}"
                 )
 
     @property
     def capacity(self) -> int:
-        """Prompts in one process's generation batch."""
+        """Number of prompts in one process's generation batch."""
         return int(self.per_device_train_batch_size * self.steps_per_generation // self.num_generations)
 
     @property
@@ -218,28 +232,28 @@ class RankingGRPOConfig(GRPOConfig):
 
     @property
     def needs_evidence(self) -> bool:
-        """Whether a component holds reasonings against what is measured."""
+        """Whether a component checks reasonings against measurements."""
         return not MEASURED.isdisjoint(self.rewards)
 
     @property
     def n_processes(self) -> int:
-        """Processes that share a generation batch."""
+        """Number of processes that share a generation batch."""
         return self.generation_batch_size // (self.per_device_train_batch_size * self.steps_per_generation)
 
 
 def length_reward_correlation(lengths: Tensor, rewards: Tensor, num_generations: int) -> float:
-    """Pearson correlation of length and reward among the completions of the same prompt.
+    """Return Pearson's correlation of length and reward among the completions of the same prompt.
 
-    Both are taken as deviations from their prompt's mean, for only those move the model; lengths of different
-    prompts would show how verdicts differ from scores.
+    Both are deviations from their prompt's mean, because only those move the model. Comparing lengths across prompts
+    would only show how verdicts differ from scores.
 
     Args:
         lengths: tokens of each completion, shape (n,), the completions of a prompt in a row.
-        rewards: shape (n,); NaN: no reward.
-        num_generations: completions of a prompt.
+        rewards: reward of each completion, shape (n,); NaN: it has none.
+        num_generations: number of completions of a prompt.
 
     Returns:
-        The correlation; NaN where lengths or rewards do not differ.
+        The correlation; NaN if lengths or rewards do not differ.
     """
     x, y = lengths.double().view(-1, num_generations), rewards.double().view(-1, num_generations)
     whole = ~y.isnan().any(dim=1)
@@ -250,10 +264,12 @@ def length_reward_correlation(lengths: Tensor, rewards: Tensor, num_generations:
 
 
 class AllCutOff(TrainerCallback):
-    """Says so when every completion was cut off at its greatest length, and ends a run that learns nothing of it."""
+    """Report when every completion was cut off at the length limit, and end a run that cannot learn from them."""
 
     MOST = 20
-    """Logs in a row without an answer that came to its end, nor two completions that earned different rewards."""
+    """Number of consecutive logs without a finished answer and without two completions of different reward, after which
+    the run ends.
+    """
 
     def __init__(self) -> None:
         self._in_a_row = 0
@@ -267,10 +283,10 @@ class AllCutOff(TrainerCallback):
         logs: dict[str, float] | None = None,
         **_: Any,
     ) -> None:
-        """Called by the trainer, in every process.
+        """Handle the trainer's event, in every process.
 
         Raises:
-            TrainingError: nothing was learned for long.
+            TrainingError: nothing could be learned for too long.
         """
         found = logs or {}
         if "completions/clipped_ratio" not in found:
@@ -283,13 +299,14 @@ class AllCutOff(TrainerCallback):
             sys.stderr.write(f"step {state.global_step}: {what}: an answer that is cut off cannot be read\n")
         if self._in_a_row >= self.MOST:
             raise TrainingError(
-                f"{what} in {self._in_a_row} logs in a row, and earned the same: nothing is learned; raise "
-                "max_completion_length, or begin with a model that ends its answers (a stage 1 adapter)"
+                f"{what} in {self._in_a_row} logs in a row, and all earned the same reward, so that nothing is "
+                "learned; raise max_completion_length, or start from a model that ends its answers (a stage 1 "
+                "adapter)"
             )
 
 
 class RankingGRPOTrainer(HeldVerdicts, SharedPrompts, ExactCheckpoints, ValidatedTrainer, GRPOTrainer):
-    """``GRPOTrainer`` whose batches hold whole ranking groups, and which says what it sees."""
+    """``GRPOTrainer`` whose batches consist of whole ranking groups, and which writes pages with samples."""
 
     def __init__(self, *, sampler: GroupSampler, **kwargs: Any) -> None:
         self._sampler = sampler
@@ -298,16 +315,16 @@ class RankingGRPOTrainer(HeldVerdicts, SharedPrompts, ExactCheckpoints, Validate
         self._vision_cache: FrozenVisionCache | None = None
         visual = vision_tower(self.model)
         frozen = not any(parameter.requires_grad for parameter in visual.parameters())
-        # Under ZeRO-3 all processes gather a layer's weights together, so none may leave the tower out.
+        # Under ZeRO-3 all processes gather a layer's weights together, so none may skip the tower.
         if frozen and not is_deepspeed_zero3_enabled():
             self._vision_cache = FrozenVisionCache(visual, n_kept=2 * self.args.capacity)  # two pictures a prompt
 
     def while_validating(self) -> AbstractContextManager[None]:
-        """Keep what the tower has looked at for the training, and let it meet the held-out pictures apart from that."""
+        """Keep the vision cache of the training, and use a separate one for the held-out pictures."""
         return nullcontext() if self._vision_cache is None else self._vision_cache.apart()
 
     def while_processing(self) -> AbstractContextManager[None]:
-        """While it lasts, pictures whose patches are at hand are not processed again."""
+        """Within this context, a picture whose patches are cached is not processed again."""
         return self._patches.answering_for(self.processing_class.image_processor)
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -321,7 +338,7 @@ class RankingGRPOTrainer(HeldVerdicts, SharedPrompts, ExactCheckpoints, Validate
     def _calculate_rewards(
         self, inputs: list[dict[str, Any]], prompts: list[Any], completions: list[Any], completion_ids_list: list[Any]
     ) -> Tensor:
-        """The components of all processes' completions, shape (completions, components); here all are at hand."""
+        """Return the reward components of all processes' completions, shape (completions, components)."""
         columns = {name: [row[name] for row in inputs] for name in ("mode", "group", "shown")}
         for name, value in observations(completions, **columns):
             self._log_metric(name, value)  # averaged over all values of all processes
@@ -348,13 +365,13 @@ class RankingGRPOTrainer(HeldVerdicts, SharedPrompts, ExactCheckpoints, Validate
         config: RankingGRPOConfig = self.args
         if not config.completion_page_steps:
             return False
-        # Steps between generations; a rule that looks at the step alone gives a resumed run the same pages.
+        # Number of steps between generations; a rule on the step alone gives a resumed run the same pages.
         every = max(1, config.steps_per_generation * config.num_iterations // config.gradient_accumulation_steps)
         return self.state.global_step % config.completion_page_steps < every
 
 
 def forbidden_tokens(processor: ProcessorMixin) -> list[int]:
-    """Tokens that stand for pictures; sampled into an answer they would crash the forward pass."""
+    """Return the tokens that stand for pictures; in a sampled answer they would crash the forward pass."""
     tokenizer = processor.tokenizer
     return [tokenizer.convert_tokens_to_ids(token) for token in SPECIAL_VISION_TOKENS]
 
@@ -375,7 +392,7 @@ def run_grpo(arguments: StageArguments, config: RankingGRPOConfig) -> Path:
     groups = groups_of(pairs, config.pictures_per_group)
     mode: Mode = "reasoned" if config.mode == "reasoned" else "fast"
     measured = None
-    if config.needs_evidence and arguments.plan is None:  # a dry run gives no rewards, and writes nothing
+    if config.needs_evidence and arguments.plan is None:  # a dry run computes no rewards and writes nothing
         measured = measure_training_pairs(arguments, max(1, config.dataloader_num_workers))
     rows, numbers = ranking_dataset(pairs, groups, mode, with_scores=config.scores_pictures, measured=measured)
     sampler = GroupSampler(

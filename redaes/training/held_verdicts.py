@@ -1,9 +1,10 @@
-"""Stage 3 with the fast verdict held: stage 2's losses on the pairs of each step, beside GRPO's.
+"""Stage 3 with the fast verdict held: stage 2's losses on the pairs of each step, added to GRPO's.
 
-GRPO rewards what is written, and the verdict of the fast mode, which is read at one token and never written in the
-reasoned mode, goes where the shared weights take it. Here each pair whose answers are rewarded is also asked for its
-fast verdict, in both orders, and stage 2's losses are taken of what the policy says. Code and formulas are stage 2's
-(`redaes.training.alignment`); pictures that a frozen tower has looked at for the answers are not looked at again.
+GRPO rewards what is written. The verdict of the fast mode is read at one token and, in the reasoned mode, never
+written, so it changes as the shared weights change. Here each pair whose answers are rewarded is also asked for its
+fast verdict in both orders, and stage 2's losses are taken of what the policy says. The code and the formulas are those
+of stage 2 (`redaes.training.alignment`). A frozen tower does not look again at pictures that it has seen for the
+answers.
 """
 
 from __future__ import annotations
@@ -29,27 +30,28 @@ from redaes.training.vision_cache import BatchVisionCache, PictureBatch, vision_
 from redaes.types import TAU
 
 VERDICTS = "verdicts"
-"""In a batch of the trainer's: the pairs whose fast verdicts are read with it."""
+"""Key of the trainer's batches under which the pairs stand whose fast verdicts are read with the batch."""
 
 LOGGED = ("antisymmetry", "preference", "agreement")
-"""What is logged of them, as ``fast/…``; a loss without a weight is not taken."""
+"""Figures that are logged as ``fast/…``; a loss without a weight is not logged."""
 
 
 def deal_pairs(n_pairs: int, *, n_batches: int, per_step: int, n_passes: int) -> list[list[int]]:
-    """Which pairs are read with which of the batches that are made of one generation batch.
+    """Divide the pairs of a generation batch among the batches that use its answers.
 
-    Pairs stay in their order, so that those of a ranking group, which share pictures, are read together. All of them
-    are read in each pass through the generation batch; where there are fewer pairs than optimizer steps, some are read
-    in several steps, so that no step is without one.
+    The pairs keep their order, so that those of a ranking group, which share pictures, are read together. All pairs
+    are read in each pass through the generation batch. If there are fewer pairs than optimizer steps, some pairs are
+    read in several steps, so that each step has at least one.
 
     Args:
-        n_pairs: of the generation batch, at least one.
-        n_batches: that use its answers (``steps_per_generation`` × ``num_iterations``).
-        per_step: batches of an optimizer step (``gradient_accumulation_steps``), a divisor or a multiple of those.
+        n_pairs: number of pairs of the generation batch, at least one.
+        n_batches: number of batches that use its answers (``steps_per_generation`` × ``num_iterations``).
+        per_step: batches of an optimizer step (``gradient_accumulation_steps``); a divisor or a multiple of
+            ``n_batches``.
         n_passes: ``num_iterations``.
 
     Returns:
-        For each batch the numbers of its pairs, none twice in a step; a batch may have none.
+        For each batch, the numbers of its pairs. No pair comes twice in a step, and a batch may have no pair.
 
     >>> deal_pairs(6, n_batches=2, per_step=1, n_passes=1)
     [[0, 1, 2], [3, 4, 5]]
@@ -72,32 +74,37 @@ def deal_pairs(n_pairs: int, *, n_batches: int, per_step: int, n_passes: int) ->
 
 @dataclass(frozen=True)
 class _Dealt:
-    """What of a generation batch is read with one of its batches, in this process."""
+    """The pairs that this process reads with one batch."""
 
     rows: tuple[int, ...]
-    """Of the pairs; none: no process reads any with this batch."""
+    """Numbers of the pairs in the dataset. If there are none, no process reads a pair with this batch."""
     scale: float
-    """What the mean of their losses counts, so that all pairs of the step, over all processes, count alike. 0 where
-    this process reads a pair only because others do."""
+    """Factor of the mean of their losses, with which all pairs of the step count alike, over all processes. It is 0
+    where this process reads a pair only because others do."""
 
 
 class HeldVerdicts:
-    """Mixin for stage 3's trainer; its ``args`` have ``fast_antisymmetry_weight`` and ``fast_preference_weight``.
+    """Mixin for stage 3's trainer, whose ``args`` have ``fast_antisymmetry_weight`` and ``fast_preference_weight``.
 
-    The loss of an optimizer step is TRL's, to which is added
+    To TRL's loss of an optimizer step it adds
 
         1/N Σ [ w_a (P(A≻B | forward) + P(A≻B | swapped) − 1)² + w_p (CE(forward, p*) + CE(swapped, 1 − p*)) / 2 ]
 
-    over the N pairs of the step: all accumulated batches and processes together (`deal_pairs` says which). Of a pair
-    without a labelled difference nobody knows p*: the second part of its sum is 0. The term does not
-    depend on TRL's ``loss_type``, on the number or length of answers, on advantages, or on how the step is cut into
-    batches. Trainers add up the gradients of accumulated batches and average those of processes, so a batch adds
-    n_processes · (its pairs / N) times the mean over its own pairs; where a step takes in several generation batches,
-    each of them counts alike. Where both weights are 0, nothing here is called, and the trainer is what it was.
+    where w_a and w_p are the two weights and N is the number of pairs of the step, over all accumulated batches and
+    processes (`deal_pairs` says which pairs those are). For a pair without a labelled difference the part with w_p is
+    0, because p* is not known. The term does not depend on TRL's ``loss_type``, on the number or the length of the
+    answers, on advantages, or on how the step is divided into batches. Trainers add up the gradients of accumulated
+    batches and average those of processes, so a batch adds n_processes · (its pairs / N) times the mean over its own
+    pairs. If a step takes in several generation batches, each of them counts alike. If both weights are 0, this class
+    does nothing, and the trainer is what it is without it.
 
     Args:
-        verdict_pairs: the split that the prompts were made of, with undecoded pictures; needed where a weight is set.
-        kwargs: the trainer's.
+        verdict_pairs: the split that the prompts were made from, with undecoded pictures. It is needed where a weight
+            is set.
+        kwargs: arguments of the trainer.
+
+    Raises:
+        TrainingError: a weight is set and ``verdict_pairs`` is missing.
     """
 
     accelerator: Any
@@ -108,7 +115,7 @@ class HeldVerdicts:
     def __init__(self, *, verdict_pairs: datasets.Dataset | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.holds_verdicts = bool(self.args.fast_antisymmetry_weight or self.args.fast_preference_weight)
-        """Whether a weight is set."""
+        """Whether one of the two weights is set."""
         if not self.holds_verdicts:
             return
         if verdict_pairs is None:
@@ -129,7 +136,7 @@ class HeldVerdicts:
         return int(self.args.steps_per_generation * self.args.num_iterations)
 
     def _prepare_inputs(self, generation_batch: Any) -> Any:
-        """As TRL has it, with the pairs that are read with the batch."""
+        """Prepare a batch as TRL does, and add the pairs that are read with it."""
         inputs = super()._prepare_inputs(generation_batch)  # type: ignore[misc]  # the GRPOTrainer's
         if not (self.holds_verdicts and self.model.training):
             return inputs
@@ -140,13 +147,20 @@ class HeldVerdicts:
         return self._with(inputs, self._dealt[number])
 
     def each_with_verdicts(self, batch: dict[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """For a dry run: a batch with what is read with each of those that are made of a generation batch's rows."""
+        """Return a batch once for each batch of a generation, with the pairs that are read with that one.
+
+        A dry run calls this.
+
+        Args:
+            batch: a batch as TRL keeps it.
+            rows: rows of the generation batch.
+        """
         if not self.holds_verdicts:
             return [batch]
         return [self._with(batch, one) for one in self._deal(rows)]
 
     def _deal(self, rows: Sequence[Mapping[str, Any]]) -> list[_Dealt]:
-        """What is read with each batch; called by all processes at once."""
+        """Return what is read with each batch. All processes must call this."""
         names = dict.fromkeys(row["pair"] for row in rows if row["mode"] != "score")
         numbers = [self._row_of_pair[name] for name in names]
         n_batches, per_step = self._n_batches(), int(self.args.gradient_accumulation_steps)
@@ -159,7 +173,7 @@ class HeldVerdicts:
         for number, part in enumerate(parts):
             first = number // in_step * in_step
             n_of_step = sum(of_all[first : first + in_step])
-            # Forward passes are taken in step with the other processes, so none may leave out what others do.
+            # All processes must make the same forward passes, because each pass communicates under DDP and ZeRO-3.
             read = part or ([0] if of_all[number] else [])
             scale = n_processes * len(part) / n_of_step
             found.append(_Dealt(tuple(numbers[one] for one in read), scale))
@@ -184,7 +198,7 @@ class HeldVerdicts:
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Tensor:
-        """TRL's loss of a batch, and its part of the losses of the step's fast verdicts."""
+        """Return TRL's loss of a batch plus the batch's part of the term that this class adds."""
         answers = {name: value for name, value in inputs.items() if name != VERDICTS}
         loss: Tensor = super().compute_loss(  # type: ignore[misc]  # the GRPOTrainer's
             model, answers, return_outputs, num_items_in_batch
@@ -192,10 +206,10 @@ class HeldVerdicts:
         return loss + self._verdict_loss(model, inputs[VERDICTS]) if VERDICTS in inputs else loss
 
     def _verdict_loss(self, model: Any, batch: dict[str, Any]) -> Tensor:
-        """A batch's part of the term that is in the class's formula.
+        """Return a batch's part of the term that this class adds.
 
         Args:
-            model: the policy; a reference's adapter is not active here.
+            model: the policy. The adapter of a reference is not active here.
             batch: ``pictures`` and ``compare`` as `redaes.training.alignment.AlignmentCollator` makes them of B pairs,
                 ``labelled`` (n,), which of them have a difference, ``delta`` (n,), and ``scale``.
         """
@@ -209,7 +223,7 @@ class HeldVerdicts:
         log_odds = verdict_log_odds(found.verdicts, self._verdict_tokens)  # (2B,)
         forward, swapped = log_odds.chunk(2)
         n_pairs, labelled = len(forward), batch["labelled"]
-        total = 0 * log_odds.sum()  # whatever is not labelled, all processes have a gradient
+        total = 0 * log_odds.sum()  # so that there is a gradient in all processes even if no pair has a label
         counted = bool(batch["scale"])
         if self.args.fast_antisymmetry_weight:
             value = antisymmetry_loss(forward, swapped)
@@ -230,7 +244,10 @@ class HeldVerdicts:
         self._seen[name] = total + n_pairs * mean.item(), n + n_pairs
 
     def as_read(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """As without fast verdicts, and the tokens of theirs; their pictures too where the tower learns."""
+        """Return what the model reads of a batch, the tokens of the fast verdicts included.
+
+        Where the tower is trained, their pictures are included too.
+        """
         read = batch.get(VERDICTS)
         found: dict[str, Any] = super().as_read(  # type: ignore[misc]  # that of `SharedPrompts`
             {name: value for name, value in batch.items() if name != VERDICTS}
@@ -243,7 +260,7 @@ class HeldVerdicts:
         return {**found, VERDICTS: {"input_ids": ids["input_ids"], **patches}}
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Add the means over the pairs read since the last log, in all processes; all of them call this."""
+        """Add the means over the pairs that all processes have read since the last log. All processes call this."""
         if self.holds_verdicts and "loss" in logs:
             sums = torch.tensor([self._seen.get(name, (0.0, 0)) for name in LOGGED], dtype=torch.float32)  # (names, 2)
             found = self.accelerator.reduce(sums.to(self.accelerator.device), "sum").tolist()

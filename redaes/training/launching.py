@@ -1,6 +1,6 @@
-"""Several processes from one command: the options are accelerate's own, and its launcher starts them.
+"""Start several processes with one command; the options and the launcher are accelerate's.
 
-Nothing heavy is imported here before a launch begins.
+Nothing heavy is imported before a launch begins.
 """
 
 from __future__ import annotations
@@ -23,29 +23,40 @@ from redaes.file_writing import read_yaml
 
 @dataclass(frozen=True)
 class LaunchArguments:
-    """Options that start processes. They are no part of a recipe: a run does not know them."""
+    """Options that start processes. They are not part of a recipe."""
 
     num_processes: int | None = field(
-        default=None, metadata={"help": "processes (GPUs) to start, of all machines together; default: this one alone"}
+        default=None,
+        metadata={
+            "help": "Number of processes (usually GPUs) to start, counted over all machines. By default, the "
+            "command trains in its own process."
+        },
     )
     accelerate_config: str | None = field(
         default=None,
         metadata={
-            "help": "how they share the work: ddp, zero2, zero3 … (redaes train --list), or a file of accelerate"
+            "help": "How the processes share the work: the name of a configuration, such as ddp, zero2 or zero3 "
+            "(redaes train --list shows all), or an accelerate configuration file."
         },
     )
-    num_machines: int | None = field(default=None, metadata={"help": "machines, on each of which the command is given"})
-    machine_rank: int | None = field(default=None, metadata={"help": "which of them this is, from 0"})
-    main_process_ip: str | None = field(default=None, metadata={"help": "address of the first machine"})
-    main_process_port: int | None = field(default=None, metadata={"help": "port on it; one machine takes a free one"})
+    num_machines: int | None = field(
+        default=None, metadata={"help": "Number of machines. Give the same command on each of them."}
+    )
+    machine_rank: int | None = field(default=None, metadata={"help": "Rank of this machine, counted from 0."})
+    main_process_ip: str | None = field(default=None, metadata={"help": "Network address of the first machine."})
+    main_process_port: int | None = field(
+        default=None, metadata={"help": "Port on the first machine. A run on one machine takes any free port."}
+    )
 
     @property
     def asked(self) -> bool:
-        """Whether processes are to be started."""
+        """Whether several processes are to be started."""
         return any(getattr(self, item.name) is not None for item in fields(self))
 
     def as_plan(self) -> list[str]:
-        """The same for a dry run, which starts none: options of `redaes.training.dry_run.plan.DryRunArguments`."""
+        """Return the options of `redaes.training.dry_run.plan.DryRunArguments` that plan the same launch without
+        starting it.
+        """
         plan = [] if self.accelerate_config is None else ["--plan_for", self.accelerate_config]
         return plan if self.num_processes is None else [*plan, "--plan_processes", str(self.num_processes)]
 
@@ -54,13 +65,13 @@ def read_launch(argv: Sequence[str]) -> tuple[LaunchArguments, list[str]]:
     """Take the options of a launch out of a command line.
 
     Args:
-        argv: without the program's name.
+        argv: the command line, without the program's name.
 
     Returns:
         The options, and the rest of the command line.
 
     Raises:
-        InputError: an impossible value, an unknown configuration, or a launch within a launch.
+        InputError: a value is impossible, a configuration is unknown, or a launched process would launch again.
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     for item in fields(LaunchArguments):
@@ -69,7 +80,7 @@ def read_launch(argv: Sequence[str]) -> tuple[LaunchArguments, list[str]]:
     try:
         given, rest = parser.parse_known_args(list(argv))
     except SystemExit as error:
-        raise InputError("an option of the launch has no usable value; see the line above") from error
+        raise InputError("an option that starts processes has an unusable value; see the line above") from error
     arguments = LaunchArguments(**vars(given))
     if not arguments.asked:
         return arguments, rest
@@ -78,20 +89,26 @@ def read_launch(argv: Sequence[str]) -> tuple[LaunchArguments, list[str]]:
         if value is not None and value < 1:
             raise InputError(f"{name} is {value}; give a positive number")
     if {"LOCAL_RANK", "ACCELERATE_MIXED_PRECISION"} & os.environ.keys():
-        raise InputError("this process was started by a launcher: --num_processes and the like are its options")
+        raise InputError(
+            "this process was itself started by a launcher; leave --num_processes and the other launch options out, "
+            "or start the command directly"
+        )
     return arguments, rest
 
 
 def launcher_words(arguments: LaunchArguments, *, on_cpu: bool) -> list[str]:
-    """What accelerate's launcher is given before the command.
+    """Return the arguments of accelerate's launcher that precede the command.
 
     Raises:
-        InputError: an unknown configuration, or one that starts a single process where several are asked for.
+        InputError: the configuration is unknown, or starts a single process although several are asked for.
     """
     file, values = _configuration(arguments, on_cpu=on_cpu)
     n_processes = _n_processes(arguments, values)
     if n_processes > 1 and values.get("distributed_type") == "NO":
-        raise InputError(f"{file} starts one process, not {n_processes}; leave --accelerate_config out, or take ddp")
+        raise InputError(
+            f"{file} starts one process, but {n_processes} were asked for; leave --accelerate_config out, or give "
+            "--accelerate_config ddp"
+        )
     words = ["--config_file", str(file)]
     for item in fields(arguments):
         value = getattr(arguments, item.name)
@@ -99,7 +116,7 @@ def launcher_words(arguments: LaunchArguments, *, on_cpu: bool) -> list[str]:
             words += [f"--{item.name}", str(value)]
     n_machines = arguments.num_machines or values.get("num_machines", 1)
     if n_machines == 1 and arguments.main_process_port is None:
-        words += ["--main_process_port", "0"]  # any that is free: another run may have accelerate's usual one
+        words += ["--main_process_port", "0"]  # any free port: another run may use accelerate's usual one
     return words
 
 
@@ -115,7 +132,7 @@ def _n_processes(arguments: LaunchArguments, configured: Mapping[str, Any]) -> i
 
 
 def _processes_here(arguments: LaunchArguments, *, on_cpu: bool) -> int:
-    """Of all processes, those of this machine."""
+    """Return how many of all processes run on this machine."""
     _, configured = _configuration(arguments, on_cpu=on_cpu)
     n_machines = arguments.num_machines or int(configured.get("num_machines") or 1)
     return math.ceil(_n_processes(arguments, configured) / n_machines)
@@ -125,14 +142,14 @@ def launch(arguments: LaunchArguments, command: Sequence[str], settings: Mapping
     """Start the processes, and wait for them.
 
     Args:
-        arguments: how many and how.
-        command: what each of them does: the arguments of ``python -m redaes``.
-        settings: the run's, of which ``use_cpu`` decides about the processes.
+        arguments: the number and kind of the processes.
+        command: the command of each process: the arguments of ``python -m redaes``.
+        settings: settings of the run, of which ``use_cpu`` matters here.
 
     Raises:
-        InputError: as `launcher_words` says.
+        InputError: as for `launcher_words`.
         TrainingError: accelerate cannot start such processes.
-        SystemExit: a process failed, and has said why; with its exit code.
+        SystemExit: a process failed, after it printed why; with its exit code.
     """
     on_cpu = str(settings.get("use_cpu")).lower() in ("true", "1")
     words = launcher_words(arguments, on_cpu=on_cpu)
@@ -144,7 +161,7 @@ def launch(arguments: LaunchArguments, command: Sequence[str], settings: Mapping
 
     surroundings = threads_of_each(_processes_here(arguments, on_cpu=on_cpu))
     if on_cpu:
-        surroundings["ACCELERATE_USE_CPU"] = "true"  # its launcher of several processes takes GPUs for granted
+        surroundings["ACCELERATE_USE_CPU"] = "true"  # its launcher of several processes expects GPUs
     try:
         with patch_environment(**surroundings):
             launch_command(launch_command_parser().parse_args([*words, "--module", "redaes", *command]))
@@ -155,9 +172,9 @@ def launch(arguments: LaunchArguments, command: Sequence[str], settings: Mapping
     except SignalException as error:
         sys.exit(_status(-error.sigval))
     except (ValueError, ConnectionError) as error:
-        raise TrainingError(f"accelerate starts no such processes: {error}") from error
+        raise TrainingError(f"accelerate cannot start these processes: {error}") from error
 
 
 def _status(code: int) -> int:
-    """An exit status as shells have it: a signal is negative where Python counts."""
+    """Return an exit status as shells count it; Python counts a signal as a negative number."""
     return code if code >= 0 else 128 - code

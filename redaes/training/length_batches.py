@@ -1,5 +1,6 @@
-"""Batches of answers of like length. A fast answer is a tenth of a reasoned one: padded batches of both would be mostly
-padding. Where rows are packed (`redaes.training.shared_rows`), both answers about two pictures are in one batch."""
+"""Batches of answers of similar length. A fast answer is a tenth as long as a reasoned one, so batches of both would be
+mostly padding. Where rows are packed (`redaes.training.shared_rows`), both answers about two pictures are in one batch.
+"""
 
 from __future__ import annotations
 
@@ -16,28 +17,28 @@ BATCHES_SORTED_TOGETHER = 50
 
 
 def rows_of_a_step(arguments: TrainingArguments) -> int:
-    """Rows of one optimizer step, over all processes."""
+    """Return the number of rows of one optimizer step, over all processes."""
     rows: int = arguments.train_batch_size * arguments.gradient_accumulation_steps * arguments.world_size
     return rows
 
 
 class LikeLengths(Sampler[int]):
-    """Rows in batches of like length, in an order that depends on nothing but ``(seed, epoch)``.
+    """Draw rows in batches of similar length, in an order that depends only on ``(seed, epoch)``.
 
-    Rows are shuffled, some batches' worth of them sorted by length, cut into batches, and the batches shuffled. So a
-    resumed run sees the order of an uninterrupted one (a sampler that draws from one generator would begin again with
-    the first epoch's), and several processes share the batches that one would have had.
+    Rows are shuffled, runs of several batches are sorted by length and cut into batches, and the batches are shuffled.
+    A resumed run sees the order of an uninterrupted one (a sampler with one generator would start again with the first
+    epoch's), and several processes share the batches that one process would have had.
 
     Args:
-        lengths: of each row, in any unit.
-        batch_size: rows of one optimizer step, over all processes.
-        seed: of the order.
-        together: rows that stay side by side, in parts of equal size, which counts as long as its longest row; None:
-            each row is by itself. A batch must hold whole parts.
-        weights: of each row, how often it is drawn in an epoch; None: once.
+        lengths: length of each row, in any unit.
+        batch_size: number of rows of one optimizer step, over all processes.
+        seed: seed of the order.
+        together: parts of equal size whose rows stay together; a part counts as long as its longest row. A batch must
+            hold whole parts. None: each row is by itself.
+        weights: weight of each row, how often it is drawn in an epoch; None: once.
 
     Raises:
-        ValueError: parts of unequal size, or of one that the batch is no multiple of.
+        ValueError: parts differ in size, or the batch size is not a multiple of their size.
         TrainingError: rows of a part have several weights.
     """
 
@@ -71,7 +72,7 @@ class LikeLengths(Sampler[int]):
         together: Sequence[Sequence[int]] | None = None,
         weights: Sequence[float] | None = None,
     ) -> LikeLengths:
-        """The sampler for a trainer's arguments."""
+        """Return the sampler for a trainer's arguments."""
         size = rows_of_a_step(arguments)
         return cls(lengths, batch_size=size, seed=arguments.seed, together=together, weights=weights)
 
@@ -82,7 +83,7 @@ class LikeLengths(Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
         parts = self.together
-        size = self.batch_size // max(1, len(parts[0]) if parts else 1)  # parts of a batch
+        size = self.batch_size // max(1, len(parts[0]) if parts else 1)  # parts in a batch
         longest = [max(self.lengths[row] for row in part) for part in parts]
         if self.draws is None:
             order = torch.randperm(len(parts), generator=generator).tolist()
@@ -94,7 +95,7 @@ class LikeLengths(Sampler[int]):
         for start in range(0, len(order), sorted_at_once):
             alike = sorted(order[start : start + sorted_at_once], key=lambda part: longest[part])
             batches.extend(alike[first : first + size] for first in range(0, len(alike), size))
-        # A short batch would shift all that follow: it comes last.
+        # A short batch comes last, because it would shift all that follow.
         whole = [batch for batch in batches if len(batch) == size]
         short = [batch for batch in batches if len(batch) < size]
         shuffled = [whole[place] for place in torch.randperm(len(whole), generator=generator).tolist()]
@@ -109,11 +110,11 @@ class LikeLengths(Sampler[int]):
 
 
 class OrderOfEpochs(TrainerCallback):
-    """Tells samplers which epoch it is, so that their order depends on seed and epoch alone after a resume too.
+    """Tell samplers the epoch, so that their order depends on seed and epoch alone also after a resume.
 
-    A dataloader that skips the batches that a resumed run has seen hands the epoch down two levels, and with several
-    processes the sampler lies three levels below: past the first epoch, each of them would see the rows of the first
-    one again.
+    A dataloader that skips the batches that a resumed run has seen passes the epoch down two levels, but with several
+    processes the sampler is three levels below. After the first epoch, each process would see the rows of the first one
+    again.
     """
 
     def on_epoch_begin(
@@ -124,7 +125,7 @@ class OrderOfEpochs(TrainerCallback):
         train_dataloader: Any = None,
         **_: Any,
     ) -> None:
-        """Called by the trainer before it asks for an epoch's batches."""
+        """Tell the samplers the epoch; the trainer calls this before it asks for an epoch's batches."""
         place = getattr(train_dataloader, "batch_sampler", None)
         while place is not None:
             set_epoch = getattr(getattr(place, "sampler", None), "set_epoch", None)

@@ -1,4 +1,4 @@
-"""Where a LoRA goes: its targets by name, how much of the language model they reach, and what is left out."""
+"""The targets of a LoRA: which layers of a model it is put on, by name."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ LAYERS = {
     "merger": r"(?:.*\.)?visual\..*merger.*",
     "tower": r"(?:.*\.)?visual\..*",
 }
-"""Part of a model to where its linear layers are; ``tower`` has the merger in it."""
+"""For each part of a model, where its linear layers are; ``tower`` includes the merger."""
 
 EXPERTS = "experts"
-"""The part that has no layers of its own: the weights of all experts of a layer, stacked."""
+"""The part without layers of its own: the stacked weights of all experts of a layer."""
 
 ALL = "all"
 """Every part that the model has."""
 
 DEFAULTS = {"lora_r": 16, "lora_alpha": 32, "lora_dropout": 0.0, "lora_targets": "language"}
-"""Of a fresh LoRA, where nothing is said."""
+"""Default settings of a new LoRA."""
 
 _IN_CONFIG = {"lora_r": ("r", 8), "lora_alpha": ("lora_alpha", 8), "lora_dropout": ("lora_dropout", 0.0)}
-"""Argument to its name in an adapter's configuration, and what peft takes where that is silent."""
+"""For each argument its name in an adapter's configuration, and peft's default."""
 _N_EXAMPLES = 4
 
 
 class LoraArguments(Protocol):
-    """What of a stage's arguments decides about the LoRA; None: not said."""
+    """The arguments of a stage that define the LoRA; None: not given."""
 
     model: str
     adapter: str | None
@@ -49,12 +49,12 @@ class LoraArguments(Protocol):
 
 
 def settle(arguments: LoraArguments) -> None:
-    """Fill in what was not said: an adapter's own values, or those of a fresh LoRA.
+    """Fill in arguments that were not given: with the adapter's own values, or the defaults of a new LoRA.
 
-    ``lora_targets`` of an adapter stays unsaid: what it reaches is read from the adapter when it is loaded.
+    ``lora_targets`` stays None for an existing adapter: its targets are read from the adapter when it is loaded.
 
     Raises:
-        TrainingError: a value that contradicts the adapter's, or is impossible.
+        TrainingError: a value contradicts the adapter's, or is impossible.
         BackendError: the adapter's settings cannot be read.
     """
     if arguments.adapter is None:
@@ -85,28 +85,30 @@ def settle(arguments: LoraArguments) -> None:
 
 
 def _parts(targets: str) -> set[str]:
-    """The parts that a preset such as ``language+merger`` names; none: it is a regular expression."""
+    """Return the parts that a preset such as ``language+merger`` names; empty: it is a regular expression."""
     names = set(targets.split("+"))
     return names if names <= {*LAYERS, EXPERTS, ALL} else set()
 
 
 @dataclass(frozen=True)
 class Targets:
-    """What of a network a LoRA goes on."""
+    """The layers and weights of a network that a LoRA is put on."""
 
     modules: frozenset[str]
     """Names of linear layers."""
     parameters: frozenset[str]
-    """Names of stacked expert weights, which are no layers of their own."""
+    """Names of stacked expert weights, which are not layers."""
 
 
 def shape_of(parameter: nn.Parameter) -> tuple[int, ...]:
-    """A weight's shape; DeepSpeed's ZeRO-3 keeps it apart while the weight is shared out."""
+    """Return a weight's shape; DeepSpeed's ZeRO-3 stores it separately while the weight is sharded."""
     return tuple(getattr(parameter, "ds_shape", parameter.shape))
 
 
 def linear_layers(network: nn.Module) -> list[str]:
-    """Names of a network's linear layers, but for the head, on which TRL trains no adapter, and an adapter's own."""
+    """Return the names of a network's linear layers, without the head, on which TRL trains no adapter, and without
+    those of an adapter.
+    """
     return [
         name
         for name, module in network.named_modules()
@@ -115,7 +117,7 @@ def linear_layers(network: nn.Module) -> list[str]:
 
 
 def expert_weights(network: nn.Module) -> list[str]:
-    """Names of weights in which a network's experts are stacked, (experts, rows, columns) each."""
+    """Return the names of weights, each of shape (experts, rows, columns), in which a network's experts are stacked."""
     return [
         name
         for name, parameter in network.named_parameters()
@@ -124,14 +126,14 @@ def expert_weights(network: nn.Module) -> list[str]:
 
 
 def find_targets(network: nn.Module, targets: str) -> Targets:
-    """The linear layers and expert weights that a preset or a regular expression means.
+    """Return the linear layers and expert weights that a preset or a regular expression selects.
 
     Args:
-        network: without an adapter.
-        targets: parts joined by ``+``, or an expression that matches whole names.
+        network: a network without an adapter.
+        targets: parts joined by ``+``, or a regular expression that matches whole names.
 
     Raises:
-        TrainingError: it means none, or matches what no LoRA can be trained on.
+        TrainingError: nothing is selected, or something on which no LoRA can be trained.
     """
     layers, experts = linear_layers(network), expert_weights(network)
     parts = _parts(targets)
@@ -163,7 +165,7 @@ def find_targets(network: nn.Module, targets: str) -> Targets:
 
 
 def _examples(names: list[str]) -> str:
-    """A few names that differ in more than the layer's number."""
+    """Return a few names that differ in more than the layer's number."""
     different = {re.sub(r"\d+", "*", name): name for name in reversed(names)}
     every = max(1, len(different) // _N_EXAMPLES)
     return ", ".join([*different.values()][::every][:_N_EXAMPLES])
@@ -173,9 +175,9 @@ _PLACES = (r".*language_model\..*", r".*visual\.blocks\..*", r".*visual\..*merge
 
 
 def _modules_in_words(wanted: frozenset[str], every: Sequence[str]) -> str | list[str]:
-    """A regular expression that means these of all modules, where there is a short one; otherwise their names.
+    """Return a short regular expression that selects these among all modules, or else their names.
 
-    People read it in the adapter's folder, and other tools in place of the names.
+    It is written to the adapter's configuration, where people and other tools read it.
     """
     patterns = []
     for place in _PLACES:
@@ -187,16 +189,16 @@ def _modules_in_words(wanted: frozenset[str], every: Sequence[str]) -> str | lis
 
 
 def _parameters_in_words(wanted: frozenset[str], every: Sequence[str]) -> list[str]:
-    """Endings of names that mean these of all stacked weights, where there are such; otherwise their names."""
+    """Return suffixes of names that select these among all stacked weights, or else their names."""
     endings = sorted({".".join(name.split(".")[-2:]) for name in wanted})
     return endings if wanted == {name for name in every if name.endswith(tuple(endings))} else sorted(wanted)
 
 
 def attach(network: Any, arguments: LoraArguments, *, autocast_adapter_dtype: bool) -> PeftModel:
-    """The network with a fresh LoRA.
+    """Return the network with a new LoRA.
 
     Raises:
-        TrainingError: the targets mean nothing, or experts are among them and there is dropout.
+        TrainingError: the targets select nothing, or they include experts and there is dropout.
     """
     asked = arguments.lora_targets or str(DEFAULTS["lora_targets"])
     targets = find_targets(network, asked)
@@ -218,10 +220,10 @@ def attach(network: Any, arguments: LoraArguments, *, autocast_adapter_dtype: bo
 
 
 def adapted(model: PeftModel) -> Targets:
-    """What the adapters of a model are on, by the names that the weights have without them."""
+    """Return the targets of a model's adapters, by the names of the weights without adapters."""
     modules, parameters = set(), set()
     for name, module in model.get_base_model().named_modules():
-        if isinstance(module, ParamWrapper):  # several on one module are nested
+        if isinstance(module, ParamWrapper):  # several adapters on one module are nested
             parameters.add(f"{name.replace('.base_layer', '')}.{module.parameter_name}")
         elif isinstance(module, LoraLayer):
             modules.add(name)
@@ -229,10 +231,10 @@ def adapted(model: PeftModel) -> Targets:
 
 
 def check_adapted(model: PeftModel, wanted: Targets, arguments: LoraArguments) -> None:
-    """Refuse targets that were asked for beside an adapter that has others.
+    """Refuse requested targets that differ from those of the existing adapter.
 
     Raises:
-        TrainingError: they differ; names one that does.
+        TrainingError: the targets differ; the message names one of them.
     """
     has = adapted(model)
     differing = (wanted.modules ^ has.modules) | (wanted.parameters ^ has.parameters)
@@ -246,10 +248,10 @@ def check_adapted(model: PeftModel, wanted: Targets, arguments: LoraArguments) -
 
 
 def put_on(network: Any, arguments: LoraArguments, *, autocast_adapter_dtype: bool) -> PeftModel:
-    """The network with a LoRA to train: the one that the arguments name, or a fresh one.
+    """Return the network with a LoRA to train: the one that the arguments name, or a new one.
 
     Raises:
-        TrainingError: as `settle`, `attach` and `check_adapted` say.
+        TrainingError: as for `settle`, `attach` and `check_adapted`.
         BackendError: the adapter does not fit the network.
     """
     settle(arguments)

@@ -1,4 +1,6 @@
-"""How much of a model a LoRA reaches, and what vLLM would make of it: said at the start, kept in the record."""
+"""How much of a model a LoRA trains, and whether vLLM could serve it: printed at the start and kept in the run
+record.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +18,14 @@ from redaes.training.lora import LAYERS, adapted, expert_weights, linear_layers,
 
 
 def lora_reach(model: PeftModel) -> dict[str, Any]:
-    """What the run record says of a LoRA.
+    """Return the description of a LoRA for the run record.
 
-    A share is taken over weights, not over layers: of the linear layers and the stacked expert weights of a part.
+    Shares are computed over weights, not over layers: over the linear layers and the stacked expert weights of a part.
 
     Returns:
-        The adapter's own settings; ``share_of_language_model``, ``share_of_vision_tower`` (the merger in it), each
-        0 to 1; ``left_out``: kinds of matrices of the language model that are not reached, routers and convolutions
-        too, which no target of ours names;
-        ``trained_parameters``; ``vllm``: what vLLM would refuse or leave out.
+        The adapter's settings; ``share_of_language_model`` and ``share_of_vision_tower`` (with the merger), each from 0
+        to 1; ``left_out``: kinds of matrices of the language model without a LoRA, including routers and convolutions,
+        which cannot be targets; ``trained_parameters``; ``vllm``: what vLLM would refuse or leave out.
     """
     config = model.peft_config["default"]
     where = adapted(model)
@@ -65,7 +66,7 @@ def _share(part: int, whole: int) -> float:
 
 
 def describe(reach: Mapping[str, Any]) -> str:
-    """One line for people, of what `lora_reach` found."""
+    """Return the findings of `lora_reach` in one line of text."""
     left_out = ", ".join(reach["left_out"])
     return (
         f"LoRA of rank {reach['r']}, {reach['trained_parameters']:,} weights to train: reaches "
@@ -76,7 +77,7 @@ def describe(reach: Mapping[str, Any]) -> str:
 
 
 def announce(model: PeftModel) -> None:
-    """Say at the start, in one process, what is trained, and what vLLM would not serve of it."""
+    """Print, in one process, what is trained and what of it vLLM would not serve."""
     if not PartialState().is_main_process:
         return
     reach = lora_reach(model)

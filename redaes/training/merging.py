@@ -1,4 +1,4 @@
-"""An adapter merged into its base: one folder that any tool loads, without peft."""
+"""Merge an adapter into its base model: one folder that any tool loads without peft."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from redaes.training.model_files import loads_in, name_for_both_versions, save_p
 from redaes.training.result_checks import TOLERANCE
 
 KEPT = ("prompts.json", "run_record.json")
-"""What goes along from the adapter's folder, where it is there."""
+"""Files that are copied from the adapter's folder, if they exist."""
 
 
 @torch.no_grad()
 def _log_probs(model: Any, processor: ProcessorMixin) -> torch.Tensor:
-    """(V,) after the reasoned prompt, for two pictures that are made here."""
+    """Return the log-probabilities (V,) of the token after the reasoned prompt, for two generated pictures."""
     text = chat_text(processor, prompts.load(prompts.COMPARE["reasoned"]), "")
     pictures = [Image.linear_gradient("L").convert("RGB"), Image.radial_gradient("L").convert("RGB")]
     logits: torch.Tensor = model.eval()(**encode(processor, [text], [pictures]), logits_to_keep=1).logits
@@ -36,22 +36,23 @@ def _log_probs(model: Any, processor: ProcessorMixin) -> torch.Tensor:
 
 
 def merge(adapter: Path, out: Path, *, model: str | None = None, in_float32: bool = False) -> Path:
-    """Write the merged model to ``out``, which appears whole or not at all.
+    """Write the merged model to ``out``, completely or not at all.
 
     Args:
         adapter: a stage's ``final/`` folder.
         out: a folder that does not exist yet.
-        model: the base; None: the one that the adapter names.
-        in_float32: write float32, whatever the base is stored in; rounding a small model to bfloat16 moves verdicts.
+        model: the base model; None: the one that the adapter names.
+        in_float32: write float32, whatever the base is stored in, because rounding a small model to bfloat16 changes
+            verdicts.
 
     Returns:
-        ``out``: model in the base's own number type or float32, the base's own tokenizer and processor files with the
-        adapter's size of pictures, the adapter's records, and a card.
+        ``out``, with the model in the base's number type or float32, the base's tokenizer and processor files with the
+        adapter's picture size, the adapter's records, and a card.
 
     Raises:
-        RecordError: no adapter there, or an ``out`` that exists or cannot be written.
+        RecordError: there is no adapter in the folder, or ``out`` exists or cannot be written.
         TrainingError: the merged model does not answer as the adapter does.
-        BackendError: base or adapter cannot be loaded, or the base has other weights than that of the training.
+        BackendError: base or adapter cannot be loaded, or the base's weights differ from those of the training.
     """
     if not (adapter / ADAPTER_CONFIG).is_file():
         raise RecordError(f"{adapter} has no {ADAPTER_CONFIG}; give the final/ folder of a stage that trained a LoRA")
@@ -62,7 +63,7 @@ def merge(adapter: Path, out: Path, *, model: str | None = None, in_float32: boo
     check_base(adapter, name, base)
     dtype = AutoConfig.from_pretrained(base, local_files_only=True, trust_remote_code=False).dtype or torch.float32
     processor = load_processor(base, None, adapter)
-    # Merged and compared in float32, rounded once at the end: in bfloat16 two roundings of a small model add up.
+    # Merge and compare in float32 and round once at the end: in bfloat16 two roundings of a small model add up.
     network = load_adapter(load_network(base, torch.float32), adapter)
     before = _log_probs(network, processor)
     network = network.merge_and_unload(safe_merge=True)
@@ -90,5 +91,5 @@ def merge(adapter: Path, out: Path, *, model: str | None = None, in_float32: boo
     except OSError as error:
         raise RecordError(f"{out} cannot be written: {error.strerror or error}; choose another --out") from error
     finally:
-        shutil.rmtree(making, ignore_errors=True)  # after a success there is nothing
+        shutil.rmtree(making, ignore_errors=True)  # after a success there is nothing to remove
     return out

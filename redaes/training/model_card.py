@@ -1,4 +1,4 @@
-"""The card of a trained model: what a reader on the hub needs to know, made from the run's own records."""
+"""The model card of a trained model, made from the run's own records."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SETTINGS = (
     "nll_weight", "beta", "num_generations", "pairs_per_group", "temperature", "max_completion_length", "mode",
     "rewards", "reward_weights", "reward_plugin_files", "evidence_version", "bf16", "seed",
 )  # fmt: skip
-"""What of a run's arguments the card shows; paths of the machine stay out of it."""
+"""Arguments of a run that the card shows; paths of the machine are left out."""
 
 _CARD = """---
 {base}library_name: {library}
@@ -77,12 +77,12 @@ the base's own files. How it was trained is in `run_record.json`, where there is
 
 
 def merged_card(model: str, versions: str, longest_edge: int | None) -> str:
-    """The card of a merged model.
+    """Return the card of a merged model.
 
     Args:
-        model: the base, as the adapter names it.
-        versions: of transformers in which it loads.
-        longest_edge: the largest area at which it is shown a picture, in pixels; None: not known.
+        model: the base model's name in the adapter.
+        versions: versions of transformers in which it loads.
+        longest_edge: the largest area at which the model is shown a picture, in pixels; None: not known.
     """
     name = PurePath(model).name if PurePath(model).is_absolute() else model
     return _MERGED.format(model=name, pixels=_pixels(longest_edge), versions=versions)
@@ -93,7 +93,7 @@ def _pixels(longest_edge: int | None) -> str:
 
 
 def _files(record: Mapping[str, Any]) -> str:
-    """What is said of the files beside the weights, where the record knows."""
+    """Return the card's sentences on the files beside the weights, if the record describes them."""
     if "loads_in" not in record:
         return ""
     pixels, versions = _pixels(record["pictures"]["longest_edge"]), record["loads_in"]
@@ -119,7 +119,7 @@ The pairs took part in choosing the checkpoint, so a figure of what the model is
 
 
 def _validation(found: Mapping[str, Any] | None) -> str:
-    """What the card says of the validations during the training; nothing where there were none."""
+    """Return the card's section on validations during the training; empty if there were none."""
     if found is None or not found["history"]:
         return ""
     metric = found["metric"]
@@ -159,7 +159,7 @@ def _figure(value: float) -> str:
 
 
 def _reach(lora: Mapping[str, Any] | None) -> str:
-    """What the LoRA reaches, as a paragraph; a fully trained model has none."""
+    """Return a paragraph on what the LoRA trains; empty for a fully trained model."""
     if lora is None:
         return ""
     limits = f" vLLM would not serve the adapter as it was trained: {'; '.join(lora['vllm'])}." if lora["vllm"] else ""
@@ -169,11 +169,11 @@ def _reach(lora: Mapping[str, Any] | None) -> str:
 def model_card(
     record: Mapping[str, Any], prompt_ids: Mapping[str, str], history: Sequence[Mapping[str, Any]], *, base_on_hub: bool
 ) -> str:
-    """The card, as Markdown with the hub's header.
+    """Return the card, as Markdown with the hub's header.
 
     Args:
-        record: of the run: ``stage``, ``arguments``, ``training_arguments``, ``data_hash``, ``metrics``, ``versions``,
-            and, where they are known, ``pictures``, ``loads_in`` and ``lora``.
+        record: record of the run: ``stage``, ``arguments``, ``training_arguments``, ``data_hash``, ``metrics``,
+            ``versions``, and, where they are known, ``pictures``, ``loads_in`` and ``lora``.
         prompt_ids: name to id of each prompt.
         history: what the trainer logged, in order; the last figures of the training go into the card.
         base_on_hub: whether the base model is named as the hub names it; otherwise it is a folder, or embedded.
@@ -185,7 +185,7 @@ def model_card(
     last: Mapping[str, Any] = next((entry for entry in reversed(history) if "loss" in entry), {})
     figures = {name: value for name, value in {**last, **record["metrics"]}.items() if isinstance(value, int | float)}
     settings = {**record["training_arguments"], **arguments}
-    if whole:  # a LoRA's settings have their defaults all the same
+    if whole:  # full training leaves the LoRA settings at their defaults
         settings = {name: value for name, value in settings.items() if not name.startswith("lora_")}
     option = "--model THIS_FOLDER" if whole else f"--model {model} --adapter THIS_FOLDER"
     return _CARD.format(

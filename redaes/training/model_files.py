@@ -1,9 +1,9 @@
-"""What lies beside a result's weights: the base's own files, so that the tools that load the base load the result.
+"""The files beside a result's weights: the base model's own, so that tools that load the base also load the result.
 
-A processor written anew by transformers 5 does not load in transformers 4, which most other tools still stand on. So
-the base's tokenizer and processor files are copied as they are, and changed only where training differs: the size of
-pictures, and the chat template if it was another. What was written by transformers 5 gets beside its new names the old
-ones; both versions read a folder with both.
+A processor that transformers 5 writes does not load in transformers 4, which most other tools still use. So the base's
+tokenizer and processor files are copied and changed only where the training differs: the picture size, and the chat
+template if another one was used. In files that transformers 5 wrote, the old names are added beside the new ones; both
+versions read such a folder.
 """
 
 from __future__ import annotations
@@ -39,25 +39,25 @@ FILES = (
 MORE_TEMPLATES = "additional_chat_templates"
 
 _LEFT_OVER = ("is_local", "local_files_only")
-"""What transformers 5 writes of how a tokenizer was loaded."""
+"""Keys with which transformers 5 records how a tokenizer was loaded."""
 
 _IN_BOTH = ("qwen2_5_vl", "qwen3_vl")
 
 
 def loads_in(base: Path) -> str:
-    """In which versions of transformers a result on this base loads, as far as it was tried."""
+    """Return the versions of transformers in which a result on this base loads, as far as tested."""
     if read_settings(base / "config.json").get("model_type") in _IN_BOTH:
         return "transformers 4.57 and 5"
     return "transformers 5, from the version that first has this model"
 
 
 def save_processor(processor: ProcessorMixin, base: Path, out: Path) -> None:
-    """Write the files of a processor into a folder: copies of the base's, with what training changed.
+    """Write the files of a processor into a folder: copies of the base's files with the changes of the training.
 
     Args:
-        processor: that of the training.
-        base: folder of the model.
-        out: an existing folder; what another processor left there is replaced.
+        processor: the processor of the training.
+        base: folder of the base model.
+        out: an existing folder; files of another processor in it are replaced.
 
     Raises:
         RecordError: ``out`` cannot be written to.
@@ -76,9 +76,9 @@ def save_processor(processor: ProcessorMixin, base: Path, out: Path) -> None:
 
 
 def name_for_both_versions(folder: Path) -> None:
-    """Add to ``config.json``, as transformers 5 writes it, the names under which transformers 4 looks.
+    """Add the names that transformers 4 reads to a ``config.json`` that transformers 5 wrote.
 
-    Without them it takes its own base frequency for the rotary embedding, or does not load.
+    Without them, transformers 4 uses its default base frequency for the rotary embedding, or does not load the model.
     """
     config = read_settings(folder / "config.json")
     if not config:
@@ -94,7 +94,7 @@ def name_for_both_versions(folder: Path) -> None:
 
 
 def _write_tokenizer_settings(out: Path) -> None:
-    """Name the further special tokens as both versions read them, where transformers 5 wrote them as a list."""
+    """Write the additional special tokens so that both versions read them, if transformers 5 wrote them as a list."""
     settings = read_settings(out / TOKENIZER_CONFIG)
     if not isinstance(settings.get("extra_special_tokens"), list):
         return
@@ -105,11 +105,11 @@ def _write_tokenizer_settings(out: Path) -> None:
 
 
 def _write_template(processor: ProcessorMixin, out: Path) -> None:
-    """Write the chat template where it is not the base's own."""
+    """Write the chat template if it differs from the base's."""
     template = processor.chat_template
     if not isinstance(template, str) or template == chat_template_of(out):
         return
-    (out / OLD_TEMPLATE).unlink(missing_ok=True)  # transformers 4 would prefer it
+    (out / OLD_TEMPLATE).unlink(missing_ok=True)  # transformers 4 would prefer this file
     settings = read_settings(out / TOKENIZER_CONFIG)
     if settings.pop("chat_template", None) is not None:
         write_json(out / TOKENIZER_CONFIG, settings)
@@ -117,9 +117,9 @@ def _write_template(processor: ProcessorMixin, out: Path) -> None:
 
 
 def _write_image_settings(image_processor: Any, out: Path) -> None:
-    """Write the size of pictures, and what else of an adapter's pictures differs, in the layouts that are there.
+    """Write the picture size and other changed picture settings, in the layouts that the files have.
 
-    Where only the nested one is, the flat one is added, for pictures and for videos.
+    If only the nested layout exists, the flat one is added, for pictures and for videos.
     """
     whole, flat = read_settings(out / NESTED_CONFIG), read_settings(out / IMAGE_CONFIG)
     nested = whole.get("image_processor")
@@ -141,7 +141,7 @@ _PICTURES = ("image_mean", "image_std", "rescale_factor", "patch_size", "merge_s
 
 
 def _as_trained(settings: Mapping[str, Any], image_processor: Any) -> dict[str, Any]:
-    """The settings with those of a processor in memory, each under the names that are there."""
+    """Return the settings of a file with the values of a processor in memory, under the names in the file."""
     changed = dict(settings)
     for name in _PICTURES:
         value = getattr(image_processor, name, None)

@@ -1,8 +1,8 @@
-"""What a command line changes of a recipe beyond what it names: settings that only hold together.
+"""Adjust settings of a recipe that depend on those that a command line changes.
 
-The recipes of real models validate at every checkpoint and leave the best one. Whoever wants no checkpoints, or one
-every ten steps, says so with one option; without what follows from it the trainer would refuse the recipe. Only what
-the recipe says gives way, never what the command line says, and whatever does is told.
+The recipes of real models validate at every checkpoint and keep the best one. To save no checkpoints, or one every ten
+steps, one option is enough: the settings that depend on it are adjusted, because the trainer would refuse the recipe
+otherwise. Only settings of the recipe are adjusted, never those of the command line, and each adjustment is reported.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ _NAMES = ("save_strategy", "save_steps", "eval_strategy", "eval_steps", "eval_on
 
 
 def with_what_follows(argv: Sequence[str], recipe: Mapping[Any, Any]) -> list[str]:
-    """A command line, and the options that follow from it against its recipe. One line on stderr names them.
+    """Return a command line with the recipe settings that must be adjusted to it. One line on stderr names them.
 
     Args:
-        argv: without the program's name.
-        recipe: its values.
+        argv: the command line, without the program's name.
+        recipe: values of the recipe.
 
     >>> with_what_follows(["--save_steps", "10"], {"save_steps": 200, "eval_steps": 200})
     ['--save_steps', '10']
@@ -51,7 +51,9 @@ def _given(argv: Sequence[str]) -> dict[str, str]:
 
 
 def _follows(given: Mapping[str, str], values: Mapping[Any, Any]) -> dict[str, Any]:
-    """What the other settings must be with those that are given; ``values``: the recipe's with the given ones over."""
+    """Return the values that other settings must have beside the given ones; ``values``: the recipe's, overridden by
+    the given ones.
+    """
     if given.get("eval_strategy") == "no":
         return {"eval_on_start": False, "load_best_model_at_end": False}
     if given.get("save_strategy") == "no":

@@ -1,4 +1,4 @@
-"""The evidence that stage 3's rewards hold reasonings against: measured before a model is loaded, by all processes."""
+"""Measure the evidence against which stage 3's rewards check reasonings, in all processes, before a model is loaded."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from redaes.measured_pairs import MeasuredPairs, measured_pairs
 from redaes.training.stage_arguments import StageArguments
 
 EVERY_S = 10.0
-"""Seconds between lines about how far measuring is."""
+"""Seconds between lines about the progress of measuring."""
 
 
 def measure_training_pairs(arguments: StageArguments, workers: int) -> MeasuredPairs:
-    """The evidence of the pairs that are trained on, in each process; what is kept from before is not measured again.
+    """Return, in each process, the evidence of the training pairs; what was measured before is not measured again.
 
     Args:
-        arguments: the stage's.
-        workers: threads of each process.
+        arguments: arguments of the stage.
+        workers: number of threads of each process.
 
     Raises:
-        RecordError: no dataset, or a cache that cannot be written to.
+        RecordError: there is no dataset, or the cache cannot be written to.
     """
     state = PartialState()
     progress = _Progress(shown=state.is_main_process, n_processes=state.num_processes)
@@ -32,13 +32,14 @@ def measure_training_pairs(arguments: StageArguments, workers: int) -> MeasuredP
     )
     if state.num_processes > 1:
         state.wait_for_everyone()
-        # Of the others' work all that lies on a disk that this machine sees; the rest is measured here.
+        # The results of other processes are used if they are on a disk that this machine sees; the rest is measured
+        # here.
         found = measured_pairs(arguments.data_folder, "train", leave_out=arguments.leave_out, workers=workers)
     return found
 
 
 class _Progress:
-    """Lines on stderr: none where nothing is to do, the first at once, then one in a while."""
+    """Print progress to stderr: nothing if there is nothing to do, else a line at once and then one in a while."""
 
     def __init__(self, *, shown: bool, n_processes: int) -> None:
         self._shown = shown

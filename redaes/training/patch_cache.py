@@ -1,7 +1,7 @@
-"""Patches of pictures that an image processor has made lately, kept by what is in the picture.
+"""A cache of the patches that an image processor made of recent pictures, keyed by the pictures' contents.
 
-TRL has the pictures of every answer's prompt processed twice a batch, once to sample and once to train: the same few
-pictures, as often as they are shown.
+TRL processes the pictures of every answer's prompt twice a batch, once to sample and once to train, although they are
+the same few pictures.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from transformers import BatchFeature
 
 
 class PatchCache:
-    """Answers in an image processor's place about pictures that it has processed before.
+    """Return an image processor's results for pictures that it has processed before.
 
     Args:
-        n_kept: most pictures that are kept from call to call.
+        n_kept: largest number of pictures that are kept between calls.
     """
 
     def __init__(self, n_kept: int) -> None:
         self._n_kept = n_kept
-        self._cached: dict[tuple[Any, ...], dict[str, Tensor]] = {}  # those asked about last come last
+        self._cached: dict[tuple[Any, ...], dict[str, Tensor]] = {}  # most recently used pictures come last
         self.n_asked = 0
-        """Pictures that were to be processed."""
+        """Number of pictures that were requested."""
         self.n_computed = 0
-        """Pictures that were."""
+        """Number of pictures that were processed."""
 
     @contextmanager
     def answering_for(self, processor: Any) -> Iterator[None]:
-        """While it lasts, the processor makes the patches of each different picture once.
+        """Let the processor make the patches of each different picture only once within the context.
 
         Args:
             processor: an image processor of the Qwen-VL families.
@@ -47,7 +47,7 @@ class PatchCache:
                 return plain(images, *more, **settings)
             return self._answer(plain, pictures, settings)
 
-        processor.preprocess = preprocess  # hides the class's own
+        processor.preprocess = preprocess  # hides the class's method
         try:
             yield
         finally:
@@ -71,5 +71,5 @@ class PatchCache:
 
 
 def _in_a_row(images: Any) -> list[Any]:
-    """Pictures in whatever lists, one after the other."""
+    """Return the pictures of nested lists as one flat list."""
     return [one for part in images for one in _in_a_row(part)] if isinstance(images, list | tuple) else [images]

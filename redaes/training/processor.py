@@ -1,4 +1,4 @@
-"""The processor that a stage trains with: an adapter that it goes on from brings its own, and a change is said."""
+"""The processor that a stage trains with: that of the adapter from which it continues, or of the model."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from redaes.images import MAX_PIXELS
 
 
 def check_max_pixels(max_pixels: int | None) -> None:
-    """Refuse a cap on a picture's area that would not hold.
+    """Refuse a cap on a picture's area that would have no effect or is impossible.
 
     Raises:
-        TrainingError: it is below 1, or above what pictures are shrunk to when they are read, here as in serving.
+        TrainingError: the cap is below 1, or above the area to which pictures are shrunk when they are read.
     """
     if max_pixels is not None and not 1 <= max_pixels <= MAX_PIXELS:
         raise TrainingError(
@@ -32,17 +32,17 @@ def check_max_pixels(max_pixels: int | None) -> None:
 
 
 def training_processor(model: Path, adapter: Path | None, max_pixels: int | None) -> ProcessorMixin:
-    """The adapter's processor, where it has one, else the model's, at the size that is asked for.
+    """Return the adapter's processor if it has one, otherwise the model's, at the requested picture size.
 
-    Where an earlier training was at another size, the main process says so on stderr.
+    If an earlier training used another size, the main process reports it on stderr.
 
     Args:
-        model: folder of the base.
-        adapter: to go on from.
-        max_pixels: cap on a picture's area, in pixels; None: as it was trained so far, or the model's own.
+        model: folder of the base model.
+        adapter: the adapter from which training continues; None: none.
+        max_pixels: cap on a picture's area, in pixels; None: that of the earlier training, or the model's own.
 
     Raises:
-        BackendError: there is no processor, or it has no cap to be changed.
+        BackendError: there is no processor, or it has no cap that could be changed.
     """
     processor: ProcessorMixin = load_processor(model, max_pixels, adapter)
     before = _trained_at(model, adapter)
@@ -56,7 +56,9 @@ def training_processor(model: Path, adapter: Path | None, max_pixels: int | None
 
 
 def preparation_digest(processor: Any) -> str:
-    """What a processor makes rows of: SHA-256, in hex, of its settings of pictures, chat template and vocabulary."""
+    """Return the SHA-256, in hex, of everything in a processor that determines rows: picture settings, chat template
+    and vocabulary.
+    """
     pictures = processor.image_processor
     names = ("image_mean", "image_std", "rescale_factor", "patch_size", "merge_size", "temporal_patch_size")
     settings = {name: getattr(pictures, name, None) for name in names}
@@ -65,7 +67,9 @@ def preparation_digest(processor: Any) -> str:
 
 
 def size_record(processor: ProcessorMixin, model: Path, adapter: Path | None) -> dict[str, Any]:
-    """What a run record keeps of the size of pictures, in pixels of area: now, in what it goes on from, when read."""
+    """Return the picture sizes for the run record, as areas in pixels: now, in the earlier training, and when pictures
+    are read.
+    """
     before = _trained_at(model, adapter)
     size = dict(processor.image_processor.size)
     return {
@@ -77,7 +81,7 @@ def size_record(processor: ProcessorMixin, model: Path, adapter: Path | None) ->
 
 
 def _trained_at(model: Path, adapter: Path | None) -> tuple[Path, int] | None:
-    """What was trained already and at which cap; None: nothing was, or it does not say."""
+    """Return the earlier training's folder and its cap; None: there was none, or it does not say."""
     for folder in (adapter, model):
         if folder is None or not any((folder / name).is_file() for name in (ADAPTER_CONFIG, RUN_RECORD)):
             continue

@@ -1,4 +1,4 @@
-"""Stage 3's rows: prompts of ranking groups, with what the rewards need to know of each, made when they are read."""
+"""Stage 3's rows: prompts of ranking groups with the data that the rewards need, made when they are read."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from redaes.types import SIDES, Order, Pair
 
 
 def groups_of(pairs: datasets.Dataset, limit: int) -> list[RankingGroup]:
-    """The ranking groups of a split with undecoded pictures; see :func:`ranking_groups`."""
+    """Return the ranking groups of a split with undecoded pictures; see :func:`ranking_groups`."""
     pictures = list(zip(pairs["first_id"], pairs["second_id"], strict=True))
     return ranking_groups(pairs["group"], pictures, pairs["delta"], limit)
 
 
 @dataclass(frozen=True)
 class _PromptRows:
-    """Makes prompts of their numbers. Workers that are started afresh get it by its name: it is no local function."""
+    """Make prompts from their numbers. It is not a local function, because spawned workers find it by its name."""
 
     pairs: datasets.Dataset
-    """With undecoded pictures."""
+    """The pairs, with undecoded pictures."""
     groups: tuple[RankingGroup, ...]
     mode: Mode
     measured: MeasuredPairs | None
     """None: no reward asks for it."""
 
     def __call__(self, batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        """Columns ``group``, ``pair`` and ``show`` to what TRL and the rewards take."""
+        """Turn the columns ``group``, ``pair`` and ``show`` into the columns that TRL and the rewards take."""
         asked = list(zip(batch["group"], batch["pair"], batch["show"], strict=True))
-        made = {row: self._row(*row) for row in dict.fromkeys(asked)}  # a prompt is there once for each of its answers
+        made = {row: self._row(*row) for row in dict.fromkeys(asked)}  # a prompt occurs once for each of its answers
         rows = [dict(made[row]) for row in asked]
         return {name: [row[name] for row in rows] for name in rows[0]}
 
@@ -66,10 +66,10 @@ class _PromptRows:
         return {**row, "mode": self.mode, "shown": shown, "delta": asked.delta}
 
     def _evidence(self, measured: MeasuredPairs, pair: Pair, order: Order) -> PairEvidence:
-        """What was measured of a pair, in the letters of the order.
+        """Return the measurements of a pair, in the letters of the order.
 
         Raises:
-            RecordError: nothing was.
+            RecordError: the pair was not measured.
         """
         found = measured.evidence(pair)
         if found is None:
@@ -87,17 +87,17 @@ def ranking_dataset(
     with_scores: bool,
     measured: MeasuredPairs | None = None,
 ) -> tuple[datasets.Dataset, list[GroupPrompts]]:
-    """Prompts for stage 3, made when they are read.
+    """Return the prompts for stage 3, made when they are read.
 
     Args:
-        pairs: the split, with undecoded pictures.
-        groups: of these pairs.
+        pairs: the pairs of the split, with undecoded pictures.
+        groups: groups of these pairs.
         mode: form of the answers.
-        with_scores: whether each picture is asked about by itself too.
-        measured: what is known of the pairs; None: no reward asks for it.
+        with_scores: whether each picture is also asked about by itself.
+        measured: measurements of the pairs; None: no reward needs them.
 
     Returns:
-        The prompts, and for each group the numbers of its own.
+        The prompts, and for each group the numbers of its prompts.
     """
     table: dict[str, list[Any]] = {"group": [], "pair": [], "show": []}
     numbers: list[GroupPrompts] = []

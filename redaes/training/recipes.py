@@ -1,4 +1,4 @@
-"""From a command line and a YAML recipe to checked arguments."""
+"""Read a command line and a YAML recipe into checked arguments."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ConfigT = TypeVar("ConfigT", bound=TrainingArguments)
 
 
 class Arguments(Protocol):
-    """What a stage takes besides its trainer's own arguments: a dataclass."""
+    """A dataclass with the arguments of a stage besides its trainer's own."""
 
     def check(self) -> None:
         """Refuse impossible settings before anything is loaded."""
@@ -45,13 +45,13 @@ def parse(config_class: type[ConfigT], recipe: Path, argv: Sequence[str]) -> tup
     ``--dry_run`` and what belongs to it (`redaes.training.dry_run.plan.DryRunArguments`) make ``stage.plan``.
 
     Raises:
-        InputError: a dry run without a dataset; it would have to build one.
+        InputError: a dry run has no dataset, and would have to build one.
     """
     plan, argv = read_dry_run(argv, recipe)
     if plan is not None:
         argv = instead_of_a_run(argv, config_class, plan.scratch.name)
     stage, config = parse_with(StageArguments, config_class, recipe, argv)
-    refuse_what_spoils(config, ALIGNMENT)  # configurations of the stages' own have looked at more
+    refuse_what_spoils(config, ALIGNMENT)  # the stages' own configuration classes have checked more
     check_settings(stage, config)
     if plan is not None:
         if stage.data is None:
@@ -70,15 +70,15 @@ def parse_with(
     """Read a stage's arguments: ``--config FILE`` (or the default recipe), then the command line over it.
 
     Args:
-        arguments_class: what the stage takes besides.
-        config_class: the trainer's arguments.
-        recipe: what to take when ``argv`` names no ``--config``.
-        argv: without the program's name.
+        arguments_class: class of the stage's arguments.
+        config_class: class of the trainer's arguments.
+        recipe: the recipe that is used when ``argv`` names no ``--config``.
+        argv: the command line, without the program's name.
 
     Raises:
-        InputError: a recipe that is missing, is no YAML mapping, or has unknown keys.
-        TrainingError: a value that no training can use, or settings that silently would not hold.
-        MissingDependency: a package that the settings ask for is absent.
+        InputError: a recipe is missing, is not a YAML mapping, or has unknown keys.
+        TrainingError: no training can use a value, or settings would silently have no effect.
+        MissingDependency: a package that the settings need is absent.
     """
     argv = apart(argv)
     if "--config" not in argv:
@@ -89,7 +89,7 @@ def parse_with(
     _check_keys(Path(argv[position]), (arguments_class, config_class))
     _name_locks()
     argv = with_what_follows(argv, read_yaml(Path(argv[position])))
-    # Without a usage of one line, a value that is missing would be named below hundreds of lines of options.
+    # With argparse's full usage, the message about a missing value would come after hundreds of lines of options.
     parser = TrlParser((arguments_class, config_class), usage="%(prog)s [--config RECIPE] [--option VALUE ...]")
     try:
         arguments, config = parser.parse_args_and_config(argv)
@@ -106,11 +106,11 @@ def parse_with(
 
 
 TRACKERS = ("tensorboard", "trackio", "wandb")
-"""What ``report_to`` may name, each an extra and a module of the same name."""
+"""Trackers that ``report_to`` may name; each is an extra and a module of the same name."""
 
 
 def _check_surroundings(config: TrainingArguments) -> None:
-    """What the trainers would find out after the model is loaded, or never say."""
+    """Check what the trainers would only find out after the model is loaded, or never report."""
     if config.use_cpu and os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true":
         raise TrainingError(
             "use_cpu is true, and DeepSpeed would be left out without a word: set use_cpu: false; for DeepSpeed on a "
@@ -124,20 +124,20 @@ def _check_surroundings(config: TrainingArguments) -> None:
 
 
 def _name_locks() -> None:
-    """Name what DeepSpeed would wait for, without a word and for ever: the lock of a compilation that was killed.
+    """Report the lock of a killed compilation, for which DeepSpeed would silently wait for ever.
 
-    Whether it was killed cannot be seen from the file, so nothing is deleted here.
+    The file does not show whether the compilation was killed, so nothing is deleted here.
     """
     if os.environ.get("ACCELERATE_USE_DEEPSPEED") != "true" or os.environ.get("LOCAL_RANK", "0") != "0":
         return
-    from torch.utils.cpp_extension import get_default_build_root  # a quarter of a second that other runs need not wait
+    from torch.utils.cpp_extension import get_default_build_root  # this import takes 0.25 s
 
     folder = Path(os.environ.get("TORCH_EXTENSIONS_DIR") or get_default_build_root())
     for lock in sorted(folder.rglob("lock")):
         try:
             minutes = (time.time() - lock.stat().st_mtime) / 60
         except FileNotFoundError:
-            continue  # compiled in this moment
+            continue  # it is being compiled at this moment
         sys.stderr.write(
             f"{lock}: somebody has compiled there for {minutes:.0f} minutes, and DeepSpeed will wait for them; "
             "if it was a run that was killed, delete this file\n"
@@ -145,7 +145,7 @@ def _name_locks() -> None:
 
 
 def _check_keys(recipe: Path, classes: tuple[type, ...]) -> None:
-    """TRL's parser names unknown keys only in a long dump; say which one, and in which file."""
+    """Refuse unknown keys of a recipe; TRL's parser names them only in a long dump, without the file."""
     values = read_yaml(recipe)
     known = {item.name for cls in classes for item in dataclasses.fields(cls)}
     unknown = sorted(str(key) for key in values if key not in known and key != "env")

@@ -1,7 +1,7 @@
 """Settings of transformers and TRL that would cut, drop, mask, scale or shuffle our rows (docs/defaults.md).
 
-What has one right value here is refused with any other, before anything is loaded. Settings that a stage would not
-look at are refused too: whoever gives them believes that they do something.
+A setting that has one right value here is refused with any other, before anything is loaded. Settings that a stage
+would ignore are refused too, because their user expects an effect.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from redaes.errors import TrainingError
 
 @dataclass(frozen=True)
 class Rule:
-    """Which values of a setting are fit for our rows."""
+    """The values of a setting that are allowed."""
 
     name: str
     fits: Callable[[Any], bool]
@@ -44,7 +44,7 @@ EVERY_STAGE = (
          "vocabulary: leave it out"),
     Rule("save_only_model", _OFF, "a resumed run would begin with a new optimizer and schedule: leave it out"),
 )  # fmt: skip
-"""Whatever is trained."""
+"""Rules for every stage."""
 
 OURS = (
     Rule("train_sampling_strategy", _one_of(None, "random"), "the stage has an order of its own: leave it out"),
@@ -52,7 +52,7 @@ OURS = (
     Rule("torch_compile", _OFF, "the stage puts its own forward pass into the vision tower, which a compiled graph "
          "would not see: leave it out"),
 )  # fmt: skip
-"""Stages on a vision-language model: their sampler is ours, and how pictures are looked at."""
+"""Rules for stages on a vision-language model, which have their own sampler and their own handling of pictures."""
 
 _TRL = (
     Rule("max_length", _NOT_SET, "longer rows would be cut, picture tokens or the end of the answer: leave it out "
@@ -78,10 +78,10 @@ IMITATION = (
          "asked: change the model's chat_template.jinja"),
     Rule("dataset_text_field", _one_of("text"), "rows have a prompt and a completion: leave it out"),
 )  # fmt: skip
-"""Stage 1."""
+"""Rules for stage 1."""
 
 ALIGNMENT = (*EVERY_STAGE, *OURS)
-"""Stage 2, and the warm-ups."""
+"""Rules for stage 2 and the warm-ups."""
 
 PREFERENCE = (
     *EVERY_STAGE,
@@ -89,7 +89,7 @@ PREFERENCE = (
     *_TRL,
     Rule("precompute_ref_log_probs", _OFF, "TRL does not for rows with pictures: leave it out"),
 )
-"""Stage 2's other objective."""
+"""Rules for stage 2's other objective."""
 
 _SAMPLING = ("do_sample", "temperature", "top_p", "top_k", "min_p", "repetition_penalty", "max_new_tokens",
              "max_tokens", "num_return_sequences", "n", "num_beams", "suppress_tokens", "logit_bias")  # fmt: skip
@@ -112,14 +112,14 @@ SAMPLING = (
          "begin with the first one again: leave it out"),
     Rule("use_transformers_continuous_batching", _OFF, "it samples without the pictures: leave it out"),
 )  # fmt: skip
-"""Stage 3."""
+"""Rules for stage 3."""
 
 
 def refuse_what_spoils(config: TrainingArguments, rules: Collection[Rule] = EVERY_STAGE) -> None:
-    """Refuse settings with which rows would not be learned as they are.
+    """Refuse settings that would change, drop or ignore rows.
 
     Raises:
-        TrainingError: names the setting, its value and the remedy.
+        TrainingError: a setting is refused; the message names it, its value and the remedy.
     """
     for rule in rules:
         value = getattr(config, rule.name, None)

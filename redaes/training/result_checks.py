@@ -1,8 +1,9 @@
-"""Whether a stage left what it trained: the adapter on once, merging harmless, the language alive.
+"""Checks of a stage's result: the adapter applies once, merging does not change answers, and the reasoning is still
+language.
 
-Every stage ends by measuring its model, as it is in memory, on a few answers (:func:`probe`), and the run record keeps
-the figures. Whoever loads the result later must get them again; an adapter that was applied twice, or to another base,
-or not saved as it was, gives others. ``redaes train check`` runs all checks on a result.
+Every stage ends by measuring its model in memory on a few answers (:func:`probe`), and the run record keeps the
+figures. A result that is loaded later must give the same figures; an adapter that is applied twice, applied to another
+base, or not saved correctly gives others. ``redaes train check`` runs all checks on a result.
 """
 
 from __future__ import annotations
@@ -33,35 +34,37 @@ from redaes.training.formatting import answer_batch, ordered_images
 from redaes.types import Rationale, Sampling
 
 N_PROBED = 4
-"""Answers that a stage measures at its end."""
+"""Number of answers that a stage measures at its end."""
 
 TOLERANCE = {"float32": 1e-3, "bfloat16": 0.05, "float16": 0.02}
-"""Largest difference between two ways to compute an answer's log-probability per token, by the weights' type [ours].
-Rounding stays below it by a wide margin in float32; a second application of a trained adapter does not."""
+"""Largest allowed difference between two computations of an answer's log-probability per token, by the weights' number
+type [ours]. Rounding in float32 stays far below it; applying a trained adapter twice does not.
+"""
 
 MIN_PARSED = 0.9
-"""Smallest share of answers that follow the grammar [ours; likewise the rest]."""
+"""Smallest allowed share of answers that follow the grammar [this and the next two are ours]."""
 MAX_REPEATED = 0.5
-"""Largest share of answers with one and the same reasoning."""
+"""Largest allowed share of answers with one and the same reasoning."""
 LENGTHS = (0.5, 2.0)
-"""Bounds of the mean length of the reasoning, in words, as multiples of the dataset's."""
+"""Bounds of the mean length of the reasoning in words, as multiples of the dataset's mean length."""
 
 
 @dataclass(frozen=True)
 class ResultCheck:
-    """One thing that was looked at."""
+    """The outcome of one check."""
 
     name: str
     passed: bool
     found: str
-    """What was measured, and against what."""
+    """What was measured, and the value that it was compared with."""
 
 
 @torch.no_grad()
 def answer_log_probs(model: Any, processor: ProcessorMixin, records: Sequence[PairRecord]) -> list[float]:
-    """Mean log-probability per token of each record's answer, as `redaes.training.formatting.answer_batch` draws it.
+    """Return the mean log-probability per token of each record's answer, as `redaes.training.formatting.answer_batch`
+    draws it.
 
-    Answers are measured one by one: nothing depends on padding. The model is left in evaluation mode.
+    Answers are measured one by one, so that nothing depends on padding. The model is left in evaluation mode.
     """
     model.eval()
     device = next(model.parameters()).device
@@ -70,7 +73,7 @@ def answer_log_probs(model: Any, processor: ProcessorMixin, records: Sequence[Pa
         batch = {name: value.to(device) for name, value in answer_batch(processor, [record]).items()}
         labels = batch.pop("labels")[0]  # (T,)
         n_answer = int((labels >= 0).sum())
-        # Left padding and one row: the answer is at the end, and each token is predicted one place earlier.
+        # In one row without padding, the answer is at the end, and each token is predicted one place earlier.
         logits = model(**batch, logits_to_keep=n_answer + 1).logits[0, :-1].float()  # (n_answer, V)
         picked = logits.log_softmax(-1).gather(-1, labels[-n_answer:, None])  # (n_answer, 1)
         found.append(picked.mean().item())
@@ -78,7 +81,7 @@ def answer_log_probs(model: Any, processor: ProcessorMixin, records: Sequence[Pa
 
 
 def probed_records(folder: Path) -> list[PairRecord]:
-    """The training pairs on which a stage measures its model: the first that have an answer."""
+    """Return the training pairs on which a stage measures its model: the first that have an answer."""
     whole = (
         record
         for record in read_records(folder, "train")
@@ -88,10 +91,10 @@ def probed_records(folder: Path) -> list[PairRecord]:
 
 
 def probe(model: Any, processor: ProcessorMixin, folder: Path) -> dict[str, Any] | None:
-    """What the run record keeps of a model in memory; under ZeRO-3 every process must call it.
+    """Measure the model in memory for the run record; under ZeRO-3 every process must call this.
 
     Returns:
-        None when no pair of the dataset has an answer.
+        The figures; None: no pair of the dataset has an answer.
     """
     records = probed_records(folder)
     if not records:
@@ -115,10 +118,11 @@ def _agreement(name: str, wanted: Sequence[float], got: Sequence[float], dtype: 
 
 
 def language(rationales: Sequence[Rationale | None], written: Sequence[Rationale]) -> ResultCheck:
-    """Whether the reasoning is still language: it parses, differs between pairs, and is about as long as it was taught.
+    """Check whether the reasoning is still language: it parses, differs between pairs, and is about as long as in the
+    dataset.
 
     Args:
-        rationales: of a model's answers to different pairs; None: an answer that does not parse.
+        rationales: rationales of a model's answers to different pairs; None: the answer does not parse.
         written: the dataset's reasoning for the same pairs.
     """
     texts = [rationale.text for rationale in rationales if rationale is not None]
@@ -155,7 +159,7 @@ def _reasoning(model: Any, processor: ProcessorMixin, records: Sequence[PairReco
 
 
 def _coarser(dtype: str, folder: Path) -> str:
-    """Of a number type and that in which a model is stored, the one with fewer bits."""
+    """Return the one with fewer bits of a number type and that in which a model is stored."""
     stored = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False).dtype
     name = dtype if stored is None else str(stored).removeprefix("torch.")
     return max(dtype, name, key=lambda one: TOLERANCE[one])
@@ -167,12 +171,12 @@ def check_result(final: Path, data: Path, *, n_pairs: int, merged: Path | None =
     Args:
         final: the stage's ``final/`` folder, an adapter or a whole model.
         data: the dataset that it was trained on.
-        n_pairs: held-out pairs to answer in full; 0: language is not looked at.
+        n_pairs: number of held-out pairs to answer in full; 0: language is not checked.
         merged: folder with the merged model; None: merge in memory.
 
     Raises:
-        RecordError: ``final`` is no result, or ``data`` another dataset.
-        BackendError: a model that cannot be loaded, or a base with other weights than that of the training.
+        RecordError: ``final`` is not a result, or ``data`` is another dataset.
+        BackendError: a model cannot be loaded, or the base's weights differ from those of the training.
     """
     record = read_json(final / "run_record.json")
     if record.get("probe") is None:

@@ -1,8 +1,8 @@
-"""Every row of a split, looked at once before a model is loaded: what would end or spoil a run hours later, and what
-the rows have to be learned from.
+"""Check every row of a split once before a model is loaded, for faults that would end or spoil a run hours later, and
+count what the rows have.
 
-One pass over the shards, a few rows in memory at a time, no picture decoded whose format says that it is whole. In a
-run of several processes one of them looks and tells the others.
+This is one pass over the shards with a few rows in memory at a time. A picture is not decoded if its format shows that
+it is complete. In a run of several processes, one of them checks and tells the others.
 """
 
 from __future__ import annotations
@@ -26,34 +26,34 @@ from redaes.training.stage_arguments import StageArguments
 from redaes.types import MAX_DELTA, SIDES, Split
 
 N_NAMED = 3
-"""Rows that a message names for each kind of fault."""
+"""Number of rows that a message names for each kind of fault."""
 
 
 @dataclass(frozen=True)
 class RowNeeds:
-    """What a stage asks of a row, beyond the schema."""
+    """What a stage requires of a row, beyond the schema."""
 
     delta: bool = True
-    """A labelled difference."""
+    """Whether a labelled difference is required."""
     reasoning: bool = True
-    """A rationale in both orders."""
+    """Whether a rationale in both orders is required."""
     answers: bool = True
-    """That what redaes would answer, in the modes for which there is something to say, can be read again."""
+    """Whether the answers to learn, in the modes that the row allows, must be readable by the parser."""
 
 
 @dataclass
 class RowTally:
-    """What the rows that are trained on have."""
+    """Counts of what the training rows have."""
 
     n: int = 0
     by_label: Counter[str] = field(default_factory=Counter)
-    """Rows with a difference, by where it comes from."""
+    """Number of rows with a difference, by the source of the label."""
     n_reasoned: int = 0
-    """With a rationale in both orders."""
+    """Number of rows with a rationale in both orders."""
     n_half: int = 0
-    """With one in one order only."""
+    """Number of rows with a rationale in one order only."""
     n_edits: int = 0
-    """With a picture that carries a known edit."""
+    """Number of rows with a picture that carries a known edit."""
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Count a row."""
@@ -66,7 +66,7 @@ class RowTally:
         self.n_edits += bool(operations_of(row))
 
     def in_words(self, split: Split) -> str:
-        """One sentence for whoever starts the run."""
+        """Return the counts as one sentence."""
         labels = ", ".join(f"{n} from {source}" for source, n in sorted(self.by_label.items()))
         half = f" ({self.n_half} more in one order)" if self.n_half else ""
         return (
@@ -76,12 +76,12 @@ class RowTally:
 
 
 WHOLE = RowNeeds()
-"""All that an answer is made of."""
+"""Needs of a stage that learns whole answers."""
 
 
 @dataclass
 class _Found:
-    """Rows with one kind of fault."""
+    """The rows with one kind of fault."""
 
     remedy: str
     n: int = 0
@@ -93,7 +93,7 @@ class _Found:
 
 
 _Fault = tuple[str, str]
-"""What is wrong, with the remedy, and what was found; the latter may be empty."""
+"""What is wrong, with the remedy, and what was found, which may be empty."""
 
 NO_ID = "have no id: give each an id of its own"
 TWICE = "repeat the id of a row before: remove them, or give each an id of its own"
@@ -109,18 +109,18 @@ BAD_ANSWER = "have an answer that redaes itself could not read: correct delta an
 def check_rows(
     arguments: StageArguments, needs: RowNeeds = WHOLE, split: Split = "train", *, without: str = ""
 ) -> None:
-    """Refuse a dataset with rows that cannot be trained on; called by all processes, before a model is loaded.
+    """Refuse a dataset with rows that cannot be trained on; all processes call this, before a model is loaded.
 
-    One of them says on standard error how many pairs have what.
+    One process prints to standard error how many pairs have labels and reasoning.
 
     Args:
-        arguments: the stage's.
-        needs: what the stage asks of a row.
-        split: which part of the dataset.
-        without: what the stage does with pairs that have no reasoning, said where there are some.
+        arguments: arguments of the stage.
+        needs: what the stage requires of a row.
+        split: the split to check.
+        without: what the stage does with pairs without reasoning, for the message.
 
     Raises:
-        RecordError: counts all faults by their kind, and names the first rows of each.
+        RecordError: there are faulty rows; the message counts them by kind and names the first of each.
     """
     state = PartialState()
     verdict: list[str | None] = [None]
@@ -148,20 +148,20 @@ def faults(
     leave_out: frozenset[str] = frozenset(),
     tally: RowTally | None = None,
 ) -> str | None:
-    """What is wrong with the rows of a split.
+    """Return what is wrong with the rows of a split.
 
     Args:
-        folder: of the dataset.
-        split: which part of it.
-        needs: what is asked of a row.
-        leave_out: edits; rows with one of them are not trained on and may be anything.
-        tally: counts the other rows.
+        folder: folder of the dataset.
+        split: the split to check.
+        needs: what is required of a row.
+        leave_out: operations; rows with one of them are not trained on and not checked.
+        tally: counts of the other rows, which are updated.
 
     Returns:
         All faults by their kind, in one sentence; None: there are none.
 
     Raises:
-        RecordError: no dataset, or one that cannot be read.
+        RecordError: there is no dataset, or it cannot be read.
     """
     found: dict[str, _Found] = {}
     pictures: dict[str, str | None] = {}
@@ -194,7 +194,7 @@ def faults(
 def _faults(
     row: dict[str, Any], split: Split, needs: RowNeeds, ids: set[str], pictures: dict[str, str | None]
 ) -> Iterator[_Fault]:
-    """What is wrong with a row. ``ids`` and ``pictures`` remember what was seen."""
+    """Yield what is wrong with a row. ``ids`` and ``pictures`` remember what was seen."""
     if not row["id"]:
         yield NO_ID, ""
     elif row["id"] in ids:
@@ -203,7 +203,7 @@ def _faults(
     delta = row["delta"]
     if delta is None and needs.delta:
         yield NO_DELTA, ""
-    if delta is not None and not abs(delta) <= MAX_DELTA:  # NaN is no number within anything
+    if delta is not None and not abs(delta) <= MAX_DELTA:  # comparisons with NaN are false
         yield BAD_DELTA, f"{delta:g}"
         return
     if needs.reasoning and (row["rationale"] is None or row["rationale_swapped"] is None):
@@ -240,7 +240,7 @@ def _picture_fault(data: bytes, path: Path) -> str | None:
 
 
 def _answer_faults(record: PairRecord) -> Iterator[_Fault]:
-    """Answers that would be taught and could not be read."""
+    """Yield the faults of answers that would be learned although the parser cannot read them."""
     for order in ORDERS:
         for mode in MODES:
             reasoning = record.rationale if order == "forward" else record.rationale_swapped

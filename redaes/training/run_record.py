@@ -1,4 +1,4 @@
-"""What a result must carry to be made again: versions, machine, command."""
+"""Data of a run record with which a result can be reproduced: versions, machine and command."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ PACKAGES = ("redaes", "torch", "transformers", "trl", "peft", "accelerate", "dee
 
 
 def versions() -> dict[str, str]:
-    """Of the packages that matter, those that are installed."""
+    """Return the versions of the relevant packages that are installed."""
     found: dict[str, str] = {}
     for package in PACKAGES:
         try:
             found[package] = version(package)
         except PackageNotFoundError:
-            continue  # an optional package that is not there is not part of the run
+            continue  # an optional package that is absent is not part of the run
     return found
 
 
 def environment() -> dict[str, Any]:
-    """Versions of what matters, the interpreter, the machine and the command line."""
+    """Return the versions of the relevant packages, the interpreter, the machine and the command line."""
     return {
         "versions": versions(),
         "python": platform.python_version(),
@@ -36,7 +36,7 @@ def environment() -> dict[str, Any]:
 
 
 def without_secrets(words: Sequence[str]) -> list[str]:
-    """A command line without the values of options that end in ``token``: records go to the hub.
+    """Return a command line without the values of options that end in ``token``, because records go to the hub.
 
     >>> without_secrets(["stage.py", "--hub_token", "hf_1", "--hub-token=hf_1", "--seed", "1"])
     ['stage.py', '--hub_token', '***', '--hub-token=***', '--seed', '1']
@@ -53,27 +53,27 @@ def without_secrets(words: Sequence[str]) -> list[str]:
 
 _RATES = ("train_samples_per_second", "train_steps_per_second")
 _ROUNDING = 0.002
-"""Of the rates that transformers states, with three decimals, of seconds with four."""
+"""Decimals to which transformers rounds rates (three) and seconds (four)."""
 
 
 def of_the_whole_run(
     metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]], began_at: int, ended_at: int, loss_sum: float
 ) -> dict[str, Any]:
-    """The trainer's closing figures, put right for a run that went on from a checkpoint or ended early.
+    """Return the trainer's final figures, corrected for a run that was resumed or ended early.
 
-    Some versions of transformers divide the losses since the resume by all steps, and all steps that were planned by
-    the seconds since the resume.
+    Some versions of transformers divide the losses since the resume by the number of all steps, and the number of
+    planned steps by the seconds since the resume.
 
     Args:
-        metrics: transformers' own.
-        history: what was logged, with the losses before the resume.
-        began_at: step of the checkpoint that the run went on from; 0: it started.
-        ended_at: its last step.
-        loss_sum: of the steps since the resume.
+        metrics: the figures of transformers.
+        history: log entries, including the losses before the resume.
+        began_at: step of the checkpoint from which the run was resumed; 0: it was not.
+        ended_at: last step of the run.
+        loss_sum: sum of the losses of the steps since the resume.
 
     Returns:
-        ``train_loss`` is the mean over all steps but those between the last log before a checkpoint and the checkpoint,
-        whose losses are gone; the rates are those of the steps since the resume.
+        The figures. ``train_loss`` is the mean over all steps except those between the last log before a checkpoint and
+        the checkpoint, whose losses are lost; rates are those of the steps since the resume.
 
     >>> of_the_whole_run({"train_loss": 1.0, "train_runtime": 1.0}, [{"step": 2, "loss": 5.0}], 2, 4, 4.0)
     {'train_loss': 3.5, 'train_runtime': 1.0}
@@ -83,7 +83,7 @@ def of_the_whole_run(
     if found.get("train_runtime") and found.get("train_steps_per_second"):
         rate, said = done / found["train_runtime"], found["train_steps_per_second"]
         if abs(rate - said) > _ROUNDING:
-            # Samples to a step are as many in what is said as in what was done.
+            # The number of samples a step is the same in the stated and in the true rate.
             for name in _RATES:
                 if name in found:
                     found[name] = round(found[name] * rate / said, 3)

@@ -1,4 +1,6 @@
-"""What decides about a run's result, kept beside it and in each checkpoint: nothing goes on with other settings."""
+"""The settings that determine a run's result, kept in its folder and in each checkpoint: a run is not resumed with
+others.
+"""
 
 from __future__ import annotations
 
@@ -23,29 +25,30 @@ _NOT_SETTINGS = frozenset(
         "objective", "plan", "hub_model_id", "report_to", "resume_from_checkpoint",
     }
 )  # fmt: skip
-"""Arguments that do not change what is learned, or that the stage's name tells already."""
+"""Arguments that do not change what is learned, or that follow from the stage's name."""
 
 
 _VERSIONS = "versions"
-"""In a run's settings, what it was begun with; another version is said, and not refused."""
+"""Key of the versions with which a run was begun; other versions are reported but not refused."""
 
 
 _NEWER = frozenset({"prompts"})
-"""Settings that runs do not have which an earlier version began."""
+"""Settings that runs of earlier versions of redaes do not have."""
 
 
 _UNTIL_ADDED: Mapping[str, Any] = {
     "share_prompts": False, "short_question": False, "answers": True, "place_weight": 0.0, "matching_weight": 0.0,
     "matching_pictures": 8, "same_place_pixels": 0, "fast_antisymmetry_weight": 0.0, "fast_preference_weight": 0.0,
 }  # fmt: skip
-"""What runs did that were begun before there was a setting for it."""
+"""Values that such runs used before the setting existed."""
 
 
 def run_settings(config: TrainingArguments, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What decides about a run's result, as ``settings.json`` keeps it: the stage's own and the trainer's.
+    """Return the settings that determine a run's result, as ``settings.json`` keeps them: the stage's and the
+    trainer's.
 
     Raises:
-        TrainingError: as `processes_of` says.
+        TrainingError: as for `processes_of`.
     """
     given = config.to_dict()
     now = {**settings, **plain(given), **_mappings(given), **processes_of(config)}
@@ -57,12 +60,12 @@ def refuse_other_settings(output_dir: Path, checkpoint: Path | None, now: Mappin
     """Refuse a folder whose run was begun with other settings.
 
     Args:
-        output_dir: of the run.
-        checkpoint: where it would go on from; None: it would start.
-        now: of `run_settings`.
+        output_dir: output folder of the run.
+        checkpoint: checkpoint from which the run would be resumed; None: it would start.
+        now: the current settings, from `run_settings`.
 
     Raises:
-        TrainingError: names what differs, and the way on.
+        TrainingError: settings differ; the message names them and what to do.
     """
     file = _settings_of(output_dir, checkpoint)
     if file is None:
@@ -85,7 +88,9 @@ def refuse_other_settings(output_dir: Path, checkpoint: Path | None, now: Mappin
 
 
 def _say_other_versions(output_dir: Path, before: Mapping[str, str] | None, checkpoint: Path | None) -> None:
-    """Say where a run goes on with other packages than it began with: losses and answers may differ a little."""
+    """Report when a run is resumed with other package versions than it began with: losses and answers may differ a
+    little.
+    """
     if before is None or checkpoint is None or not PartialState().is_main_process:
         return
     now = versions()
@@ -99,10 +104,11 @@ def _say_other_versions(output_dir: Path, before: Mapping[str, str] | None, chec
 
 
 def _settings_of(output_dir: Path, checkpoint: Path | None) -> Path | None:
-    """What the run was begun with that is to go on: its checkpoint knows best, which may be another run's copy.
+    """Return the settings file of the run that is to be resumed: that of the checkpoint, which may be a copy from
+    another run, comes first.
 
     Raises:
-        TrainingError: a checkpoint of which nobody knows.
+        TrainingError: a checkpoint has no settings file.
     """
     if checkpoint is not None and (checkpoint / SETTINGS).is_file():
         return checkpoint / SETTINGS
@@ -118,10 +124,10 @@ def _settings_of(output_dir: Path, checkpoint: Path | None) -> Path | None:
 
 
 def processes_of(config: TrainingArguments) -> dict[str, Any]:
-    """How many processes share a run and how: settings, for they decide which rows make a step.
+    """Return how many processes share a run and how. These are settings, because they determine the rows of a step.
 
     Raises:
-        TrainingError: in a way that the stages do not know.
+        TrainingError: the stages do not support this kind of parallelism.
     """
     if config.n_gpu > 1:
         # The trainer would copy the model to each of them at every step (torch's DataParallel) and cut batches, and
@@ -145,15 +151,15 @@ def processes_of(config: TrainingArguments) -> dict[str, Any]:
 
 
 _SPLIT_OF_A_BATCH = frozenset({"n_processes", "per_device_train_batch_size", "gradient_accumulation_steps"})
-"""How the rows of a step are dealt out to processes and accumulated batches."""
+"""Settings that distribute the rows of a step to processes and accumulated batches."""
 
 
 def _same_batches(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    """Whether a run sees the same rows in the same steps although they are dealt out otherwise.
+    """Return whether a run sees the same rows in the same steps although they are distributed differently.
 
-    Samplers order rows by seed and epoch alone and processes take turns, so the number of rows in a step is all that
-    counts. Not so in stage 3 and FGAesQ, where whole groups and series go to one process, nor under DeepSpeed, whose
-    checkpoints are in as many parts as there were processes.
+    Samplers order rows by seed and epoch alone and processes take turns, so only the number of rows in a step matters.
+    This does not hold in stage 3 and FGAesQ, where whole groups and series go to one process, nor under DeepSpeed,
+    whose checkpoints have one part for each process.
     """
     return (
         before.get("stage") in _ROWS_TAKEN_IN_TURN
@@ -166,7 +172,7 @@ _ROWS_TAKEN_IN_TURN = ("stage1_sft", "stage2_align", "stage2_dpo")
 
 
 def _way_on(before: Mapping[str, Any], now: Mapping[str, Any], changed: list[str], *, started: bool) -> str:
-    """What to do about settings that have changed."""
+    """Return advice on what to do about changed settings."""
     if not started:
         return f"no checkpoint is lost: delete its {SETTINGS} if it is not running, or choose another output_dir"
     if "n_processes" in changed and before.get("sharding") == now["sharding"]:
@@ -189,7 +195,7 @@ def _way_on(before: Mapping[str, Any], now: Mapping[str, Any], changed: list[str
 
 
 def plain(values: dict[str, Any]) -> dict[str, Any]:
-    """Settings that JSON can hold and that differ from nothing: None and empty lists are left out."""
+    """Return the settings that JSON can represent, without None and empty lists."""
     plain = str | int | float | bool
     return {
         name: value
@@ -199,7 +205,9 @@ def plain(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _mappings(values: dict[str, Any]) -> dict[str, str]:
-    """Settings that are mappings, such as ``lr_scheduler_kwargs``, each as JSON; empty ones are left out."""
+    """Return the settings that are mappings, such as ``lr_scheduler_kwargs``, each as JSON text; empty ones are left
+    out.
+    """
     return {
         name: json.dumps(value, sort_keys=True, default=str)
         for name, value in values.items()
@@ -208,4 +216,4 @@ def _mappings(values: dict[str, Any]) -> dict[str, str]:
 
 
 _MADE_BY_THE_TRAINER = frozenset({"accelerator_config", "fsdp_config", "parallelism_config"})
-"""Mappings that transformers fills in itself; what counts of them is refused or stands in the settings."""
+"""Mappings that transformers fills in itself; their relevant values are refused or are settings of their own."""

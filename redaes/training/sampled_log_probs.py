@@ -1,8 +1,8 @@
-"""The old policy's log-probabilities as they were when the answers were drawn, in place of reading the answers again.
+"""Reuse the log-probabilities with which answers were sampled as the old policy's, instead of computing them again.
 
-TRL reads a generation batch again before it is trained on wherever its answers outlive an optimizer step. The policy
-that it asks is the one that has just written them. Where both times the same numbers are calculated, up to float32's
-rounding, those of the sampler are taken.
+If answers are used for more than one optimizer step, TRL runs the generation batch through the policy again before
+training, although the same policy has just written them. Where both computations give the same numbers, up to float32's
+rounding, those of the sampler are used.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor
 
 
 def needs_old_policy(config: Any) -> bool:
-    """Whether TRL asks for the old policy's log-probabilities of a generation batch, vLLM left aside.
+    """Return whether TRL needs the old policy's log-probabilities of a generation batch (without vLLM).
 
     Args:
         config: ``gradient_accumulation_steps``, ``steps_per_generation`` and ``num_iterations`` of the trainer.
@@ -25,10 +25,10 @@ def needs_old_policy(config: Any) -> bool:
 
 
 def reads_as_it_writes(model: torch.nn.Module) -> bool:
-    """Whether a model gives a token the same log-probability when it draws it and when it reads it again.
+    """Return whether a model gives a token the same log-probability when it samples it and when it reads it again.
 
-    So it does in float32 and without dropout. In fewer bits the LoRA that is added into the weights is rounded with
-    them, and autocast is on in one of the two alone.
+    This holds in float32 without dropout. With fewer bits, the LoRA that is added to the weights for sampling is
+    rounded with them, and autocast is used in only one of the two passes.
     """
     if torch.get_float32_matmul_precision() != "highest":
         return False
@@ -39,10 +39,10 @@ def reads_as_it_writes(model: torch.nn.Module) -> bool:
 
 
 def policy_at_work(model: Any) -> tuple[Any, ...]:
-    """What tells whether it is the same policy: the model, and of its adapters those that take part.
+    """Return an identity of the policy: the model, and its active adapters.
 
     Args:
-        model: nothing of DDP or DeepSpeed around it.
+        model: the model, not wrapped by DDP or DeepSpeed.
     """
     if not isinstance(model, PeftModel):
         return (id(model),)
@@ -52,21 +52,21 @@ def policy_at_work(model: Any) -> tuple[Any, ...]:
 
 @dataclass(frozen=True)
 class SampledLogProbs:
-    """Answers and the log-probabilities of their tokens, as they were drawn."""
+    """Answers and the log-probabilities with which their tokens were sampled."""
 
     policy: tuple[Any, ...]
-    """`policy_at_work` then."""
+    """`policy_at_work` at the time of sampling."""
     tokens: Tensor
-    """(B, T), -1 behind the end of each."""
+    """Tokens, (B, T); -1 after the end of each answer."""
     log_probs: Tensor
-    """(B, T), 0 behind the end."""
+    """Log-probabilities, (B, T); 0 after the end of each answer."""
 
     def of(self, answer_ids: Tensor, answer_mask: Tensor) -> Tensor | None:
-        """(B, C) log-probabilities, 0 where the mask is; None: these are not the answers.
+        """Return the log-probabilities (B, C) of these answers, 0 where the mask is 0; None: they are other answers.
 
         Args:
-            answer_ids: (B, C).
-            answer_mask: (B, C); a row of zeros leaves its answer out.
+            answer_ids: tokens of the answers, (B, C).
+            answer_mask: mask of the answers, (B, C); a row of zeros leaves its answer out.
         """
         n_rows, n = answer_ids.shape
         if len(self.tokens) != n_rows:

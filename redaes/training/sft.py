@@ -1,4 +1,4 @@
-"""Stage 1: imitate rationale, winner and signed difference, with TRL's ``SFTTrainer``."""
+"""Stage 1: supervised fine-tuning on rationale, winner and signed difference, with TRL's ``SFTTrainer``."""
 
 from __future__ import annotations
 
@@ -26,14 +26,19 @@ from redaes.training.weighted_draws import draw_weights
 
 @dataclass
 class PairSFTConfig(SFTConfig):
-    """TRL's, with defaults that rows with two pictures need."""
+    """TRL's ``SFTConfig`` with the defaults that rows with two pictures need."""
 
-    max_length: int | None = field(default=None, metadata={"help": "tokens; a number is refused, for it would cut"})
+    max_length: int | None = field(
+        default=None,
+        metadata={
+            "help": "Longest row in tokens. Only null is accepted, because cutting a row would remove picture tokens."
+        },
+    )
     share_prompts: bool = field(
         default=True,
         metadata={
-            "help": "read two pictures once for the fast and the reasoned answer about them, which then share a batch, "
-            "where the model allows it; false: with each of them"
+            "help": "Read two pictures only once for the fast and the reasoned answer about them, which then share "
+            "a batch, where the model allows it. With false, they are read with each answer."
         },
     )
 
@@ -44,13 +49,13 @@ class PairSFTConfig(SFTConfig):
 
 
 def answers_about_the_same(rows: datasets.Dataset) -> list[list[int]]:
-    """Numbers of the rows that show a pair in the same order: the fast and the reasoned answer about it, each time.
+    """Return the numbers of the rows that show a pair in the same order: its fast and its reasoned answer, two by two.
 
-    A pair without reasoning has its two fast answers side by side, which show the same pictures in two orders. What
-    then is left, of pairs with reasoning for one order, goes two by two; a last one is beside itself.
+    The two fast answers of a pair without reasoning, which show the same pictures in two orders, go together. The rows
+    that are left, of pairs with reasoning for one order, go two by two; a single last one is paired with itself.
 
     Args:
-        rows: of `redaes.training.formatting.sft_dataset`.
+        rows: rows of `redaes.training.formatting.sft_dataset`.
     """
     plain = rows.with_format(None)
     shown: dict[tuple[str, str], dict[str, list[int]]] = defaultdict(lambda: {mode: [] for mode in MODES})
@@ -82,9 +87,9 @@ class PairSFTTrainer(SharedRows, ExactCheckpoints, ValidatedTrainer, SFTTrainer)
     def __init__(self, *, lengths: list[int], **kwargs: Any) -> None:
         self._lengths = lengths
         super().__init__(**kwargs)
-        # Where TRL is given the number of answer tokens of the whole step (all processes and accumulated batches), it
-        # divides by that. transformers counts them only for models that would do the division themselves, which
-        # Qwen-VL models do not: each batch's mean would count alike, however few tokens it has.
+        # Given the number of answer tokens of the whole step (all processes and accumulated batches), TRL divides by
+        # it. transformers counts them only for models that do the division themselves, which Qwen-VL models do not:
+        # then each batch's mean would have the same weight, however few tokens the batch has.
         self.model_accepts_loss_kwargs = True
 
     def _get_train_sampler(self, train_dataset: object = None) -> LikeLengths:
@@ -92,7 +97,7 @@ class PairSFTTrainer(SharedRows, ExactCheckpoints, ValidatedTrainer, SFTTrainer)
         return LikeLengths.of_run(self._lengths, self.args, together, draw_weights(self.train_dataset))
 
     def why_apart(self) -> str | None:
-        """What in the settings keeps rows from being packed; None: nothing."""
+        """Return the setting that prevents packing rows; None: nothing does."""
         size = rows_of_a_step(self.args)
         if size % len(MODES):
             return f"a step has {size} rows, which parts the fast and the reasoned answer about two pictures"
@@ -105,7 +110,7 @@ def run_sft(arguments: StageArguments, config: PairSFTConfig) -> Path:
     Returns:
         The folder with the result. A finished stage is not trained again.
     """
-    refuse_what_spoils(config, IMITATION)  # TRL's own, from a script, would cut
+    refuse_what_spoils(config, IMITATION)  # TRL's own default, from a script, would truncate
     run = claim("stage1_sft", arguments, config)
     if run.final is not None:
         return run.final

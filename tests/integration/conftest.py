@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from chromium import REMEDY, find_chromium
 
 import redaes  # noqa: F401  # before a file of this folder imports transformers, which may need torchvision
 
@@ -46,14 +45,17 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """A Chromium; its tests are skipped where there is none. No test beside its own may run an event loop meanwhile."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is absent; pip install 'redaes[browser]'")
-    chromium = os.environ.get("REDAES_CHROMIUM") or shutil.which("chromium-headless-shell") or shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("no Chromium here; install one, or name it in REDAES_CHROMIUM")
+    """A Chromium; its tests fail where there is none. No test beside its own may run an event loop meanwhile."""
+    program = find_chromium()
+    if program is None:
+        pytest.fail(REMEDY)
+    try:
+        from playwright import sync_api
+    except ImportError:
+        pytest.fail("playwright is absent; run `pip install 'redaes[browser]'`, as make test-browser does")
     sync_api.expect.set_options(timeout=60_000)  # its own 5 s are short on a busy machine
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         yield browser
         browser.close()
 

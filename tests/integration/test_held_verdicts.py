@@ -313,5 +313,5 @@ def test_what_cannot_hold_is_refused(
     reentrant = ["--gradient_checkpointing", "true", "--gradient_checkpointing_kwargs", '{"use_reentrant": true}']
     read(*HELD, *reentrant)
     monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
-    with pytest.raises(TrainingError, match="leave use_reentrant out of gradient_checkpointing_kwargs"):
+    with pytest.raises(TrainingError, match="remove use_reentrant from gradient_checkpointing_kwargs"):
         read(*HELD, *reentrant)

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PROJECT = ROOT / "pyproject.toml"
 EXTRAS = tuple(tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]["optional-dependencies"])
 PLATFORM = "x86_64-manylinux_2_31"
-"""As the README has it: llguidance's wheels are for this glibc, the others' for an older one."""
+"""As docs/install.md has it: llguidance's wheels are for this glibc, the others' for an older one."""
 NO_WHEEL = ("deepspeed",)
 """Packages that come as source alone; all others must have a wheel for the Python asked about."""
 

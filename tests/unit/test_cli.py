@@ -163,7 +163,7 @@ def test_limits_are_those_of_the_weights_that_answer() -> None:
 
 
 def test_what_is_said_of_the_embedded_model_was_measured() -> None:
-    """Its limits have the figures of the tables in docs/confidence.md, and the README shows them as they are."""
+    """Its limits have the figures of the tables in docs/confidence.md, and docs/results.md shows them as they are."""
     said = nano.limits(nano.NAME, revision_of(nano.weights())) or ""
     page = (ROOT / "docs" / "confidence.md").read_text(encoding="utf-8")
 
@@ -178,7 +178,7 @@ def test_what_is_said_of_the_embedded_model_was_measured() -> None:
         assert f"{100 * float(cells(f'| **{factor}** |')[2][:4]):.0f} % {words}" in said
     for one in read_temperatures(nano.weights()):
         assert cells(f"| {one.mode}, calibrated |")[0] == f"{one.temperature:.2f}"
-    assert said in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert said in (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("option", [[], ["--json"]])
@@ -554,4 +554,4 @@ def test_whether_answers_are_held_to_their_form_reaches_the_model(
     assert seen == [wanted]
     if option:
         refused = runner.invoke(app, ["compare", *pictures, *option, "--endpoint", "http://127.0.0.1:9/v1"])
-        assert "--constrain is for models in this process" in refused.stderr
+        assert "--constrain is only for a model that is loaded in this process" in refused.stderr

@@ -315,7 +315,7 @@ def test_the_commands_end_to_end(photo_folder: Path, tmp_path: Path, fake_hub: t
     assert "uploaded to https://example.org/datasets/me/red" in done.stdout
     done = _run("validate", red)
     assert done.exit_code == 0, done.output
-    assert "every row is sound" in done.stdout
+    assert "All rows are correct." in done.stdout
     done = _run("inspect", red, "--out", tmp_path / "page.html")
     assert done.exit_code == 0, done.output
     done = _run("export", red, "--format", "preference", "--out", tmp_path / "dpo", "--push-to-hub", "me/dpo")

@@ -1,4 +1,4 @@
-"""The extras: declared in pyproject.toml, explained in the README, looked at by the doctor, named in messages."""
+"""The extras: declared in pyproject.toml, explained in docs/install.md, looked at by the doctor, named in messages."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def named_in_code() -> Iterator[tuple[str, str]]:
                     yield f"{file.relative_to(ROOT)}:{node.lineno}", extra.value
 
 
-def test_the_readme_explains_every_extra_and_no_other() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_install_page_explains_every_extra_and_no_other() -> None:
+    text = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
     table = text[text.index("| extra | brings |") :]
     rows = table[: table.index("\n\n")].splitlines()[2:]
     explained = [name for row in rows for name in re.findall(r"`([a-z]+)`", row.split("|")[1])]
@@ -130,7 +130,7 @@ def test_the_doctor_says_which_vllm_fits(
     assert ("vllm-env/bin/pip install 'redaes[vllm]'" in said) == (vllm is None or not vllm_versions.fits(vllm))
 
 
-def test_all_is_all_but_what_the_readme_leaves_out() -> None:
+def test_all_is_all_but_what_the_install_page_leaves_out() -> None:
     (line,) = EXTRAS["all"]
     apart = {"all", "vllm", "liger", "tensorboard", "trackio", "wandb", "dev", "docs", "browser"}
     assert Requirement(line).extras == EXTRAS.keys() - apart

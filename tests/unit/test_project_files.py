@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -40,6 +41,33 @@ def test_workflows_run_targets_of_the_makefile_and_may_only_read(workflow: Path)
         for words in (run.split() for run in runs):
             assert words[0] == "make"
             assert set(words[1:]) <= targets()
+
+
+def test_pages_are_tested_in_the_slow_tier_and_by_themselves() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    runs = dict(re.findall(r"^(test-slow|test-browser):.*\n((?:\t.*\n)+)", makefile, re.M))
+    assert '-m "(slow or browser)' in runs["test-slow"]
+    assert "-m browser" in runs["test-browser"]
+    assert all("tests/integration/chromium.py" in run for run in runs.values())
+    assert re.search(r'^NOT_HERE := -m ".*not browser', makefile, re.M)
+
+
+def test_a_chromium_is_found_by_its_names_or_its_remedy_is_named(tmp_path: Path) -> None:
+    def asked(**variables: str) -> subprocess.CompletedProcess[str]:
+        script = ROOT / "tests" / "integration" / "chromium.py"
+        environment = {"PATH": str(tmp_path), **variables}
+        return subprocess.run([sys.executable, str(script)], env=environment, capture_output=True, text=True)
+
+    absent = asked()
+    assert absent.returncode == 1
+    assert "sudo apt-get install chromium" in absent.stderr
+    assert "sudo dnf install chromium" in absent.stderr
+    for name in ("google-chrome", "chromium-browser", "chromium"):  # the later is preferred
+        program = tmp_path / name
+        program.write_text("#!/bin/sh\n")
+        program.chmod(0o755)
+        assert asked().stdout.strip() == str(program)
+    assert asked(REDAES_CHROMIUM="/opt/chrome").stdout.strip() == "/opt/chrome"
 
 
 def test_the_versions_that_are_tested_are_those_that_contributing_names() -> None:

@@ -508,6 +508,7 @@ def test_rank_reports_what_could_not_be_used_and_ends_with_5(folder: Path, tmp_p
     done = runner.invoke(app, ["rank", str(folder), "--out", str(tmp_path / "out")])
     assert done.exit_code == 5, done.output
     assert "6 pictures in 3 series, 1 of them alone" in done.stdout
+    assert done.stdout.count(" is the best of ") == 2  # nothing is said of the one that is alone
     assert "sidecars to write with --write-xmp: 5" in done.stdout
     assert "broken.jpg" in done.stderr
     assert "empty.png" in done.stderr
@@ -627,7 +628,7 @@ def test_grouping_is_in_the_users_hands(folder: Path, tmp_path: Path, judge: Bri
     ("options", "message"),
     [
         (["--one-series", "--by-folder"], "contradict each other"),
-        (["--by-folder", "--gap", "5"], "neither --one-series nor --by-folder"),
+        (["--by-folder", "--gap", "5"], "which --one-series and --by-folder replace"),
         (["--gap", "-1"], "a gap of -1.0 seconds"),
         (["--likeness", "2"], "a likeness of 2.0"),
         (["nothing.jpg"], "nothing.jpg: no such file or folder"),
@@ -667,7 +668,7 @@ def test_score_goes_on_past_an_unusable_picture(tmp_path: Path, judge: Brighter)
     assert judge.n_read == read + 6  # the set itself was not ranked again; the picture is one of it
 
 
-def test_doctor_names_what_is_missing_and_the_line_that_mends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_names_what_is_missing_and_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     from importlib import metadata
 
     from redaes import doctor
@@ -680,9 +681,11 @@ def test_doctor_names_what_is_missing_and_the_line_that_mends_it(monkeypatch: py
     done = runner.invoke(app, ["doctor"])
     assert done.exit_code == 0, done.output
     assert "core        complete" in done.stdout
-    assert "nowhere-to-be-found absent (wanted >=1)" in done.stdout
-    assert "mend it: pip install 'redaes[demo]'" in done.stdout
-    assert re.search(r"edit +pillow \S+ \(wanted >=900\)\n +mend it: pip install 'redaes\[edit\]'", done.stdout)
+    assert "nowhere-to-be-found is missing (>=1 is needed)" in done.stdout
+    assert "to install it: pip install 'redaes[demo]'" in done.stdout
+    assert re.search(
+        r"edit +pillow is \S+ \(>=900 is needed\)\n +to install it: pip install 'redaes\[edit\]'", done.stdout
+    )
     report = json.loads(runner.invoke(app, ["doctor", "--json"]).stdout)
     assert report["healthy"] is True
     remedies = {part["name"]: part["remedy"] for part in report["parts"] if part["packages"]}
@@ -690,7 +693,7 @@ def test_doctor_names_what_is_missing_and_the_line_that_mends_it(monkeypatch: py
     wanted[0] = "numpy>=900"
     broken = runner.invoke(app, ["doctor"])
     assert broken.exit_code == 4
-    assert "mend it: pip install --upgrade redaes" in broken.stdout
+    assert "to install it: pip install --upgrade redaes" in broken.stdout
 
 
 def test_the_shell_can_complete_commands() -> None:

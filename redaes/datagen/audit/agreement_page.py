@@ -18,7 +18,7 @@ _THUMBNAIL = 420
 
 
 def share_text(estimate: Estimate) -> str:
-    """A share in percent with its interval.
+    """Return a share in percent with its interval.
 
     >>> share_text(Estimate(value=0.914, low=0.8, high=1.0)), share_text(Estimate(value=None))
     ('91 % [80, 100]', '–')
@@ -32,7 +32,7 @@ def share_text(estimate: Estimate) -> str:
 
 
 def alpha_text(estimate: Estimate) -> str:
-    """A coefficient with its interval.
+    """Return a coefficient with its interval.
 
     >>> alpha_text(Estimate(value=0.5, low=-0.1, high=0.75))
     '0.50 [−0.10, 0.75]'
@@ -46,10 +46,10 @@ def alpha_text(estimate: Estimate) -> str:
 
 
 def agreement_page(name: str, report: AuditReport, given: GivenAnswers) -> str:
-    """The page.
+    """Return the page.
 
     Args:
-        name: of the dataset.
+        name: name of the dataset.
         report: what it says.
         given: the answers, for the pictures of pairs whose label people contradict.
 

@@ -144,7 +144,7 @@ def _alpha(said: Sequence[Mapping[str, float]], photographs: Sequence[str], dist
 
 
 def label_agreement(answers: Sequence[GivenAnswer]) -> LabelAgreement:
-    """How these answers agree with the labels of their pairs."""
+    """Return how these answers agree with the labels of their pairs."""
     decided = _decided(answers)
     return LabelAgreement(
         n_pairs=len({one.pair.pair for one in answers}),
@@ -156,7 +156,7 @@ def label_agreement(answers: Sequence[GivenAnswer]) -> LabelAgreement:
 
 
 def shares(right: Sequence[bool], clusters: Sequence[str]) -> Proportion:
-    """A share with its 95 % interval over photographs.
+    """Return a share with its 95 % interval over photographs.
 
     By bootstrap; where that has too little to draw from (few photographs, or all alike) by Wilson, over as many
     cases as there are photographs: answers about one photograph are not independent.
@@ -173,14 +173,14 @@ def shares(right: Sequence[bool], clusters: Sequence[str]) -> Proportion:
 
 
 def _is_spread(found: Estimate, n_photographs: int) -> bool:
-    """Whether resampling photographs has told how far a share can be off."""
+    """Return whether resampling photographs has told how far a share can be off."""
     if found.low is None or found.high is None or n_photographs < LEAST_PHOTOGRAPHS:
         return False
     return found.high - found.low > 1e-9  # resamples of weighed answers that are all alike differ by rounding
 
 
 def wilson(share: float, n: float) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share of ``n`` cases (E. B. Wilson, J. Am. Stat. Assoc. 22, 1927).
+    """Return Wilson's 95 % interval of a share of ``n`` cases (E. B. Wilson, J. Am. Stat. Assoc. 22, 1927).
 
     >>> [round(end, 3) for end in wilson(0.9, 10)]
     [0.596, 0.982]
@@ -196,7 +196,7 @@ def _label(answer: GivenAnswer) -> int:
 
 
 def _decided(answers: Sequence[GivenAnswer]) -> list[GivenAnswer]:
-    """Those that call one picture better, about pairs whose label does, too."""
+    """Return those that call one picture better, about pairs whose label does, too."""
     return [one for one in answers if _label(one) and one.says]
 
 
@@ -235,7 +235,9 @@ def _person(person: str, given: GivenAnswers) -> PersonReport:
 
 
 def _weighted(found: Population, answers: Sequence[GivenAnswer]) -> tuple[Estimate, float]:
-    """Agreement with every stratum weighed by its pairs in the dataset, and which share of its pairs that covers."""
+    """Return the agreement with every stratum weighed by its pairs in the dataset, and which share of its pairs that
+    covers.
+    """
     both = _decided(answers)
     judged: defaultdict[Stratum, int] = defaultdict(int)
     for one in both:
@@ -265,7 +267,7 @@ def _weighted(found: Population, answers: Sequence[GivenAnswer]) -> tuple[Estima
 
 
 def _contradicted(by_pair: Mapping[str, Sequence[GivenAnswer]]) -> list[ContradictedPair]:
-    """The largest differences first."""
+    """Return the largest differences first."""
     rows = []
     for name, answers in by_pair.items():
         label, pair = _label(answers[0]), answers[0].pair

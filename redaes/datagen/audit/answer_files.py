@@ -31,7 +31,7 @@ Choice = Literal["left", "right", "alike", "unseen"]
 
 
 def person_name(name: str) -> str:
-    """A person's name as it is kept: any words, put by each person for themselves.
+    """Return a person's name as it is kept: any words, put by each person for themselves.
 
     >>> person_name("  Anna  K. ")
     'Anna K.'
@@ -75,7 +75,7 @@ class AuditAnswer(Record):
 
 
 def read_audit_answer(line: bytes) -> AuditAnswer:
-    """An answer of a line.
+    """Return an answer of a line.
 
     Raises:
         InputError: it is none; says why.
@@ -91,7 +91,7 @@ def read_audit_answer(line: bytes) -> AuditAnswer:
 
 
 def read_lines(file: Path) -> Iterator[tuple[int, AuditAnswer | InputError]]:
-    """The answers of a file with the numbers of their lines, from 1; of those that are none, why.
+    """Yield the answers of a file with the numbers of their lines, from 1; of those that are none, why.
 
     Raises:
         RecordError: the file cannot be read.

@@ -30,7 +30,7 @@ def check_side(longest: int) -> None:
 
 
 def blind_pictures(pair: DrawnPair, longest: int) -> dict[str, bytes]:
-    """Both pictures of a pair as JPEG files by their tokens.
+    """Return both pictures of a pair as JPEG files by their tokens.
 
     Args:
         pair: as drawn.
@@ -46,7 +46,7 @@ def blind_pictures(pair: DrawnPair, longest: int) -> dict[str, bytes]:
 def all_blind_pictures(
     pairs: Sequence[DrawnPair], longest: int
 ) -> Iterator[tuple[DrawnPair, dict[str, bytes] | RecordError]]:
-    """The pictures of all pairs, shard by shard, or why those of one cannot be shown."""
+    """Yield the pictures of all pairs, shard by shard, or why those of one cannot be shown."""
     files: dict[Path, list[DrawnPair]] = {}
     for pair in pairs:
         files.setdefault(pair.file, []).append(pair)
@@ -71,7 +71,7 @@ def _encoded(pair: DrawnPair, record: PairRecord, longest: int) -> dict[str, byt
 
 
 def bare_jpeg(image: Image.Image, longest: int) -> bytes:
-    """The pixels as a JPEG file with nothing beside them: no EXIF, no comment, no profile, no name."""
+    """Return the pixels as a JPEG file with nothing beside them: no EXIF, no comment, no profile, no name."""
     bare = Image.new("RGB", image.size)
     bare.paste(image.convert("RGB"))
     bare.thumbnail((longest, longest), Image.Resampling.LANCZOS)

@@ -57,7 +57,7 @@ class AuditDraw(Record):
         return f"{self.version}/{self.dataset}/{self.seed}"
 
     def token(self, what: str) -> str:
-        """A name that says nothing of what it names."""
+        """Return a name that says nothing of what it names."""
         return hashlib.sha256(f"{self.key}/{what}".encode()).hexdigest()[:20]
 
 
@@ -122,7 +122,7 @@ def population(folder: Path) -> Population:
 
 
 def new_draw(dataset: str, *, n_pairs: int, seed: int, repeated: float) -> AuditDraw:
-    """A draw as somebody asks for it.
+    """Return a draw as somebody asks for it.
 
     Raises:
         InputError: a number is out of range.
@@ -144,7 +144,7 @@ def check_draw(n_pairs: int, repeated: float) -> None:
 
 
 def drawn_pairs(found: Population, draw: AuditDraw) -> list[DrawnPair]:
-    """The pairs of a draw, in the order of their tokens.
+    """Return the pairs of a draw, in the order of their tokens.
 
     Of every stratum one pair, then the next of each, until there are enough; in a stratum first one of each photograph.
     """
@@ -162,13 +162,13 @@ def drawn_pairs(found: Population, draw: AuditDraw) -> list[DrawnPair]:
 
 
 def stratum_of(row: Row) -> Stratum:
-    """What a labelled row is drawn as."""
+    """Return what a labelled row is drawn as."""
     editors = {str(edit["editor"]) for edit in (row.values["edit_first"], row.values["edit_second"]) if edit}
     return Stratum(row.decided_by, " + ".join(sorted(editors)) or NO_EDITOR, size_of(row.values["delta"]))
 
 
 def size_of(delta: float) -> str:
-    """What a difference of that size is called.
+    """Return what a difference of that size is called.
 
     >>> size_of(-0.1), size_of(1.5), size_of(-4.0)
     ('under 0.25', '1 to 2', '4 and more')
@@ -177,7 +177,7 @@ def size_of(delta: float) -> str:
 
 
 def _photographs_first(rows: Iterable[Row], draw: AuditDraw) -> list[Row]:
-    """Rows by lot, but each photograph once before any comes again."""
+    """Return rows by lot, but each photograph once before any comes again."""
     turns: Counter[str] = Counter()
     placed = []
     lots = {draw.token(f"lot/{row.values['id']}"): row for row in rows}  # of rows with one id the last

@@ -62,7 +62,7 @@ def given_answers(found: Population, files: Sequence[Path]) -> GivenAnswers:
 
     Args:
         found: the dataset that they are said to be about.
-        files: of answers.
+        files: files of answers.
 
     Raises:
         RecordError: a file cannot be read, or no line of all is an answer about this dataset.
@@ -98,7 +98,7 @@ def given_answers(found: Population, files: Sequence[Path]) -> GivenAnswers:
 
 
 def _unfit(one: AuditAnswer | InputError, found: Population) -> str:
-    """What is wrong with a line by itself; empty: nothing."""
+    """Return what is wrong with a line by itself; empty: nothing."""
     if isinstance(one, InputError):
         return "lines that are no answers"
     if one.draw.dataset != found.dataset:

@@ -28,7 +28,7 @@ POLICIES = {
 
 
 def judging_page(draw: AuditDraw, pairs: Sequence[DrawnPair], pictures: Mapping[str, bytes] | None) -> str:
-    """The page.
+    """Return the page.
 
     Args:
         draw: what the answers belong to.

@@ -81,12 +81,12 @@ class AuditDesk:
         return {person: len(answers) for person, answers in sorted(self._given.items())}
 
     def given_by(self, person: str) -> dict[str, str]:
-        """What a person has answered, by showing."""
+        """Return what a person has answered, by showing."""
         with self._lock:
             return dict(self._given.get(person, {}))
 
     def picture(self, token: str) -> bytes | None:
-        """A picture; None: there is no such token, or it does not decode."""
+        """Return a picture; None: there is no such token, or it does not decode."""
         pair = self._pair_of.get(token)
         if pair is None:
             return None
@@ -126,7 +126,7 @@ class AuditDesk:
 
 
 def judging_app(desk: AuditDesk) -> Starlette:
-    """The service: ``/``, ``/pictures/TOKEN``, ``/answers``.
+    """Return the service: ``/``, ``/pictures/TOKEN``, ``/answers``.
 
     Raises:
         MissingDependency: the packages of ``redaes[audit]`` are absent.
@@ -185,7 +185,7 @@ def serve_audit(desk: AuditDesk, port: int, announce: Callable[[str], object]) -
 
     Args:
         desk: see there.
-        port: of this machine's own address; 0: any that is free.
+        port: port of this machine's own address; 0: any that is free.
         announce: called with the page's address once it can be asked.
 
     Raises:

@@ -32,7 +32,7 @@ def check_evalica() -> None:
 
 
 def krippendorff_alpha(ratings: NDArray[np.float64], distance: Distance) -> float | None:
-    """The coefficient; None where nothing was judged by two people, or all gave one and the same answer.
+    """Return the coefficient; None where nothing was judged by two people, or all gave one and the same answer.
 
     Args:
         ratings: shape (n_pairs, n_people); NaN where a person has not judged a pair.
@@ -62,7 +62,7 @@ def alpha_estimate(
     n_resamples: int = 1000,
     seed: int = 0,
 ) -> Estimate:
-    """The coefficient with its interval, by resampling what belongs together.
+    """Return the coefficient with its interval, by resampling what belongs together.
 
     Where all people agree, every resample does: the interval is left out, for it would be of no width.
 
@@ -72,7 +72,7 @@ def alpha_estimate(
         distance: between two answers.
         least_clusters: fewer of them give no interval.
         n_resamples: number of resamples.
-        seed: of the resampling.
+        seed: seed of the resampling.
 
     Returns:
         Over pairs that at least two people have judged; ``n`` is their number.

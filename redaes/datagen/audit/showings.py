@@ -28,7 +28,7 @@ class Showing:
 
 
 def showings(pairs: Sequence[DrawnPair], draw: AuditDraw, order: int) -> list[Showing]:
-    """One of the orders in which the pairs are shown.
+    """Return one of the orders in which the pairs are shown.
 
     Args:
         pairs: as drawn.
@@ -49,11 +49,11 @@ def showings(pairs: Sequence[DrawnPair], draw: AuditDraw, order: int) -> list[Sh
 
 
 def sides(pair: DrawnPair, exchanged: bool) -> tuple[str, str]:
-    """The tokens of the pictures on the left and on the right."""
+    """Return the tokens of the pictures on the left and on the right."""
     left, right = sorted(pair.pictures)
     return (right, left) if exchanged else (left, right)
 
 
 def showing_name(pair: DrawnPair, time: int) -> str:
-    """What an answer calls a showing."""
+    """Return what an answer calls a showing."""
     return f"{pair.token}/{time}"

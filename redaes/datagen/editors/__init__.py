@@ -35,7 +35,7 @@ _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def load_editor(name: str, **options: Any) -> Editor:
-    """The editor of a name.
+    """Return the editor of a name.
 
     Args:
         name: a key of :data:`EDITORS`, the folder of a diffusers pipeline, or its name on the hub.

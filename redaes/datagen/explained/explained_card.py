@@ -31,7 +31,7 @@ def write_explained_card(folder: Path, out: Path, report: Mapping[str, Any]) -> 
     Args:
         folder: the dataset as it was.
         out: the new one.
-        report: of the new one.
+        report: report of the new one.
 
     Raises:
         RecordError: it cannot be written.

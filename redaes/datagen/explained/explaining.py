@@ -110,7 +110,7 @@ def explain_dataset(
 
 
 def _silent_groups(folder: Path, split: Split) -> set[str]:
-    """The groups of a split in which a pair lacks reasoning: only those are measured."""
+    """Return the groups of a split in which a pair lacks reasoning: only those are measured."""
     return {
         str(row["group"])
         for file in shards(folder, split)
@@ -155,7 +155,7 @@ async def _explain_shards(
 
 
 def _unexplained(file: Path, split: Split, measured: MeasuredPairs, counts: Counter[str]) -> Iterator[UnexplainedPair]:
-    """The pairs of a shard that lack reasoning and can get some; the others are counted."""
+    """Yield the pairs of a shard that lack reasoning and can get some; the others are counted."""
     for row in stream_rows(file):
         record = record_of(row, split)
         if record.rationale is not None and record.rationale_swapped is not None:
@@ -187,7 +187,7 @@ def _write(file: Path, split: Split, making: Path, found: Mapping[str, Explained
 
 
 def _explained(record: PairRecord, found: Explained, counts: Counter[str]) -> PairRecord:
-    """The record with its new texts, who wrote them, and what they say decides.
+    """Return the record with its new texts, who wrote them, and what they say decides.
 
     Raises:
         AssertionError: a text contradicts the difference. Writers are checked before: it is a fault of ours.
@@ -216,7 +216,7 @@ def _explained(record: PairRecord, found: Explained, counts: Counter[str]) -> Pa
 
 
 def _counted(making: Path, files: list[tuple[Split, Path]]) -> dict[str, Any]:
-    """The counts of all shards."""
+    """Return the counts of all shards."""
     total: Counter[str] = Counter()
     for _, file in files:
         total.update(read_json(making / "counts" / f"{file.stem}.json"))
@@ -243,7 +243,7 @@ def _finish(folder: Path, making: Path, counts: Mapping[str, Any]) -> None:
 
 
 def _recounted(making: Path, report: Mapping[str, Any]) -> dict[str, Any]:
-    """Those tables of a report that the new reasoning changes, where it has them."""
+    """Return those tables of a report that the new reasoning changes, where it has them."""
     reasoning: Counter[str] = Counter()
     decided: Counter[str] = Counter()
     for split in SPLITS:

@@ -71,7 +71,7 @@ class ExplainingWriter(Protocol):
     ) -> None: ...
 
     async def explain(self, pairs: Sequence[UnexplainedPair]) -> list[Explained]:
-        """The reasoning of each pair, in their order."""
+        """Return the reasoning of each pair, in their order."""
 
 
 @dataclass
@@ -94,7 +94,7 @@ class EmbeddedExplainer:
         return
 
     async def explain(self, pairs: Sequence[UnexplainedPair]) -> list[Explained]:
-        """The reasoning of each pair, in their order."""
+        """Return the reasoning of each pair, in their order."""
         return [self._explained(pair) for pair in pairs]
 
     def _explained(self, pair: UnexplainedPair) -> Explained:
@@ -159,7 +159,7 @@ class ModelExplainer:
         await self._models.__aexit__(kind, error, traceback)
 
     async def explain(self, pairs: Sequence[UnexplainedPair]) -> list[Explained]:
-        """The reasoning of each pair, in their order.
+        """Return the reasoning of each pair, in their order.
 
         Where nobody said what decides, the model says it of the pair as it is stored, and argues so in the other order.
 
@@ -209,7 +209,7 @@ def _why(written: Written) -> str:
 
 
 def _task(pair: UnexplainedPair, texts: Sequence[Rationale | None]) -> RationaleTask:
-    """What the writer is to know of a pair, as it is stored."""
+    """Return what the writer is to know of a pair, as it is stored."""
     record, shown = pair.record, pair.record.pair
     known = next((text.factors for text in texts if text is not None), ()) or shown.factors
     delta = shown.delta or 0.0
@@ -227,7 +227,7 @@ def _task(pair: UnexplainedPair, texts: Sequence[Rationale | None]) -> Rationale
 
 
 def read_writer(name: str) -> Panel | None:
-    """The panel that ``--writer`` names, of which the writer is asked; None: :data:`MEASURED`.
+    """Return the panel that ``--writer`` names, of which the writer is asked; None: :data:`MEASURED`.
 
     Args:
         name: ``measured``, or a YAML file with a ``panel``, or with ``endpoint`` and ``writer`` alone.

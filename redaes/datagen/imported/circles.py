@@ -8,7 +8,7 @@ from redaes.ranking.graph import count_cycles
 
 
 def circular_triples(decided: Sequence[tuple[str, str, float]], n_named: int) -> tuple[int, list[tuple[str, str, str]]]:
-    """How many triples are circular, and the first of them.
+    """Return how many triples are circular, and the first of them.
 
     >>> circular_triples([("a", "b", 1.0), ("b", "c", 1.0), ("c", "a", 1.0)], 5)
     (1, [('a', 'b', 'c')])

@@ -16,7 +16,7 @@ SCORES_ENDING = ".mat"
 
 
 def read_voted_crops(file: Path, *, pictures: Path | None = None) -> Iterator[StatedPair | UnusableRow]:
-    """The pairs of FCDB's list; crops of one photograph are of one source.
+    """Yield the pairs of FCDB's list; crops of one photograph are of one source.
 
     Args:
         file: ``ranking_annotation.json``.
@@ -41,7 +41,7 @@ def read_voted_crops(file: Path, *, pictures: Path | None = None) -> Iterator[St
 
 
 def read_scored_crops(file: Path, *, pictures: Path | None = None) -> Iterator[StatedSeries | UnusableRow]:
-    """The photographs of GAIC, each a series of its crops, in the split that the file gives it.
+    """Yield the photographs of GAIC, each a series of its crops, in the split that the file gives it.
 
     Args:
         file: ``imdb_GAIC1000.mat``.
@@ -68,7 +68,7 @@ def read_scored_crops(file: Path, *, pictures: Path | None = None) -> Iterator[S
 
 
 def unusable(file: Path, fault: LabelFault) -> UnusableRow:
-    """What a reader could not read, as a row of which no pair is made."""
+    """Return what a reader could not read, as a row of which no pair is made."""
     return UnusableRow(f"{file.name} {fault.where}", "row says nothing usable", fault.problem)
 
 

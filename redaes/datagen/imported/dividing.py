@@ -59,7 +59,7 @@ def divide(
         near_copies: ids of pictures that look alike; also a picture's id with ``("source", name)``, where pictures of
             one pair show different sources.
         test_fraction: share that is held out, in (0, 1): of the pairs; of the photographs, where those are drawn.
-        seed: of the draw.
+        seed: seed of the draw.
 
     Raises:
         InputError: a fraction out of range, or no split that has pairs on both sides.
@@ -109,7 +109,7 @@ def divide(
 
 
 def _hang_together(roots: Sequence[Hashable], test_fraction: float) -> bool:
-    """Whether the pairs outside the largest set are fewer than are to be held out."""
+    """Return whether the pairs outside the largest set are fewer than are to be held out."""
     others = len(roots) - max(Counter(roots).values(), default=0)
     return others < min(test_fraction * len(roots), len(roots) / 2)
 
@@ -129,7 +129,7 @@ def _as_stated(
 def _between_photographs(
     pairs: Sequence[PlacedPair], photographs: LinkedNames, test_fraction: float, seed: int
 ) -> list[Split | None]:
-    """Photographs held out: about the share that is wanted, but so many that a pair is among them."""
+    """Return Photographs held out: about the share that is wanted, but so many that a pair is among them."""
     names = [(photographs.root(pair.first), photographs.root(pair.second)) for pair in pairs]
     order = _shuffled({one for both in names for one in both}, seed)
     splits: list[Split | None] = []
@@ -147,7 +147,7 @@ def _shuffled(items: Iterable[Hashable], seed: int) -> list[Hashable]:
 
 
 def _draw(sizes: Counter[Hashable], fraction: float, seed: int) -> set[Hashable]:
-    """Items that together have about a share of the whole size, at least one and never all."""
+    """Return items that together have about a share of the whole size, at least one and never all."""
     wanted = fraction * sum(sizes.values())
     drawn: set[Hashable] = set()
     total = 0

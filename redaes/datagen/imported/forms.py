@@ -39,7 +39,7 @@ class ReadingSettings:
 
 
 def read_source(found: SourceFiles, settings: ReadingSettings, unread: set[str]) -> Iterator[StatedPair | UnusableRow]:
-    """All pairs that the files of a source speak of, one by one.
+    """Yield all pairs that the files of a source speak of, one by one.
 
     Args:
         found: the files.
@@ -56,7 +56,7 @@ def read_source(found: SourceFiles, settings: ReadingSettings, unread: set[str])
 
 
 def judgements_in(source: Path, settings: ReadingSettings, unread: set[str]) -> Iterator[StatedPair | UnusableRow]:
-    """All pairs that a source speaks of.
+    """Yield all pairs that a source speaks of.
 
     Args:
         source: a list of pairs or of series, or a folder of pictures with stars, picks or labels.

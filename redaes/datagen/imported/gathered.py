@@ -80,7 +80,7 @@ class GatheredPair:
         self.split = row.split if self.split != "test" and row.split else self.split
 
     def reason(self, delta: float) -> StatedReason:
-        """What was said for the difference that came of all rows, and by nobody who decided otherwise: the first
+        """Return what was said for the difference that came of all rows, and by nobody who decided otherwise: the first
         factors, and the first texts among those with these factors.
         """
         winner = winner_of(delta)
@@ -98,10 +98,10 @@ def gathered_pairs(
     lost: list[UnusableRow],
     progress: Callable[[int], None],
 ) -> tuple[list[GatheredPair], list[PooledLabel]]:
-    """The pairs in the order in which they first come, each with its label.
+    """Return the pairs in the order in which they first come, each with its label.
 
     Args:
-        rows: of a source.
+        rows: rows of a source.
         pictures: looks at those that they name.
         lost: gets the rows that cannot be used, those of ``rows`` among them.
         progress: told how many rows were looked at.
@@ -129,7 +129,7 @@ def gathered_pairs(
 
 
 def _taken(picture: StatedPicture, pictures: NamedPictures) -> KnownPicture | tuple[str, str]:
-    """The picture, or reason and detail of why there is none."""
+    """Return the picture, or reason and detail of why there is none."""
     if picture.path is not None and _ADDRESS.match(picture.name):
         pictures.missing[picture.name] += 1
         return "address in place of a picture", f"{picture.name}; nothing is fetched: save it, and name the file"

@@ -139,7 +139,7 @@ def _divided(judged: Sequence[GatheredPair], alike: Sequence[tuple[str, str]], s
 
 
 def _reasons(lost: Sequence[UnusableRow]) -> str:
-    """What was left out, for a message that ends an import."""
+    """Return what was left out, for a message that ends an import."""
     if not lost:
         return ""
     counts = ", ".join(f"{n} × {reason}" for reason, n in Counter(row.reason for row in lost).most_common())
@@ -193,7 +193,9 @@ def _write_shards(
 
 
 def _identity(item: GatheredPair, unit: str) -> str:
-    """Id of a pair: follows from the bytes of its pictures and what they belong to, not from the list's order."""
+    """Return the id of a pair: follows from the bytes of its pictures and what they belong to, not from the list's
+    order.
+    """
     parts = ["people", item.source or unit, item.group, *(picture.id for picture in item.pictures)]
     return hashlib.sha256("|".join(parts).encode()).hexdigest()[:16]
 
@@ -208,7 +210,7 @@ def _record(
     settings: ImportSettings,
     notes: Counter[str],
 ) -> PairRecord:
-    """The row of a pair, its places drawn from its id."""
+    """Return the row of a pair, its places drawn from its id."""
     delta = round(label.delta, 4)
     if not item.from_people:
         notes["pairs whose list says that not people made their difference; it is kept as stated"] += 1

@@ -32,7 +32,7 @@ class StatedLabel:
     """Whether the votes are a number that was counted; a probability of 0 or 1 is one vote of an unknown number."""
 
     def swapped(self) -> StatedLabel:
-        """The same of the pictures in the other order."""
+        """Return the same of the pictures in the other order."""
         votes = None if self.votes is None else (self.votes[1], self.votes[0])
         return replace(self, votes=votes, delta=None if self.delta is None else 0.0 - self.delta)
 
@@ -53,7 +53,7 @@ class StatedLabel:
 
 
 def delta_from_probability(probability: float) -> float:
-    """Points that a probability in (0, 1) stands for, within the scale.
+    """Return points that a probability in (0, 1) stands for, within the scale.
 
     >>> round(delta_from_probability(0.8413447), 3)
     2.0
@@ -62,7 +62,7 @@ def delta_from_probability(probability: float) -> float:
 
 
 def delta_from_votes(n_first: float, n_second: float) -> float:
-    """Points that votes stand for; unanimous ones stay finite.
+    """Return points that votes stand for; unanimous ones stay finite.
 
     >>> round(delta_from_votes(1, 0), 2), delta_from_votes(3, 3)
     (1.35, 0.0)
@@ -71,7 +71,7 @@ def delta_from_votes(n_first: float, n_second: float) -> float:
 
 
 def votes_from_delta(delta: float, n_votes: int) -> tuple[float, float] | None:
-    """The votes that points were made of by :func:`delta_from_votes`; None: no whole or half votes give them.
+    """Return the votes that points were made of by :func:`delta_from_votes`; None: no whole or half votes give them.
 
     >>> votes_from_delta(round(delta_from_votes(4, 1), 4), 5), votes_from_delta(1.0, 5)
     ((4.0, 1.0), None)
@@ -84,7 +84,7 @@ def votes_from_delta(delta: float, n_votes: int) -> tuple[float, float] | None:
 
 
 def label_of_votes(n_first: float, n_second: float) -> StatedLabel:
-    """Votes as a label.
+    """Return votes as a label.
 
     Raises:
         InputError: they are no counts; says why.
@@ -100,7 +100,7 @@ def label_of_votes(n_first: float, n_second: float) -> StatedLabel:
 
 
 def label_of_probability(probability: float, n_votes: int | None = None) -> StatedLabel:
-    """A probability that the first is preferred, as a label.
+    """Return a probability that the first is preferred, as a label.
 
     Of a known number of votes it is a share of them. Of an unknown number exactly 0 and 1 stand for no finite
     difference: they are what one vote would be.
@@ -118,7 +118,7 @@ def label_of_probability(probability: float, n_votes: int | None = None) -> Stat
 
 
 def label_of_delta(delta: float, n_votes: int | None = None) -> StatedLabel:
-    """A difference in points as a label, with the number of votes that it was made of, where that is known.
+    """Return a difference in points as a label, with the number of votes that it was made of, where that is known.
 
     Raises:
         InputError: it is not on the scale.
@@ -141,7 +141,7 @@ class PooledLabel:
 
 
 def pooled(labels: list[StatedLabel]) -> PooledLabel:
-    """All labels of one pair, its pictures in the same order in each: votes add up, differences are averaged.
+    """Return all labels of one pair, its pictures in the same order in each: votes add up, differences are averaged.
 
     Raises:
         InputError: some are votes and some are differences, which cannot be put together.

@@ -15,7 +15,7 @@ ENDING = ".txt"
 
 
 def read_numbered_list(file: Path, *, pictures: Path | None = None) -> Iterator[StatedPair | UnusableRow]:
-    """The pairs of a list; its series are groups, and their pictures are of one source.
+    """Yield the pairs of a list; its series are groups, and their pictures are of one source.
 
     Args:
         file: the list.

@@ -80,7 +80,7 @@ class NamedPictures:
         """Files that are not there, likewise."""
 
     def name_of(self, identity: str) -> str:
-        """What a picture was first called."""
+        """Return what a picture was first called."""
         return self._first[identity].name
 
     def take(self, picture: StatedPicture) -> KnownPicture:
@@ -124,7 +124,7 @@ class NamedPictures:
         return known
 
     def _stored(self, picture: StatedPicture, label: Path) -> tuple[bytes, bool]:
-        """The bytes that a picture is stored as, and whether they are those that it came with."""
+        """Return the bytes that a picture is stored as, and whether they are those that it came with."""
         if picture.box is not None and picture.path is not None:
             return _encoded(self._cropped(picture, picture.path, picture.box)), False
         data = read_image_file(picture.path) if picture.path is not None else picture.data or b""
@@ -144,11 +144,11 @@ class NamedPictures:
         return cut.resize(fit_area(cut.size, MAX_PIXELS), Image.Resampling.LANCZOS) if _large(cut) else cut
 
     def near_copies(self) -> list[tuple[str, str]]:
-        """Ids of pictures that look alike: one that was met earlier, one that was met later."""
+        """Return ids of pictures that look alike: one that was met earlier, one that was met later."""
         return list(look_alikes(self._looks))
 
     def bytes_of(self, identity: str) -> bytes:
-        """The picture as it is stored.
+        """Return the picture as it is stored.
 
         Raises:
             ImageError: it is gone, or has changed since it was looked at.

@@ -76,7 +76,7 @@ def _own_pairs(row: Row) -> dict[str, Any]:
 
 
 def _said(chosen: Any) -> str:
-    """The text of an answer, which may be a message, or a list of them with the answer last."""
+    """Return the text of an answer, which may be a message, or a list of them with the answer last."""
     if isinstance(chosen, list) and chosen:
         return _said(chosen[-1])
     if isinstance(chosen, Mapping):
@@ -100,7 +100,7 @@ _SAME = ("source", "group", "licence", "license", "split")
 
 
 def published_layout(columns: Collection[str]) -> Callable[[Row], dict[str, Any]] | None:
-    """What turns rows with these columns into ours, or raises ``InputError``; None: no layout that is known."""
+    """Return what turns rows with these columns into ours, or raises ``InputError``; None: no layout that is known."""
     for needed, read in _LAYOUTS:
         if needed <= set(columns):
 

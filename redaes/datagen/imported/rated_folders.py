@@ -26,10 +26,10 @@ _OF_WINDOWS = frozenset({25.0, 50.0, 75.0, 99.0})
 
 
 def read_rated_folder(folder: Path, labels: Sequence[str] = ()) -> Iterator[StatedSeries | UnusableRow]:
-    """The folder's series, and those of the folders in it.
+    """Yield the folder's series, and those of the folders in it.
 
     Args:
-        folder: of pictures, with sidecars beside them or metadata within.
+        folder: folder of pictures, with sidecars beside them or metadata within.
         labels: names of ``xmp:Label``, best first; they then count in place of stars and picks. Empty: labels, which
             mean something else to everybody, are not read.
 
@@ -71,7 +71,7 @@ def read_rated_folder(folder: Path, labels: Sequence[str] = ()) -> Iterator[Stat
 
 
 def _stars(marks: Sequence[GivenMark]) -> set[float]:
-    """Different numbers of stars; rejected is below them.
+    """Return different numbers of stars; rejected is below them.
 
     Raises:
         RecordError: a rating that is no number of stars.

@@ -107,12 +107,12 @@ class UnusableRow:
 def read_pair_list(
     file: Path, *, pictures: Path | None = None, encoding: str = "utf-8-sig", unread: set[str] | None = None
 ) -> Iterator[StatedPair | UnusableRow]:
-    """The rows of a list, one by one.
+    """Yield the rows of a list, one by one.
 
     Args:
         file: ends in one of :data:`redaes.datagen.imported.tables.LISTS`.
         pictures: folder from which pictures are named; None: that of the list.
-        encoding: of text.
+        encoding: encoding of text.
         unread: gets the names of columns that are not read.
 
     Raises:
@@ -177,7 +177,7 @@ def _stated_pair(row: Mapping[str, Any], where: str, beside: Path) -> StatedPair
 
 
 def split_in_cell(value: Any) -> Split | None:
-    """The split that a cell names; what is neither trained on nor empty is held out.
+    """Return the split that a cell names; what is neither trained on nor empty is held out.
 
     Raises:
         InputError: it names something else.
@@ -189,7 +189,7 @@ def split_in_cell(value: Any) -> Split | None:
 
 
 def picture_in_cell(value: Any, side: str, where: str, beside: Path) -> StatedPicture:
-    """A picture as a cell has it: a name relative to a folder, bytes, or a struct of ``bytes`` and ``path``.
+    """Return a picture as a cell has it: a name relative to a folder, bytes, or a struct of ``bytes`` and ``path``.
 
     Raises:
         InputError: there is none; says which ``side``.
@@ -209,8 +209,8 @@ def picture_in_cell(value: Any, side: str, where: str, beside: Path) -> StatedPi
 
 
 def _file_named(name: str, beside: Path) -> Path:
-    """The file as it is named; where there is none, one whose name differs in how a system writes it alone: Windows
-    parts folders with a backslash, macOS writes an accent as a mark of its own."""
+    """Return the file as it is named; where there is none, one whose name differs in how a system writes it alone:
+    Windows parts folders with a backslash, macOS writes an accent as a mark of its own."""
     path = beside / name
     try:
         if path.is_file():
@@ -279,7 +279,7 @@ def _factors(value: Any) -> tuple[Factor, ...]:
 
 
 def _reasoning(value: Any) -> str:
-    """The text, which may come as our own export has it, with factors and winner beside it."""
+    """Return the text, which may come as our own export has it, with factors and winner beside it."""
     return str((value.get("text") if isinstance(value, Mapping) else value) or "").strip()
 
 

@@ -46,12 +46,12 @@ class StatedSeries:
 def pairs_of_series(
     series: Iterable[StatedSeries | UnusableRow], *, most: int = PART, seed: int = 0
 ) -> Iterator[StatedPair | UnusableRow]:
-    """The pairs of many series, one group for each series, or for each part of a large one.
+    """Yield the pairs of many series, one group for each series, or for each part of a large one.
 
     Args:
         series: in any order.
         most: pictures of which all pairs are made; at least 2.
-        seed: of the parts.
+        seed: seed of the parts.
     """
     for one in series:
         if isinstance(one, UnusableRow):
@@ -70,7 +70,7 @@ def pairs_of_series(
 
 
 def _without_repeats(series: StatedSeries) -> tuple[StatedSeries, list[str]]:
-    """The series without the pictures that it puts in two places, and their names; the others keep their order.
+    """Return the series without the pictures that it puts in two places, and their names; the others keep their order.
 
     A picture without a file has no name of its own.
     """
@@ -91,7 +91,7 @@ def _without_repeats(series: StatedSeries) -> tuple[StatedSeries, list[str]]:
 
 
 def _parts(series: StatedSeries, most: int, seed: int) -> Iterator[StatedSeries]:
-    """Parts of nearly equal size; which picture comes into which is drawn from the names and the seed."""
+    """Yield parts of nearly equal size; which picture comes into which is drawn from the names and the seed."""
     n = len(series.pictures)
     if n <= most:
         yield series

@@ -52,7 +52,7 @@ COLUMNS = frozenset(
 
 
 def holds_series(columns: Sequence[str]) -> bool:
-    """Whether a list with these columns is one of series."""
+    """Return whether a list with these columns is one of series."""
     known = set(columns)
     listed = "decision" in known or bool({*_SCORES, "rank"} & known)
     whole = "order" in known or {"images", "scores"} <= known or {"image_path", "rank"} <= known
@@ -62,12 +62,12 @@ def holds_series(columns: Sequence[str]) -> bool:
 def read_series_list(
     file: Path, *, pictures: Path | None = None, encoding: str = "utf-8-sig", unread: set[str] | None = None
 ) -> Iterator[StatedSeries | UnusableRow]:
-    """The series of a list; those with a row for each picture come when all rows are read.
+    """Yield the series of a list; those with a row for each picture come when all rows are read.
 
     Args:
         file: ends in one of :data:`redaes.datagen.imported.tables.LISTS`.
         pictures: folder from which pictures are named; None: that of the list.
-        encoding: of text.
+        encoding: encoding of text.
         unread: gets the names of columns that are not read.
 
     Raises:
@@ -128,7 +128,7 @@ def _told(row: Mapping[str, Any]) -> _Told:
 
 
 def _level(row: Mapping[str, Any]) -> tuple[str, float]:
-    """What a row gives, and how good its picture is by that: higher is better."""
+    """Return what a row gives, and how good its picture is by that: higher is better."""
     if "decision" in row:
         decision = str(row["decision"] or "").strip().lower()
         if decision not in _DECIDED:

@@ -33,7 +33,7 @@ class SourceFiles:
 
 
 def find_source(source: Path) -> SourceFiles:
-    """The parts of a source.
+    """Return the parts of a source.
 
     Args:
         source: a list; ``hf:owner/name`` as :func:`redaes.hub.dataset_files` takes it, of which the Parquet files are
@@ -69,7 +69,7 @@ def _lists_in(folder: Path) -> list[Path]:
 
 
 def _splits(files: Iterable[Path]) -> tuple[Split | None, ...]:
-    """The splits that names of files or of the folders that tell them apart state, if they state both."""
+    """Return the splits that names of files or of the folders that tell them apart state, if they state both."""
     parts = [file.parts for file in files]
     common = next((n for n, same in enumerate(zip(*parts, strict=False)) if len(set(same)) > 1), 0)
     splits = [_split_of(names[common:]) for names in parts]

@@ -24,11 +24,11 @@ _TELLING = frozenset({"first", "second", "image", "name", "series", "score", "gt
 
 
 def list_rows(file: Path, encoding: str, only: Collection[str] | None = None) -> Iterator[tuple[str, Any]]:
-    """Each row with a name for messages; what is no mapping says why the row cannot be read.
+    """Yield each row with a name for messages; what is no mapping says why the row cannot be read.
 
     Args:
         file: ends in one of ``LISTS``.
-        encoding: of text.
+        encoding: encoding of text.
         only: columns that are wanted of Parquet and Arrow, whose others may be large; None: all.
 
     Raises:
@@ -50,7 +50,7 @@ def list_rows(file: Path, encoding: str, only: Collection[str] | None = None) ->
 
 
 def list_columns(file: Path, encoding: str) -> tuple[str, ...]:
-    """The columns of a list: those of its first line or schema, or of its first object.
+    """Return the columns of a list: those of its first line or schema, or of its first object.
 
     Raises:
         InputError: as :func:`list_rows`.
@@ -103,7 +103,7 @@ def _readable_table(file: Path, kind: str) -> Iterator[Any]:
 
 
 def _csv_head(head: str, file: Path) -> tuple[str, list[str]]:
-    """Delimiter and names."""
+    """Return the delimiter and names."""
     delimiter = max(_DELIMITERS, key=lambda mark: len(_TELLING & set(_names(head, mark))))
     names = _names(head, delimiter)
     if len(_TELLING & set(names)) < 2:
@@ -171,7 +171,7 @@ def _parquet_rows(file: Path, only: Collection[str] | None) -> Iterator[tuple[st
 
 
 def _arrow_rows(file: Path, only: Collection[str] | None) -> Iterator[tuple[str, Any]]:
-    """A file of ``datasets.Dataset.save_to_disk``: its batches may be large, and are cut without copying."""
+    """Yield a file of ``datasets.Dataset.save_to_disk``: its batches may be large, and are cut without copying."""
     with _readable_table(file, "Arrow") as pa, pa.memory_map(str(file)) as data:
         table = pa.ipc.open_stream(data)
         wanted = [name for name in table.schema.names if only is None or name in only]

@@ -12,8 +12,8 @@ from redaes.errors import InputError
 
 
 def tar_rows(file: Path) -> Iterator[tuple[str, Any]]:
-    """Each pair with a name for messages: what its JSON says, with a struct of ``bytes`` and ``path`` for each picture;
-    what is no such pair says why.
+    """Yield each pair with a name for messages: what its JSON says, with a struct of ``bytes`` and ``path`` for each
+    picture; what is no such pair says why.
 
     A member's name is the pair's up to its first dot; the members of a pair lie side by side.
 

@@ -48,7 +48,7 @@ class Judgement(Record):
     """The answers themselves, usable or not, where the judge writes any."""
 
     def swapped_pictures(self) -> Judgement:
-        """The same judgement with the pictures in exchanged places: what was shown as A is now ``swapped``."""
+        """Return the same judgement with the pictures in exchanged places: what was shown as A is now ``swapped``."""
         return Judgement(
             pair=self.pair,
             judge=self.judge,
@@ -72,7 +72,7 @@ class Judge(Protocol):
     """What pins it: the same name and revision judge alike."""
 
     def judge(self, pairs: Sequence[PicturePair]) -> list[Judgement]:
-        """One judgement per pair, in their order; a pair that cannot be judged has no differences, but failures.
+        """Return one judgement per pair, in their order; a pair that cannot be judged has no differences, but failures.
 
         Raises:
             BackendError: the judge cannot be asked at all.

@@ -27,7 +27,8 @@ def _lab(image: ByteImage, size: tuple[int, int]) -> FloatArray:
 
 
 def place_weights(light: FloatArray) -> FloatArray:
-    """What each place of a picture counts, of mean 1: the middle more than the border, detail more than emptiness.
+    """Return what each place of a picture counts, of mean 1: the middle more than the border, detail more than
+    emptiness.
 
     Args:
         light: (H, W) CIELAB lightness of the clean picture.
@@ -48,7 +49,7 @@ def place_weights(light: FloatArray) -> FloatArray:
 
 
 def covered(reference: ByteImage, edited: ByteImage) -> float:
-    """Weighted share of the picture that is covered, in [0, 1] nearly: 0 for equal pictures.
+    """Return weighted share of the picture that is covered, in [0, 1] nearly: 0 for equal pictures.
 
     Args:
         reference: (H, W, 3) sRGB bytes, the clean picture.

@@ -64,7 +64,7 @@ _BAND_SIGMAS = (0.7, 1.4, 2.8)
 
 
 def _resized(image: ByteImage, size: tuple[int, int]) -> FloatArray:
-    """(H, W, 3) encoded values in [0, 1] at ``size`` (width, height)."""
+    """Return (H, W, 3) encoded values in [0, 1] at ``size`` (width, height)."""
     values = image.astype(np.float32) / np.float32(255.0)
     if (image.shape[1], image.shape[0]) == size:
         return values
@@ -74,31 +74,31 @@ def _resized(image: ByteImage, size: tuple[int, int]) -> FloatArray:
 
 
 def _normal_size(image: ByteImage) -> tuple[int, int]:
-    """Width and height with the longest side at ``LONGEST_SIDE``."""
+    """Return the width and height with the longest side at ``LONGEST_SIDE``."""
     height, width = image.shape[:2]
     scale = LONGEST_SIDE / max(height, width)
     return max(16, round(width * scale)), max(16, round(height * scale))
 
 
 def _lab(encoded: FloatArray) -> FloatArray:
-    """CIELAB (D65), L 0-100; OpenCV interpolates in a table, good to about 0.3."""
+    """Return CIELAB (D65), L 0-100; OpenCV interpolates in a table, good to about 0.3."""
     lab: FloatArray = cv2.cvtColor(encoded, cv2.COLOR_RGB2Lab)
     return lab
 
 
 def _half(values: FloatArray) -> FloatArray:
-    """Every second pixel, for values that are smooth enough not to alias."""
+    """Return every second pixel, for values that are smooth enough not to alias."""
     return np.ascontiguousarray(values[::2, ::2])
 
 
 def _peak(encoded: FloatArray) -> FloatArray:
-    """(H, W) largest channel; three slices are much faster than a reduction over the last axis."""
+    """Return (H, W) largest channel; three slices are much faster than a reduction over the last axis."""
     peak: FloatArray = np.maximum(np.maximum(encoded[..., 0], encoded[..., 1]), encoded[..., 2])
     return peak
 
 
 def _moments(encoded: FloatArray) -> list[FloatArray]:
-    """Maps, at full or half size, whose cell means give all statistics, in the order of ``_statistics``."""
+    """Return maps, at full or half size, whose cell means give all statistics, in the order of ``_statistics``."""
     lab = _lab(encoded)
     light = np.ascontiguousarray(lab[..., 0])
     colour = _half(blur(np.ascontiguousarray(lab[..., 1:]), _BAND_SIGMAS[0]))
@@ -134,7 +134,7 @@ def _moments(encoded: FloatArray) -> list[FloatArray]:
 
 @lru_cache(maxsize=64)
 def _windows(size: int) -> FloatArray:
-    """(sum of GRIDS, size) weights of overlapping cells along one axis: raised cosines that reach to the
+    """Return (sum of GRIDS, size) weights of overlapping cells along one axis: raised cosines that reach to the
     neighbours' centres, each of sum 1."""
     rows = []
     for grid in GRIDS:
@@ -147,7 +147,7 @@ def _windows(size: int) -> FloatArray:
 
 
 def _cells(moments: list[FloatArray]) -> list[FloatArray]:
-    """Per grid: (grid * grid, n) means over overlapping cells of n maps."""
+    """Return for each grid (grid * grid, n) means over overlapping cells of n maps."""
     means = np.stack([_windows(m.shape[0]) @ m @ _windows(m.shape[1]).T for m in moments], axis=2)
     cells: list[FloatArray] = []
     start = 0
@@ -159,7 +159,7 @@ def _cells(moments: list[FloatArray]) -> list[FloatArray]:
 
 
 def _statistics(cells: FloatArray) -> FloatArray:
-    """(n, 14) statistics of n cells, each in its unit."""
+    """Return (n, 14) statistics of n cells, each in its unit."""
     mean = cells[:, 0:4] / COLOUR_UNIT
     std = np.sqrt(np.maximum(cells[:, 4] - np.square(cells[:, 0]), 0.0))
     contrast = np.log(std + CONTRAST_FLOOR) / LOG_UNIT
@@ -190,7 +190,7 @@ class Reference:
         return [_statistics(cells) for cells in _cells(_moments(_resized(image, self._size)))]
 
     def difference(self, edited: ByteImage) -> float:
-        """How different another version of the picture looks: >= 0, 0 for equal pictures.
+        """Return how different another version of the picture looks: >= 0, 0 for equal pictures.
 
         Args:
             edited: (H', W', 3) sRGB bytes; another shape is stretched to the reference's.

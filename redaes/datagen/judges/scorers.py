@@ -46,7 +46,7 @@ class PictureScorer(Protocol):
     """The score that stands for 9 points."""
 
     def score(self, pictures: Sequence[EncodedPicture]) -> list[float | Failure]:
-        """One score, or the reason why there is none, per picture, in their order.
+        """Return one score, or the reason why there is none, per picture, in their order.
 
         Raises:
             BackendError: the scorer cannot be asked at all.
@@ -72,7 +72,7 @@ class ScorerJudge:
         """Points that one unit of the score stands for; negative where lower is better."""
 
     def judge(self, pairs: Sequence[PicturePair]) -> list[Judgement]:
-        """One judgement per pair, in their order; each picture is scored once, however many pairs show it.
+        """Return one judgement per pair, in their order; each picture is scored once, however many pairs show it.
 
         Raises:
             BackendError: the scorer cannot be asked, or did not answer for every picture.
@@ -122,8 +122,8 @@ class VlmScorer:
         self._silence = Silence(self.name, endpoint, _unusable, {"": "compare in pairs, or use another model"})
 
     def score(self, pictures: Sequence[EncodedPicture]) -> list[float | Failure]:
-        """One score in [0, 9], or the reason why there is none, per picture, in their order; not to be called from a
-        running event loop.
+        """Return one score in [0, 9], or the reason why there is none, per picture, in their order; not to be called
+        from a running event loop.
 
         Reasons are those of :func:`redaes.assessing.scores.expected_scores`.
 
@@ -148,7 +148,7 @@ class AssessorJudge:
         self.revision = assessor.backend.revision
 
     def judge(self, pairs: Sequence[PicturePair]) -> list[Judgement]:
-        """One judgement per pair, in their order.
+        """Return one judgement per pair, in their order.
 
         Raises:
             BackendError: the model cannot be asked.
@@ -202,7 +202,7 @@ class PyiqaScorer:
         self.best = best
 
     def score(self, pictures: Sequence[EncodedPicture]) -> list[float | Failure]:
-        """The metric's own number per picture."""
+        """Return the metric's own number per picture."""
         return [self._metric(picture.image) for picture in pictures]
 
 

@@ -149,7 +149,7 @@ class Silence:
 
 
 def hardly_read(asked: Mapping[str, int]) -> tuple[str, ...]:
-    """A sentence about each judge that had more answers that could not be read than ones that could.
+    """Return a sentence about each judge that had more answers that could not be read than ones that could.
 
     Args:
         asked: a dataset's counts, ``JUDGE: read: READER`` and ``JUDGE: unreadable: REASON`` among them.

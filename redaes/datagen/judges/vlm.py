@@ -51,7 +51,7 @@ class VlmJudge:
             samples: answers per order.
             temperature: 0: greedy, which allows one sample only.
             max_new_tokens: per answer.
-            seed: of the first sample; each further one adds 1.
+            seed: seed of the first sample; each further one adds 1.
             reader: ``strict``: the form itself; ``lenient``: also variants that can mean one thing only
                 (:mod:`redaes.lenient`), for models that were not trained on the form.
             form: in which reasoned answers are asked for; ``json`` suits models that were not trained on the text form.
@@ -90,7 +90,7 @@ class VlmJudge:
         self._questions = Questions(silence, self.reader)
 
     def judge(self, pairs: Sequence[PicturePair]) -> list[Judgement]:
-        """One judgement per pair, in their order; not to be called from a running event loop.
+        """Return one judgement per pair, in their order; not to be called from a running event loop.
 
         Raises:
             BudgetExhausted: not all could be asked. What was answered is in the endpoint's cache, if it has one.
@@ -109,7 +109,7 @@ class VlmJudge:
         return [self._judgement(pair, tuple(next(rest) for _ in its)) for pair, its in zip(pairs, asked, strict=True)]
 
     def _asked(self, pair: PicturePair) -> list[Asked]:
-        """The question in both orders, with every sample of one order before those of the other."""
+        """Return the question in both orders, with every sample of one order before those of the other."""
         asked = in_orders(
             {"forward": self._prompt, "swapped": self._prompt},
             pair.first,

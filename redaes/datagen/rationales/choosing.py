@@ -50,7 +50,7 @@ class MeasuredDifference:
         return abs(self.here - self.there) / self.quantity.visible
 
     def figures(self) -> tuple[str, str] | None:
-        """Both values as they are told (:func:`redaes.evidence.quantities.figures`); None: they are told alike.
+        """Return both values as they are told (:func:`redaes.evidence.quantities.figures`); None: they are told alike.
 
         >>> MeasuredDifference(QUANTITIES["noise"], 3.21, 0.9).figures()
         ('3.2', '0.9')
@@ -83,7 +83,7 @@ def _shown_by(operation: str) -> tuple[tuple[str, Direction], ...]:
 def _differences(
     wanted: Iterable[tuple[str, Direction]], here: Measurements, there: Measurements
 ) -> list[MeasuredDifference]:
-    """Those of the quantities that differ in the wanted direction, the most telling first."""
+    """Return those of the quantities that differ in the wanted direction, the most telling first."""
     found: list[MeasuredDifference] = []
     for name, direction in wanted:
         quantity = QUANTITIES[name]
@@ -96,12 +96,12 @@ def _differences(
 
 
 def quantities_of(operations: Iterable[str]) -> frozenset[str]:
-    """What :func:`of_fault` looks at for any of the operations."""
+    """Return what :func:`of_fault` looks at for any of the operations."""
     return frozenset(name for operation in operations for name, _ in _shown_by(operation))
 
 
 def of_fault(operation: str, here: Measurements, there: Measurements) -> list[MeasuredDifference]:
-    """What shows the fault of an embedded operation in the picture that has it, against the other.
+    """Return what shows the fault of an embedded operation in the picture that has it, against the other.
 
     Args:
         operation: its name.
@@ -114,7 +114,7 @@ def of_fault(operation: str, here: Measurements, there: Measurements) -> list[Me
 
 
 def of_factors(factors: Sequence[Factor], here: Measurements, there: Measurements) -> list[MeasuredDifference]:
-    """What speaks against a picture where only the deciding factors are known."""
+    """Return what speaks against a picture where only the deciding factors are known."""
     wanted: list[tuple[str, Direction]] = []
     for name, quantity in QUANTITIES.items():
         if quantity.factor not in factors:
@@ -131,7 +131,7 @@ def of_factors(factors: Sequence[Factor], here: Measurements, there: Measurement
 
 
 def alike(here: Measurements, there: Measurements) -> list[MeasuredDifference]:
-    """The quantities of which both pictures have the same, within the noise floor, in the order of tables."""
+    """Return the quantities of which both pictures have the same, within the noise floor, in the order of tables."""
     found = []
     for name, quantity in QUANTITIES.items():
         if name in here.values and name in there.values:
@@ -142,7 +142,7 @@ def alike(here: Measurements, there: Measurements) -> list[MeasuredDifference]:
 
 
 def leading_factor(first: Measurements, second: Measurements) -> Factor | None:
-    """The factor of the quantity that differs most, in differences that can be seen; None: none can be."""
+    """Return the factor of the quantity that differs most, in differences that can be seen; None: none can be."""
     size, factor = max(
         (
             (MeasuredDifference(quantity, first.values[name], second.values[name]).size, quantity.factor)
@@ -192,7 +192,9 @@ class Geometry:
 
 
 def geometry(evidence: PairEvidence, side: Side, fault: str | None) -> list[Geometry]:
-    """What registration tells of a fault, or of any where it is None: then only what has a direction by itself."""
+    """Return what registration tells of a fault, or of any where it is None: then only what has a direction by
+    itself.
+    """
     found: list[Geometry] = []
     if evidence.registration is not None:
         lies = evidence.registration if side == "B" else evidence.registration.swapped()
@@ -213,7 +215,7 @@ def geometry(evidence: PairEvidence, side: Side, fault: str | None) -> list[Geom
 
 
 def same_frame(registration: Registration) -> bool:
-    """Whether both pictures show the same part of the scene in the same place."""
+    """Return whether both pictures show the same part of the scene in the same place."""
     return (
         not registration.mirrored
         and abs(registration.rotation_deg) < LEAST_TURN

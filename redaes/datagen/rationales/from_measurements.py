@@ -26,8 +26,8 @@ WORDINGS = 4
 
 
 def factor_for(observed: PairObservation, better: Side) -> Factor | None:
-    """The factor in which the other picture is most visibly worse; None: what can be seen speaks clearly for neither,
-    or against the better one.
+    """Return the factor in which the other picture is most visibly worse; None: what can be seen speaks clearly for
+    neither, or against the better one.
 
     Args:
         observed: what the pixels tell.
@@ -49,14 +49,14 @@ picture, and that the better one has more of it is none of its faults."""
 
 
 def _largest(observed: PairObservation, factors: Sequence[Factor], side: Side) -> float:
-    """The most that speaks against a picture in some factors, in differences that can be seen."""
+    """Return the most that speaks against a picture in some factors, in differences that can be seen."""
     return max((one.size for one in of_factors(factors, *observed.measured(side))), default=0.0)
 
 
 def write_from_measurements(
     observed: PairObservation, delta: float, factors: Sequence[Factor], seed: int
 ) -> Rationale | None:
-    """Reasoning for the better picture, every statement of which the pixels bear out.
+    """Return the reasoning for the better picture, every statement of which the pixels bear out.
 
     Args:
         observed: what the pixels tell, the picture shown as A first.
@@ -91,7 +91,7 @@ def write_from_measurements(
 
 
 def _unlike(observed: PairObservation) -> bool:
-    """Whether a person sees two pictures differ in something that is measured."""
+    """Return whether a person sees two pictures differ in something that is measured."""
     here, there = observed.evidence.first.values, observed.evidence.second.values
     return any(
         abs(here[name] - there[name]) >= WELL_BEYOND * quantity.visible

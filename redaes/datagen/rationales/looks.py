@@ -40,7 +40,7 @@ class Look:
 
 
 def look(image: NDArray[np.uint8]) -> Look:
-    """Where a picture is bright, dark, coloured and detailed.
+    """Return where a picture is bright, dark, coloured and detailed.
 
     Args:
         image: (H, W, 3) sRGB bytes.
@@ -58,7 +58,7 @@ def look(image: NDArray[np.uint8]) -> Look:
 
 
 def hue_name(a: float, b: float, lightness: float) -> str | None:
-    """The name of a colour; None: it is close to grey.
+    """Return the name of a colour; None: it is close to grey.
 
     >>> hue_name(0.0, -40.0, 60.0), hue_name(1.0, 2.0, 50.0)
     ('blue', None)
@@ -71,7 +71,7 @@ def hue_name(a: float, b: float, lightness: float) -> str | None:
 
 
 def differences(one: Look, other: Look, kind: str) -> list[float]:
-    """How much each cell differs, never below 0.
+    """Return how much each cell differs, never below 0.
 
     Args:
         kind: ``light`` (L*), ``colour`` (distance in a*, b*) or ``detail`` (logarithm of the ratio).
@@ -85,7 +85,9 @@ def differences(one: Look, other: Look, kind: str) -> list[float]:
 
 
 def traits(seen: Look, cell: int) -> dict[str, str]:
-    """What sets a cell apart from the whole picture: ``light`` (bright, dark), ``hue``, ``detail`` (busy, plain)."""
+    """Return what sets a cell apart from the whole picture: ``light`` (bright, dark), ``hue``, ``detail`` (busy,
+    plain).
+    """
     found: dict[str, str] = {}
     step = seen.lightness[cell] - sum(seen.lightness) / 9
     if abs(step) >= LIGHT_STEP:

@@ -45,7 +45,7 @@ class PairObservation:
     """Whether both surely show the same part of the scene in the same place, where there is no registration."""
 
     def swapped(self) -> PairObservation:
-        """The same pictures in the other order."""
+        """Return the same pictures in the other order."""
         looks = None if self.looks is None else (self.looks[1], self.looks[0])
         return PairObservation(self.evidence.swapped(), looks, self.same_frame)
 
@@ -56,13 +56,13 @@ class PairObservation:
         return self.same_frame if known is None else choosing.same_frame(known)
 
     def measured(self, side: Side) -> tuple[Measurements, Measurements]:
-        """What was measured in ``side`` and in the other."""
+        """Return what was measured in ``side`` and in the other."""
         one, other = self.evidence.first, self.evidence.second
         return (one, other) if side == "A" else (other, one)
 
 
 def word(table: Sequence[tuple[float, str]], points: float) -> str:
-    """The word for a size, in points, from :data:`redaes.datagen.rationales.frames.SIZES` or a table like it."""
+    """Return the word for a size, in points, from :data:`redaes.datagen.rationales.frames.SIZES` or a table like it."""
     return next(word for bound, word in table if points < bound)
 
 
@@ -71,8 +71,9 @@ def _capital(sentence: str) -> str:
 
 
 def _fault(rng: random.Random, observed: PairObservation, edit: Edit, loss: float, side: Side) -> str | None:
-    """The edit's fault with how bad it is ("a slight orange colour cast", "clear underexposure"), without where the
-    pixels do not bear that out; None: they speak against the fault itself, such as crushed shadows without black."""
+    """Return the edit's fault with how bad it is ("a slight orange colour cast", "clear underexposure"), without where
+    the pixels do not bear that out; None: they speak against the fault itself, such as crushed shadows without
+    black."""
     amount = rng.choice(next(amounts for bound, amounts in frames.AMOUNTS if loss < bound))
     name = rng.choice(SYMPTOMS[edit.operation])
     for adjective in (amount, ""):
@@ -86,7 +87,7 @@ def _fault(rng: random.Random, observed: PairObservation, edit: Edit, loss: floa
 
 
 def _united(difference: choosing.MeasuredDifference, values: tuple[str, str]) -> dict[str, str]:
-    """The figures with their unit: percent behind both, other units behind the one of the picture spoken of."""
+    """Return the figures with their unit: percent behind both, other units behind the one of the picture spoken of."""
     unit = {"%": " %", "deg": " degrees", "px": " px"}.get(difference.quantity.unit, "")
     this, other = values
     return {"this": this + unit, "other": other + unit if unit == " %" else other}
@@ -95,7 +96,7 @@ def _united(difference: choosing.MeasuredDifference, values: tuple[str, str]) ->
 def _difference(
     rng: random.Random, difference: choosing.MeasuredDifference, side: Side, *, further: bool = False
 ) -> list[str]:
-    """What one measured difference is told as, of ``side``, and what one sees of it.
+    """Return what one measured difference is told as, of ``side``, and what one sees of it.
 
     It is told of the worse picture: a small model that has to find out anew which picture a sentence is about mixes
     them up.
@@ -143,7 +144,7 @@ def _measured(
     facts: Sequence[choosing.Geometry],
     side: Side,
 ) -> list[str]:
-    """The sentences on what was measured; geometry first, for it is the fault itself."""
+    """Return the sentences on what was measured; geometry first, for it is the fault itself."""
     told = [_geometry(rng, fact, side) for fact in facts[:1]]
     for number, difference in enumerate(differences[: MOST_MEASURED - len(told)]):
         further = bool(told)
@@ -224,7 +225,7 @@ def write_rationale(
 def _lesser(
     rng: random.Random, observed: PairObservation, edit: Edit, loss: float, side: Side, *, same: bool
 ) -> list[str]:
-    """What is told of the better picture's own fault."""
+    """Return what is told of the better picture's own fault."""
     gaps = {"side": side, "rival": OTHER_SIDE[side]}
     if same:
         return [rng.choice(frames.SAME_FAULT).format(**gaps)]

@@ -57,7 +57,7 @@ class RationaleTask:
             raise InputError(f"difference {self.delta:+.2f} with factors {self.factors}: a tie has none, others some")
 
     def swapped(self) -> RationaleTask:
-        """The same pair in the other order, to be written anew."""
+        """Return the same pair in the other order, to be written anew."""
         return replace(
             self,
             first=self.second,
@@ -119,7 +119,7 @@ def _prompt(task: RationaleTask) -> Prompt:
 
 
 def _evidence(observed: PairObservation) -> list[str]:
-    """A line for each quantity that both pictures have, and for how they lie over each other."""
+    """Return a line for each quantity that both pictures have, and for how they lie over each other."""
     pair = observed.evidence
     lines = []
     for name, quantity in QUANTITIES.items():
@@ -154,7 +154,7 @@ def _made(instruction: str | None) -> str:
 
 
 def _again(text: str, checked: CheckedText) -> list[dict[str, Any]]:
-    """The turns that ask for another text; what was measured is told again where the text contradicts it."""
+    """Return the turns that ask for another text; what was measured is told again where the text contradicts it."""
     told = {"contradicts_measurement": f": {', '.join(checked.contradicted)}"}
     what = "; ".join(EXPLANATIONS[reason] + told.get(reason, "") for reason in checked.reasons)
     return [

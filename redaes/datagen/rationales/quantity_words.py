@@ -310,7 +310,7 @@ STRONG_FROM = 4.0
 
 
 def degrees(size: float) -> tuple[str, ...]:
-    """Adverbs for a difference, in those that can be seen.
+    """Return adverbs for a difference, in those that can be seen.
 
     >>> "slightly" in degrees(0.6), "much" in degrees(4.0)
     (True, True)
@@ -319,13 +319,13 @@ def degrees(size: float) -> tuple[str, ...]:
 
 
 def comparatives(quantity: Quantity, more: bool) -> tuple[str, ...]:
-    """What the picture with more (or less) of a quantity is called."""
+    """Return what the picture with more (or less) of a quantity is called."""
     own = WORDS.get(quantity.name, QuantityWords())
     return (own.more or quantity.more) if more else (own.less or quantity.less)
 
 
 def nouns(quantity: Quantity) -> tuple[str, ...]:
-    """What its figure is called."""
+    """Return what its figure is called."""
     return WORDS.get(quantity.name, QuantityWords()).nouns or (quantity.spoken,)
 
 
@@ -334,7 +334,7 @@ _SIGNED = frozenset({"vignetting", "warmth", "magenta"})
 
 
 def seen(quantity: Quantity, more: bool, value: float) -> tuple[str, ...]:
-    """What one sees of a visible difference; empty: nothing worth a clause.
+    """Return what one sees of a visible difference; empty: nothing worth a clause.
 
     Args:
         quantity: what differs.

@@ -23,7 +23,7 @@ EVEN_UPTO = 1.8
 
 
 def in_places(rng: random.Random, places: Sequence[Place]) -> str:
-    """One place, or the two largest of several.
+    """Return one place, or the two largest of several.
 
     >>> in_places(random.Random(0), ["top"])
     'along the top'
@@ -33,7 +33,7 @@ def in_places(rng: random.Random, places: Sequence[Place]) -> str:
 
 
 def region(rng: random.Random, look: Look, cell: int) -> str:
-    """A cell with what sets it apart: "the bright blue top"."""
+    """Return a cell with what sets it apart: "the bright blue top"."""
     found = traits(look, cell)
     told = [rng.choice(frames.TRAITS[found["light"]])] if "light" in found else []
     told += [found["hue"]] if "hue" in found else []
@@ -53,13 +53,13 @@ def _hues(rng: random.Random, here: Look, there: Look, cell: int, side: Side) ->
 
 
 def _two(look: Look) -> tuple[int, int]:
-    """The lightest and the darkest cell."""
+    """Return the lightest and the darkest cell."""
     order = sorted(range(9), key=lambda cell: look.lightness[cell])
     return order[-1], order[0]
 
 
 def where(rng: random.Random, here: Look, there: Look, factor: Factor, side: Side, *, aligned: bool) -> str | None:
-    """Where the picture spoken of differs, or what both show; None: nothing can be told.
+    """Return where the picture spoken of differs, or what both show; None: nothing can be told.
 
     Args:
         here: of the worse picture, ``side``.

@@ -135,13 +135,13 @@ def _size_is_wrong(conclusion: re.Match[str], delta: float) -> bool:
 
 
 def _concluded(text: str) -> set[str]:
-    """The pictures that a text concludes for."""
+    """Return the pictures that a text concludes for."""
     preferred = {match["side"] or match["made"] for match in _PREFERS.finditer(text)}
     return preferred | {match["side"] for match in _CONCLUDES.finditer(text)}
 
 
 def _contradicted(text: str, evidence: PairEvidence) -> tuple[str, ...]:
-    """The statements of a text that the measurements contradict, with the figures."""
+    """Return the statements of a text that the measurements contradict, with the figures."""
     found = []
     for one in check_rationale(text, evidence).checked:
         if one.status == "contradicted":
@@ -198,7 +198,7 @@ def check_text(
 
 
 def contradictions(rationale: Rationale, delta: float, factors: Sequence[Factor]) -> list[str]:
-    """What in a rationale disagrees with the pair it is about; empty when nothing does."""
+    """Return what in a rationale disagrees with the pair it is about; empty when nothing does."""
     found: list[str] = []
     expected = winner_of(delta)
     if rationale.better != expected:

@@ -133,7 +133,7 @@ SYMPTOMS: dict[str, tuple[str, ...]] = {
 
 
 def named(name: str, amount: str) -> str:
-    """A name with an adjective of size in its gap.
+    """Return a name with an adjective of size in its gap.
 
     >>> named("a {} haze", "evident"), named("power lines", "slight")
     ('an evident haze', 'power lines')

@@ -183,7 +183,7 @@ def build(
 
 
 def _files(item: Refinement, out: Path) -> dict[int, Path]:
-    """Where each kept picture lies, from ``out``; crops are written."""
+    """Return where each kept picture lies, from ``out``; crops are written."""
     found = {}
     for place in item.refined.kept:
         picture = item.candidate.pictures[place]
@@ -229,7 +229,7 @@ def _table(losses: Iterable[Dropped]) -> str:
 def _counts(
     items: Sequence[SeriesCandidate] | Sequence[Series], n_pictures: Mapping[str, int]
 ) -> dict[str, dict[str, int]]:
-    """Series and pictures by category."""
+    """Return series and pictures by category."""
     found: dict[str, dict[str, int]] = {}
     for item in items:
         counts = found.setdefault(item.category, {"series": 0, "pictures": 0})
@@ -239,7 +239,7 @@ def _counts(
 
 
 def _reasons(losses: Iterable[Dropped]) -> dict[str, dict[str, int]]:
-    """Numbers by category and reason."""
+    """Return numbers by category and reason."""
     found: dict[str, Counter[str]] = {}
     for loss in losses:
         found.setdefault(loss.category, Counter())[loss.reason] += 1

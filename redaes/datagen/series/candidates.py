@@ -82,7 +82,7 @@ class SeriesCandidates:
 
 
 def natural(folders: Sequence[Path]) -> SeriesCandidates:
-    """Bursts: photographs of a folder that were taken together and look alike (:mod:`redaes.culling.grouping`).
+    """Return bursts: photographs of a folder that were taken together and look alike (:mod:`redaes.culling.grouping`).
 
     Dropped: ``unreadable``, and ``single`` photographs that nothing belongs to.
 
@@ -104,7 +104,7 @@ def natural(folders: Sequence[Path]) -> SeriesCandidates:
 
 
 def aigc(folders: Sequence[Path]) -> SeriesCandidates:
-    """Same-prompt folders: every folder directly inside those given holds the pictures of one prompt.
+    """Return same-prompt folders: every folder directly inside those given holds the pictures of one prompt.
 
     Its ``prompt.txt``, if there is one, holds the prompt. Folders of one name in several roots are series of their own:
     from the second on their content is part of the name, and none of them is parted from the others between training
@@ -160,14 +160,14 @@ def _prompt(folder: Path) -> str | None:
 
 
 def cropping(paths: Sequence[Path], *, n: int = 5, seed: int = 0) -> SeriesCandidates:
-    """Crops of photographs: windows drawn at random, ``N_WINDOWS`` times as many as wanted.
+    """Return crops of photographs: windows drawn at random, ``N_WINDOWS`` times as many as wanted.
 
     Which of them make a series, their overlaps decide (:class:`~redaes.datagen.series.refinement.RefinementLimits`).
 
     Args:
         paths: photographs, and folders of them.
         n: crops wanted of each photograph, at least 2.
-        seed: of the windows, with the photograph's content.
+        seed: seed of the windows, with the photograph's content.
 
     Raises:
         InputError: ``n`` is below 2, or a folder is missing or holds no pictures.

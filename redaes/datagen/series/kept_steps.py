@@ -56,7 +56,7 @@ class JudgedSeries:
 def refined_series(
     candidate: SeriesCandidate, out: Path, limits: RefinementLimits, checks: Sequence[PictureCheck]
 ) -> Refined:
-    """What :func:`~redaes.datagen.series.refinement.refine` leaves of a candidate."""
+    """Return what :func:`~redaes.datagen.series.refinement.refine` leaves of a candidate."""
     names = [check.name for check in checks]
     file = _work(out, "refined", _identity(candidate, range(len(candidate.pictures))), asdict(limits), names)
     if file.is_file():
@@ -69,7 +69,7 @@ def refined_series(
 
 
 def judged_series(item: Refinement, out: Path, assessor: Assessor) -> JudgedSeries:
-    """What an assessor says of all pairs of a series."""
+    """Return what an assessor says of all pairs of a series."""
     pairs = list(itertools.combinations(item.names, 2))
 
     def ask() -> list[dict[str, Any]]:
@@ -94,7 +94,7 @@ def judged_series(item: Refinement, out: Path, assessor: Assessor) -> JudgedSeri
 def measured_series(
     item: Refinement, names: Sequence[str], out: Path, files: Mapping[int, Path]
 ) -> dict[str, Measurements]:
-    """What is measured in each of the named pictures."""
+    """Return what is measured in each of the named pictures."""
     places = [item.names[name] for name in names]
 
     def look() -> list[dict[str, Any]]:
@@ -106,7 +106,7 @@ def measured_series(
 
 
 def _loaded(candidate: SeriesCandidate, place: int) -> LoadedImage:
-    """What the assessor is shown; two crops of one photograph are two pictures."""
+    """Return what the assessor is shown; two crops of one photograph are two pictures."""
     picture = candidate.pictures[place]
     parts = json.dumps([picture.content, picture.window])
     identity = picture.content if picture.window is None else hashlib.sha256(parts.encode()).hexdigest()
@@ -129,7 +129,7 @@ def _work(out: Path, step: str, *parts: object) -> Path:
 
 
 def _once(file: Path, make: Callable[[], Any]) -> Any:
-    """What is in the file, made and written if it is not there yet."""
+    """Return what is in the file, made and written if it is not there yet."""
     if not file.is_file():
         write_json(file, make())
     return read_json(file)

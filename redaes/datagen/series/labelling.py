@@ -46,7 +46,7 @@ def labelled_series(
     test_fraction: float,
     out: Path,
 ) -> tuple[Series | None, list[Dropped]]:
-    """The series with its order, and what was lost on the way."""
+    """Return the series with its order, and what was lost on the way."""
     candidate = item.candidate
     if calibrated is None or isinstance(calibrated, RefusedSeries):
         reason = "no_votes" if calibrated is None else calibrated.reason
@@ -97,7 +97,7 @@ def _text(
     names: tuple[str, str],
     seed: int,
 ) -> str:
-    """A sentence or two on a pair for CTAlign, by the embedded writer of rationales.
+    """Return a sentence or two on a pair for CTAlign, by the embedded writer of rationales.
 
     What decides is what the assessor named, or else what differs most in measurement (of crops: the composition).
     """

@@ -83,7 +83,7 @@ class Alignment:
         return found
 
     def _embedded(self, pixels: torch.Tensor) -> torch.Tensor:
-        """(n, d) in the joint space."""
+        """Return (n, d) in the joint space."""
         hidden = self._model.vision_model(pixel_values=pixels).pooler_output
         embedded: torch.Tensor = self._model.visual_projection(hidden)
         return embedded

@@ -110,7 +110,7 @@ class Refined:
 
 
 def load_candidate(picture: CandidatePicture) -> Image.Image:
-    """The picture, or its part.
+    """Return the picture, or its part.
 
     Raises:
         ImageError: the file cannot be used.
@@ -187,7 +187,7 @@ def _unlike(
     other_window: Window | None,
     limits: RefinementLimits,
 ) -> str | None:
-    """Why a picture may not stand beside another one that is kept."""
+    """Return why a picture may not stand beside another one that is kept."""
     if window is not None and other_window is not None:
         overlap = iou(window, other_window)
         if overlap > limits.max_iou:
@@ -200,7 +200,9 @@ def _unlike(
 
 
 def _one_scene(pictures: Sequence[NDArray[np.uint8]], limits: RefinementLimits) -> list[int]:
-    """Positions of the largest part whose pictures are tied together by pairs of one scene; of equal ones the first."""
+    """Return positions of the largest part whose pictures are tied together by pairs of one scene; of equal ones the
+    first.
+    """
     edges: list[Edge] = [
         (i, j, 0.0, 1.0)
         for i, j in itertools.combinations(range(len(pictures)), 2)
@@ -212,7 +214,7 @@ def _one_scene(pictures: Sequence[NDArray[np.uint8]], limits: RefinementLimits) 
 
 
 def iou(first: Window, second: Window) -> float:
-    """Intersection over union of two windows.
+    """Return the intersection over union of two windows.
 
     >>> iou((0.0, 0.0, 1.0, 1.0), (0.0, 0.0, 0.5, 1.0)), iou((0.0, 0.0, 0.5, 0.5), (0.5, 0.5, 1.0, 1.0))
     (0.5, 0.0)
@@ -226,7 +228,7 @@ def iou(first: Window, second: Window) -> float:
 
 
 def ssim(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
-    """Structural similarity (Wang et al. 2004) of two pictures in grey, uniform windows of 7 px.
+    """Return the structural similarity (Wang et al. 2004) of two pictures in grey, uniform windows of 7 px.
 
     Both are brought to a longest side of 256 px; one of another shape is stretched to the first one's.
 

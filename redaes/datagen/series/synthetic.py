@@ -66,11 +66,11 @@ class SyntheticSeries:
 
 
 def make_series(photo: Image.Image, category: str, n: int, side: int, seed: str) -> SyntheticSeries:
-    """One series of a photograph.
+    """Return one series of a photograph.
 
     Args:
         photo: RGB.
-        category: of ``CATEGORIES``.
+        category: category of ``CATEGORIES``.
         n: pictures, at least 2.
         side: longest side of a picture, in pixels.
         seed: the same one gives the same series.
@@ -100,7 +100,7 @@ def make_series(photo: Image.Image, category: str, n: int, side: int, seed: str)
 
 
 def _crop(rng: random.Random, strength: float, corner: tuple[int, int]) -> tuple[float, float, float, float]:
-    """A window that keeps less of the frame, and lies nearer to one corner, the stronger it is."""
+    """Return a window that keeps less of the frame, and lies nearer to one corner, the stronger it is."""
     aspect = rng.uniform(-0.06, 0.06)
     width, height = 1 - 0.5 * strength + aspect, 1 - 0.5 * strength - aspect
     edges: list[float] = []
@@ -120,7 +120,7 @@ def _window(photo: Image.Image, window: tuple[float, float, float, float], side:
 
 
 def make_histogram(photo: Image.Image, side: int, seed: str) -> tuple[NDArray[np.uint8], tuple[float, ...]]:
-    """A picture with one fault at a random strength, and a made-up distribution of scores that goes with it.
+    """Return a picture with one fault at a random strength, and a made-up distribution of scores that goes with it.
 
     Returns:
         (H, W, 3) pixels, and shares of the scores 1 to 10: normal around 8 - 6 x strength, standard deviation 1.2.
@@ -144,7 +144,7 @@ def write_series(
     split_of: Mapping[str, str],
     seed: int,
 ) -> tuple[Path, Path]:
-    """Series of all three categories, and coarse pictures, from photographs.
+    """Return series of all three categories, and coarse pictures, from photographs.
 
     Args:
         photos: name and file of each.
@@ -154,7 +154,7 @@ def write_series(
         n_coarse: pictures with a score distribution from each photograph; training photographs only.
         side: longest side, in pixels.
         split_of: ``train`` or ``test`` for each name.
-        seed: of everything random.
+        seed: seed of everything random.
 
     Returns:
         The two lists.

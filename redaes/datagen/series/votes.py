@@ -93,7 +93,7 @@ class RefusedSeries:
 def calibrate(
     votes: Iterable[Votes], *, margin: float = MARGIN, pseudo_count: float = PSEUDO_COUNT
 ) -> tuple[list[CalibratedSeries], list[RefusedSeries]]:
-    """Orders of many series.
+    """Return orders of many series.
 
     Args:
         votes: in any order; several entries about one pair add up.
@@ -159,7 +159,7 @@ def _calibrate_one(
 
 
 def read_votes(path: Path) -> list[Votes]:
-    """Votes from a CSV file with the columns ``series, first, second, n_first, n_second``.
+    """Return votes from a CSV file with the columns ``series, first, second, n_first, n_second``.
 
     A pair that nobody voted on has both counts blank, and is passed over.
 

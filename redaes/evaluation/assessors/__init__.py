@@ -38,7 +38,7 @@ def _fine_grained(options: Options, arity: Literal["one", "series"]) -> Benchmar
 
 
 def _server_or_local(options: Options) -> Backend:
-    """A model on a vLLM server where an address is given, else one on this machine."""
+    """Return a model on a vLLM server where an address is given, else one on this machine."""
     if "url" not in options:
         return _local_backend(options)
     from redaes.backends.server import ServerBackend
@@ -50,7 +50,7 @@ def _server_or_local(options: Options) -> Backend:
 
 
 def _backend(options: Options) -> Backend:
-    """A model behind whatever server an endpoint names, else one on this machine."""
+    """Return a model behind whatever server an endpoint names, else one on this machine."""
     if "endpoint" not in options:
         beside = [name for name in (*_CONNECTED, "agreement") if name in options and name not in ("endpoint", "reader")]
         if beside:
@@ -76,12 +76,12 @@ def _backend(options: Options) -> Backend:
 
 
 def _reader(options: Options) -> Reader | None:
-    """How answers are read; None: as suits the model."""
+    """Return how answers are read; None: as suits the model."""
     return known_reader(options["reader"]) if "reader" in options else None
 
 
 def _draws(options: Options, backend: Backend) -> int:
-    """Answers to draw in each order where a tournament has nothing else to go by."""
+    """Return answers to draw in each order where a tournament has nothing else to go by."""
     usual = 0
     if isinstance(backend, ConnectedModel) and "agreement" not in options and not backend.reports_probabilities():
         usual = USUAL_DRAWS
@@ -168,7 +168,7 @@ def _number(options: Options, name: str, default: float, wanted: str = "a number
 
 
 def _checks(options: Options) -> bool:
-    """Whether reasons are to be held against the pixels, which they are unless told otherwise."""
+    """Return whether reasons are to be held against the pixels, which they are unless told otherwise."""
     given = options.get("check", "yes")
     if given not in ("yes", "no"):
         raise InputError(f"option check is {given!r}; give yes or no")
@@ -237,7 +237,7 @@ ASSESSORS: dict[str, tuple[Callable[[Options], BenchmarkAssessor], tuple[str, ..
 
 
 def make_assessor(kind: str, options: Options) -> BenchmarkAssessor:
-    """The assessor of a kind.
+    """Return the assessor of a kind.
 
     Raises:
         InputError: unknown kind or option, or an option that is missing.

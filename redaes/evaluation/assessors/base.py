@@ -116,7 +116,7 @@ class CompactAnswer:
 
     @classmethod
     def of(cls, answer: QuestionAnswer) -> CompactAnswer:
-        """The little of an answer that is kept in memory."""
+        """Return the little of an answer that is kept in memory."""
         failure = None if answer.failure is None else sys.intern(answer.failure)
         return cls(
             answer.value,
@@ -145,7 +145,7 @@ class BenchmarkAssessor(Protocol):
         ...
 
     def answer(self, questions: Sequence[Question]) -> list[QuestionAnswer]:
-        """One answer per question, in their order.
+        """Return one answer per question, in their order.
 
         Raises:
             BackendError: nothing can be answered at all; a question that fails alone is an answer with a failure.
@@ -154,7 +154,7 @@ class BenchmarkAssessor(Protocol):
 
 
 def shown_pixels(assessor: BenchmarkAssessor, wanted: int) -> int:
-    """Largest area of the pictures that an assessor is shown.
+    """Return the largest area of the pictures that an assessor is shown.
 
     Args:
         assessor: one with an area of its own, ``max_pixels``, has pictures read at that, once.
@@ -173,5 +173,5 @@ def form_as(prompt: Prompt) -> dict[str, Any]:
 
 
 def checked_with(check: bool) -> dict[str, Any]:
-    """What reasons are held against, where they are."""
+    """Return what reasons are held against, where they are."""
     return {"evidence": EVIDENCE_VERSION} if check else {}

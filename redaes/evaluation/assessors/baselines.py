@@ -40,7 +40,7 @@ class PyiqaScores:
         return {"model": self._metric.name, "revision": self._metric.revision}
 
     def answer(self, questions: Sequence[Question]) -> list[QuestionAnswer]:
-        """The metric's numbers, turned round where smaller is better; ``not_finite`` is a failure."""
+        """Return the metric's numbers, turned round where smaller is better; ``not_finite`` is a failure."""
         return [
             _finite_answer(question.id, self._sign * self._metric(question.pictures[0].loaded.image))
             for question in questions
@@ -80,7 +80,7 @@ class Baseline:
         return {"model": f"baseline {self._name}{small}", "revision": self._revision}
 
     def answer(self, questions: Sequence[Question]) -> list[QuestionAnswer]:
-        """The numbers, turned round where smaller is better; ``not_finite`` is a failure."""
+        """Return the numbers, turned round where smaller is better; ``not_finite`` is a failure."""
         return [_finite_answer(question.id, self._sign * self._measure(question.pictures[0])) for question in questions]
 
 
@@ -100,7 +100,7 @@ def _luma(pixels: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _colourfulness(shown: QuestionPicture) -> float:
-    """Hasler and Süsstrunk (2003): spread and mean of the opponent colours, in 8-bit units."""
+    """Return Hasler and Süsstrunk (2003): spread and mean of the opponent colours, in 8-bit units."""
     red, green, blue = np.moveaxis(_pixels(shown), -1, 0)
     first, second = red - green, 0.5 * (red + green) - blue
     spread, mean = np.hypot(first.std(), second.std()), np.hypot(first.mean(), second.mean())
@@ -108,7 +108,7 @@ def _colourfulness(shown: QuestionPicture) -> float:
 
 
 def _sharpness(shown: QuestionPicture) -> float:
-    """Variance of the Laplacian (4-neighbour) of the luma; 0 for pictures below 3 x 3 pixels."""
+    """Return the variance of the Laplacian (4-neighbour) of the luma; 0 for pictures below 3 x 3 pixels."""
     luma = _luma(_pixels(shown))
     if min(luma.shape) < 3:
         return 0.0
@@ -145,7 +145,7 @@ Options = Mapping[str, str]
 
 
 def make_baseline(name: str, better: str = "larger") -> Baseline:
-    """The baseline of that name.
+    """Return the baseline of that name.
 
     Args:
         name: one of :data:`BASELINES`, or ``brisque``.
@@ -168,7 +168,7 @@ def make_baseline(name: str, better: str = "larger") -> Baseline:
 
 
 def _brisque(better: Literal["larger", "smaller"]) -> Baseline:
-    """BRISQUE (Mittal, Moorthy and Bovik 2012) by the package of that name (Apache-2.0, with its model inside).
+    """Return BRISQUE (Mittal, Moorthy and Bovik 2012) by the package of that name (Apache-2.0, with its model inside).
 
     BRISQUE's own scale has smaller values for better pictures; they are turned round, so that larger is better here.
     """

@@ -36,7 +36,7 @@ class FGAesQAssessor:
         return {"model": self._scorer.name, "revision": self._scorer.revision}
 
     def answer(self, questions: Sequence[Question]) -> list[QuestionAnswer]:
-        """Scores in [1, 10]."""
+        """Return scores in [1, 10]."""
         pictures = [[shown.loaded for shown in question.pictures] for question in questions]
         if self.arity == "one":
             scores = self._scorer.score([members[0] for members in pictures])

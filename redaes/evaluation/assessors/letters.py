@@ -37,7 +37,7 @@ _WRITTEN = Sampling(max_new_tokens=8)  # by a server that has to write what is r
 
 
 def prompt_from(file: Path) -> Prompt:
-    """A question about two pictures from a text file, with ``{{first}}`` and ``{{second}}`` where they stand.
+    """Return a question about two pictures from a text file, with ``{{first}}`` and ``{{second}}`` where they stand.
 
     Raises:
         InputError: the file cannot be read, or shows other than the first picture and then the second.
@@ -67,7 +67,7 @@ class LetterPairs:
         Args:
             backend: the model.
             prompt: with two slots; None: ``pair_letter/v1``.
-            least_share: of the probability that both letters must have together, in [0, 1].
+            least_share: least share of the probability that both letters must have together, in [0, 1].
 
         Raises:
             InputError: ``least_share`` is out of range.
@@ -98,7 +98,7 @@ class LetterPairs:
         }
 
     def answer(self, questions: Sequence[Question]) -> list[QuestionAnswer]:
-        """Differences in points, of the mean log-odds of both orders.
+        """Return differences in points, of the mean log-odds of both orders.
 
         A question fails where either order does, because what is left would carry its lean: ``no_letter``, or the
         backend's reason, each after the order.
@@ -147,7 +147,7 @@ class LetterPairs:
         )
 
     def _log_odds(self, token: NextToken | Failure) -> float | Failure:
-        """log P(A) - log P(B) in one order, or why there is none."""
+        """Return the log P(A) - log P(B) in one order, or why there is none."""
         if isinstance(token, Failure):
             return token
         if any(map(math.isnan, token.log_probs.values())):

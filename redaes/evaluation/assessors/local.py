@@ -46,7 +46,7 @@ class LocalScores:
         return {"model": self._backend.model, "revision": self._backend.revision, "prompt_ids": [prompt.id]}
 
     def answer(self, questions: Sequence[Question]) -> list[QuestionAnswer]:
-        """Scores in [0, 9]; ``no_score``: the model was about to write something other than a digit."""
+        """Return scores in [0, 9]; ``no_score``: the model was about to write something other than a digit."""
         pictures = [question.pictures[0].loaded.image for question in questions]
         return [
             QuestionAnswer(id=question.id, failure=score.reason, detail=score.detail)
@@ -57,7 +57,7 @@ class LocalScores:
 
 
 def asked_with(assessor: Assessor) -> dict[str, Any]:
-    """What its answers depend on."""
+    """Return what its answers depend on."""
     calibration = assessor.calibration(assessor.mode)
     # In the fast mode nothing is written but behind servers that report no probabilities.
     writes = assessor.mode == "reasoned" or isinstance(assessor.backend, ConnectedModel)
@@ -96,7 +96,7 @@ class LocalPairs:
             mode: ``fast`` or ``reasoned``.
             prompt: another question, of :func:`redaes.prompts.known`: in other words, or with measurements; None: the
                 usual one.
-            form: of reasoned answers, as for :class:`~redaes.assessor.Assessor`.
+            form: form of reasoned answers, as for :class:`~redaes.assessor.Assessor`.
             check: hold the reasons of the reasoned mode against the pixels.
             reader: as for :class:`~redaes.assessor.Assessor`.
 
@@ -119,7 +119,7 @@ class LocalPairs:
         return {**asked_with(self.assessor), **checked_with(self._check)}
 
     def answer(self, questions: Sequence[Question]) -> list[QuestionAnswer]:
-        """Differences in points; the failure is the reason of each order."""
+        """Return differences in points; the failure is the reason of each order."""
         pairs = [(question.pictures[0].loaded, question.pictures[1].loaded) for question in questions]
         found = []
         for question, result in zip(questions, self.assessor.compare_many(pairs, check=self._check), strict=True):
@@ -152,7 +152,7 @@ class Tournament:
         Args:
             backend: the model.
             mode: ``fast`` or ``reasoned``.
-            seed: of the schedule (:class:`redaes.ranking.Schedule`).
+            seed: seed of the schedule (:class:`redaes.ranking.Schedule`).
             reader: as for :class:`~redaes.assessor.Assessor`.
             agreement: likewise.
 
@@ -169,7 +169,7 @@ class Tournament:
         return {**asked_with(self._assessor), "seed": self._seed}
 
     def answer(self, questions: Sequence[Question]) -> list[QuestionAnswer]:
-        """Strengths in logits; ``not_connected``: so many comparisons failed that there is no common order."""
+        """Return strengths in logits; ``not_connected``: so many comparisons failed that there is no common order."""
         found = []
         for question in questions:
             pictures = [shown.loaded for shown in question.pictures]

@@ -71,7 +71,7 @@ class PlacedScores:
         return {**asked_with(self.assessor), "comparisons": self.comparisons, "enough": self._enough}
 
     def answer(self, questions: Sequence[Question]) -> list[QuestionAnswer]:
-        """Strengths in logits, 0 the mean of the set; ``no_usable_answer``: none of the comparisons gave one."""
+        """Return strengths in logits, 0 the mean of the set; ``no_usable_answer``: none of the comparisons gave one."""
         if self._references is None:
             raise AssertionError("pictures are to be placed, and no references were given")
         pictures = [question.pictures[0].loaded for question in questions]

@@ -52,7 +52,7 @@ class ScoreFile:
         return {"model": self._file.name, "revision": self._sha256}
 
     def answer(self, questions: Sequence[Question]) -> list[QuestionAnswer]:
-        """The scores; ``not_in_file`` and ``empty`` are failures."""
+        """Return the scores; ``not_in_file`` and ``empty`` are failures."""
         found = []
         for question in questions:
             value = self._scores.get(question.id)

@@ -31,7 +31,7 @@ UNANSWERED = 8
 
 
 def _identity(backend: Backend, prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
-    """What answers depend on; not the addresses: replicas may come and go between two parts of a run."""
+    """Return what answers depend on; not the addresses: replicas may come and go between two parts of a run."""
     return {
         "model": backend.model,
         "revision": backend.revision,
@@ -62,7 +62,7 @@ class EndpointScores:
         return _identity(self._backend, prompts.load(prompts.SCORE), SCORE_SAMPLING)
 
     def answer(self, questions: Sequence[Question]) -> list[QuestionAnswer]:
-        """Scores in [0, 9]; failures are the endpoint's, or those of reading its reply."""
+        """Return scores in [0, 9]; failures are the endpoint's, or those of reading its reply."""
         pictures = [question.pictures[0].loaded.image for question in questions]
         found = []
         for question, (said, score) in zip(
@@ -108,7 +108,7 @@ class EndpointPairs:
             prompt: as for :class:`~redaes.evaluation.assessors.local.LocalPairs`.
             reader: ``strict``: the form itself; ``lenient``: also variants that can mean one thing only
                 (:mod:`redaes.lenient`).
-            form: of reasoned answers: ``text``, ``json`` for models that were not trained on the text form, or
+            form: form of reasoned answers: ``text``, ``json`` for models that were not trained on the text form, or
                 ``auto``: the one that suits the model, which is asked once now. None: that of the prompt.
             check: as for :class:`~redaes.evaluation.assessors.local.LocalPairs`.
 
@@ -138,7 +138,7 @@ class EndpointPairs:
         return {**asked, "mode": self._mode, **form_as(self._prompt), **reader, **checked_with(self._check)}
 
     def answer(self, questions: Sequence[Question]) -> list[QuestionAnswer]:
-        """Mean stated differences of the orders that answered; a failure has the reason of each order."""
+        """Return the mean stated differences of the orders that answered; a failure has the reason of each order."""
         choices = VERDICT_CHOICES if self._mode == "fast" else ()
         measured: list[Measuring] = []
         asked: list[Asked] = []
@@ -181,7 +181,9 @@ class EndpointPairs:
         )
 
     def _reason(self, measuring: Measuring, comparisons: Sequence[Comparison], value: float | None) -> Reason | None:
-        """How true the first reasoning is that agrees with the mean; None: a picture is too small to be measured."""
+        """Return how true the first reasoning is that agrees with the mean; None: a picture is too small to be
+        measured.
+        """
         evidence, _ = measuring.found
         if evidence is None:
             return None

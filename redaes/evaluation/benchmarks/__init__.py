@@ -63,7 +63,7 @@ class LoadedBenchmark:
 
 
 def find_benchmark(name: str) -> Benchmark:
-    """The benchmark of that name.
+    """Return the benchmark of that name.
 
     Raises:
         InputError: there is none; lists the known ones.
@@ -117,7 +117,7 @@ def load(
 
 
 def _found(labels: Labels, benchmark: Benchmark, root: Path) -> Labels:
-    """The labels with each picture where it lies; one that lies nowhere keeps its usual place."""
+    """Return the labels with each picture where it lies; one that lies nowhere keeps its usual place."""
     if benchmark.other_places is None:
         return labels
     pictures = []

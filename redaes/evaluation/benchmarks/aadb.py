@@ -31,7 +31,7 @@ def read_info(file: Path) -> Labels:
 
 
 def read_list(file: Path) -> Labels:
-    """Lines of name and score.
+    """Return lines of name and score.
 
     Raises:
         RecordError: a line is something else.

@@ -71,7 +71,7 @@ class Labels:
         pictures: in the order of the files.
         pairs: likewise; empty for ``scores`` and ``crops``.
         unlabelled: pictures that the owner lists without a label; they cannot count, and reports name their number.
-        folder: of the pictures, where the labels bring them themselves; None: the caller names it.
+        folder: folder of the pictures, where the labels bring them themselves; None: the caller names it.
         n_contrary: pairs whose people prefer the picture that the order puts lower; reports name their number.
     """
 
@@ -95,12 +95,13 @@ class Benchmark:
         title: what papers call it.
         kind: how it is measured.
         source: where its owner's copy comes from.
-        licence: of the labels and the pictures, as far as the owner says.
+        licence: licence of the labels and the pictures, as far as the owner says.
         layouts: label files relative to the benchmark's folder, each with its reader; the first that is there is read.
         pictures: folder of the pictures, relative to the benchmark's folder.
         pinned: whether the labels are compared with a manifest; False for a user's own files.
         decimals: to which the labels are compared, because owners publish them rounded differently.
-        other_places: of a picture's file, where people lay it otherwise than the owner does; the first that is there.
+        other_places: other places of a picture's file, where people lay it otherwise than the owner does; the first
+            that is there.
         undocumented_values: whether a user may declare that the values are ranks.
         notes: what a reader of the numbers should know.
     """
@@ -119,7 +120,7 @@ class Benchmark:
     undocumented_values: bool = False
 
     def label_file(self, folder: Path) -> Path:
-        """The label file of the benchmark in a folder.
+        """Return the label file of the benchmark in a folder.
 
         Raises:
             RecordError: none of the known ones is there; says what is expected and where it comes from.
@@ -132,7 +133,7 @@ class Benchmark:
         )
 
     def read(self, file: Path, *, ranks: bool = False) -> Labels:
-        """What a label file says, checked for consistency but not against the manifest.
+        """Return what a label file says, checked for consistency but not against the manifest.
 
         Args:
             file: named as one of the layouts; else the first layout with its ending is taken.
@@ -160,7 +161,8 @@ def _by_rank(picture: BenchmarkPicture) -> BenchmarkPicture:
 
 
 def _contrary(labels: Labels, file: Path) -> int:
-    """Pairs whose people prefer the picture that the order puts lower: votes against a common order, which are normal.
+    """Return pairs whose people prefer the picture that the order puts lower: votes against a common order, which are
+    normal.
 
     Raises:
         RecordError: there are more of them than others, so the columns do not mean what is taken for their meaning.
@@ -209,7 +211,7 @@ def check_labels(labels: Labels, file: Path) -> None:
 
 
 def scored(names: Iterable[tuple[str, float]]) -> Labels:
-    """Pictures with one score each, every picture a group of its own."""
+    """Return pictures with one score each, every picture a group of its own."""
     return Labels(tuple(BenchmarkPicture(id=name, file=name, group=name, score=score) for name, score in names))
 
 
@@ -220,7 +222,7 @@ def read_scores_json(file: Path) -> Labels:
 
 
 def read_scores_csv(file: Path) -> Labels:
-    """A CSV file with the columns ``image`` and ``score``."""
+    """Return a CSV file with the columns ``image`` and ``score``."""
     return scored(
         (row["image"], number(row["score"], file, row["image"])) for row in read_rows(file, ("image", "score"))
     )

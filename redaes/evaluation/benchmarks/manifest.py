@@ -54,7 +54,7 @@ class Manifest:
 
 
 def entries_of(labels: Labels, decimals: int) -> list[str]:
-    """Every label as a line of text, in the order of the labels: scores, then pairs."""
+    """Return every label as a line of text, in the order of the labels: scores, then pairs."""
     lines = [
         f"{picture.id}\t{_text(picture.score, decimals)}" for picture in labels.pictures if picture.score is not None
     ]
@@ -62,7 +62,7 @@ def entries_of(labels: Labels, decimals: int) -> list[str]:
 
 
 def make_manifest(benchmark: Benchmark, labels: Labels) -> Manifest:
-    """The manifest that pins these labels."""
+    """Return the manifest that pins these labels."""
     lines = entries_of(labels, benchmark.decimals)
     return Manifest(
         benchmark=benchmark.name,
@@ -73,7 +73,7 @@ def make_manifest(benchmark: Benchmark, labels: Labels) -> Manifest:
 
 
 def load_manifest(name: str) -> Manifest:
-    """The manifest that comes with the package.
+    """Return the manifest that comes with the package.
 
     Raises:
         RecordError: there is none, or it is damaged.

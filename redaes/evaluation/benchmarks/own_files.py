@@ -30,7 +30,7 @@ from redaes.label_files.contents import number, read_rows, share
 
 
 def read_pairs(file: Path) -> Labels:
-    """CSV with ``first``, ``second``, ``p`` and perhaps ``group`` and ``factor``.
+    """Return CSV with ``first``, ``second``, ``p`` and perhaps ``group`` and ``factor``.
 
     Raises:
         RecordError: it is laid out otherwise.
@@ -48,7 +48,7 @@ def read_pairs(file: Path) -> Labels:
 
 
 def read_series(file: Path) -> Labels:
-    """CSV with ``series``, ``image`` and ``score`` or ``rank``; the pairs are all those with different ones.
+    """Return CSV with ``series``, ``image`` and ``score`` or ``rank``; the pairs are all those with different ones.
 
     Raises:
         RecordError: it is laid out otherwise.

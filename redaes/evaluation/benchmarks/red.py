@@ -38,7 +38,7 @@ class _Labelled:
 
 
 def read_red(folder: Path, pictures: Path) -> Labels:
-    """The labelled pairs of the test split; the group of a picture is its photograph.
+    """Return the labelled pairs of the test split; the group of a picture is its photograph.
 
     P(first is better) is that of the labelled difference, Φ(Δ / TAU); one half for ties.
 
@@ -61,7 +61,7 @@ def read_red(folder: Path, pictures: Path) -> Labels:
 
 
 def read_red_series(folder: Path, pictures: Path) -> Labels:
-    """The views of the test split as series; their source is the photograph.
+    """Return the views of the test split as series; their source is the photograph.
 
     The scores of a view's pictures are fitted to its labelled differences. Views of fewer than ``MIN_SERIES`` pictures
     that comparisons join are no series and left out. Pairs are all those of a series whose scores differ; P(first is
@@ -99,7 +99,7 @@ def read_red_series(folder: Path, pictures: Path) -> Labels:
 
 
 def _labelled(folder: Path, pictures: Path) -> Iterator[_Labelled]:
-    """The labelled pairs of the test split, their pictures written out."""
+    """Yield the labelled pairs of the test split, their pictures written out."""
     for file in shards(folder, "test"):
         for row in stream_rows(file):
             if row["delta"] is None:
@@ -115,7 +115,7 @@ def _labelled(folder: Path, pictures: Path) -> Iterator[_Labelled]:
 
 
 def probability_of(delta: float) -> float:
-    """P(first is better) that a labelled difference in points stands for."""
+    """Return P(first is better) that a labelled difference in points stands for."""
     return 0.5 if winner_of(delta) == "tie" else NormalDist().cdf(delta / TAU)
 
 

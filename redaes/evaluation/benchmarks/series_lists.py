@@ -31,7 +31,7 @@ _TITLES = {"natural": "Natural", "aigc": "AIGC", "cropping": "Cropping"}
 
 
 def _series_of(file: Path, ending: str, what: str) -> Labels:
-    """Series from lines of six numbers, their values as scores.
+    """Return series from lines of six numbers, their values as scores.
 
     Raises:
         RecordError: the file is laid out otherwise, or a picture has two values.
@@ -56,7 +56,7 @@ def _series_of(file: Path, ending: str, what: str) -> Labels:
 
 
 def read_pairlist(file: Path) -> Labels:
-    """PhotoTriage's ``val_pairlist.txt``.
+    """Return PhotoTriage's ``val_pairlist.txt``.
 
     Raises:
         RecordError: it is laid out otherwise, or gives one photograph two ranks.
@@ -65,7 +65,7 @@ def read_pairlist(file: Path) -> Labels:
 
 
 def read_fgaesthetics(file: Path) -> Labels:
-    """FGAesthetics' ``<category>_test.txt``.
+    """Return FGAesthetics' ``<category>_test.txt``.
 
     Raises:
         RecordError: it is laid out otherwise, or a picture has two values.

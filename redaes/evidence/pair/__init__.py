@@ -22,14 +22,16 @@ MIN_CORRELATION_OF_CHANGES = 0.3
 
 
 def _grid(width: int, height: int) -> Matrix:
-    """(n, 2) pixel positions spread evenly over a frame."""
+    """Return (n, 2) pixel positions spread evenly over a frame."""
     steps = (np.arange(_GRID) + 0.5) / _GRID
     x, y = np.meshgrid(steps * width - 0.5, steps * height - 0.5)
     return np.stack([x.ravel(), y.ravel()], axis=1)
 
 
 def _share_within(matrix: Matrix, size: tuple[int, int], other: tuple[int, int]) -> tuple[float, Matrix]:
-    """Share of a frame of (width, height) whose points the mapping puts into the other, and (n, 2) these points."""
+    """Return the share of a frame of (width, height) whose points the mapping puts into the other, and (n, 2) these
+    points.
+    """
     points = _grid(*size)
     mapped = project(matrix, points)
     # Half a pixel and a rounding error more: the frame's own border lies in it.
@@ -72,7 +74,7 @@ def _registration(first: ByteImage, second: ByteImage, overlay: Overlay) -> Regi
 
 
 def _place(matrix: Matrix, at: Matrix, image: ByteImage) -> Place:
-    """The cell of a picture in which a point of the view lies."""
+    """Return the cell of a picture in which a point of the view lies."""
     x, y = project(matrix, at[None])[0]
     return place_at((x + 0.5) / image.shape[1], (y + 0.5) / image.shape[0])
 
@@ -99,7 +101,7 @@ def measure_pair(
     measured: tuple[Measurements, Measurements] | None = None,
     points: Points | None = None,
 ) -> PairEvidence:
-    """Measures two pictures, and if they show one scene, how they lie over each other and what only one shows.
+    """Measure two pictures, and if they show one scene, how they lie over each other and what only one shows.
 
     ``measure_pair(b, a)`` is ``measure_pair(a, b).swapped()``: two pictures are always worked on in the same order.
 

@@ -72,7 +72,7 @@ class Region:
 
 
 def local_contrast(image: FloatArray) -> FloatArray:
-    """(H, W) standard deviation of the colours around a pixel."""
+    """Return (H, W) standard deviation of the colours around a pixel."""
     mean, square = (cv2.GaussianBlur(part, (0, 0), 2.5) for part in (image, image * image))
     spread: FloatArray = np.sqrt(np.maximum(square - mean * mean, 0.0).sum(axis=2))
     return spread
@@ -117,7 +117,7 @@ def mutually_predicted(view: CommonView) -> MutualPrediction:
 
 
 def _usual(found: MutualPrediction, inside: Mask) -> FloatArray:
-    """(H, W): how much is missed at edges of that strength as a rule."""
+    """Return (H, W): how much is missed at edges of that strength as a rule."""
     borders = np.quantile(found.edges[inside], np.linspace(0, 1, _BINS + 1))
     number = np.clip(np.searchsorted(borders, found.edges, side="right") - 1, 0, _BINS - 1)
     medians = np.full(_BINS, np.inf)
@@ -133,7 +133,7 @@ def _usual(found: MutualPrediction, inside: Mask) -> FloatArray:
 
 
 def regions(found: MutualPrediction, inside: Mask) -> list[Region]:
-    """Compact parts that differ, largest first; empty where the pictures are too unlike to tell."""
+    """Return the compact parts that differ, largest first; empty where the pictures are too unlike to tell."""
     if found.lost > _TOO_UNLIKE or not inside.any():
         return []
     limit = _FLOOR + _USUAL * _usual(found, inside)

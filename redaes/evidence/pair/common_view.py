@@ -33,13 +33,13 @@ class CommonView:
 
 
 def local_size(matrix: Matrix, x: float, y: float) -> float:
-    """How long one pixel at a point is after the mapping."""
+    """Return how long one pixel at a point is after the mapping."""
     here, right, below = project(matrix, np.array([[x, y], [x + 1, y], [x, y + 1]]))
     return float(abs(np.linalg.det(np.stack([right - here, below - here])))) ** 0.5
 
 
 def _within(image: ByteImage, matrix: Matrix, size: tuple[int, int]) -> Mask:
-    """(H, W), where the picture shows something in a view of (width, height)."""
+    """Return (H, W), where the picture shows something in a view of (width, height)."""
     ones = np.full(image.shape[:2], 255, dtype=np.uint8)
     warped = cv2.warpPerspective(ones, matrix, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
     mask: Mask = warped == 255
@@ -47,7 +47,7 @@ def _within(image: ByteImage, matrix: Matrix, size: tuple[int, int]) -> Mask:
 
 
 def _laid(image: ByteImage, matrix: Matrix, size: tuple[int, int]) -> FloatArray:
-    """(H, W, 3) in [0, 1]: the picture in the pixels of a view of (width, height)."""
+    """Return (H, W, 3) in [0, 1]: the picture in the pixels of a view of (width, height)."""
     step = local_size(matrix, size[0] / 2, size[1] / 2)
     # Against aliases, what one pixel of the view covers is averaged.
     source = cv2.GaussianBlur(image, (0, 0), 0.4 * step) if step > 1.2 else image
@@ -57,12 +57,12 @@ def _laid(image: ByteImage, matrix: Matrix, size: tuple[int, int]) -> FloatArray
 
 
 def common_view(first: ByteImage, second: ByteImage, overlay: Overlay) -> CommonView | None:
-    """Both in the pixels of the one that shows the scene more coarsely; None if too little is shown by both.
+    """Return both in the pixels of the one that shows the scene more coarsely; None if too little is shown by both.
 
     Args:
         first: (H, W, 3) as given to :func:`redaes.evidence.pair.registration.lay_over`.
         second: (H', W', 3).
-        overlay: of the second over the first.
+        overlay: overlay of the second over the first.
     """
     to_first: Matrix = np.eye(3)
     base = first

@@ -76,7 +76,7 @@ def shrunk(image: ByteImage) -> ByteImage:
 
 
 def structure(image: ByteImage) -> FloatArray:
-    """(H, W) lightness between two scales over its local strength: what is left without light and contrast."""
+    """Return (H, W) lightness between two scales over its local strength: what is left without light and contrast."""
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
     band = cv2.GaussianBlur(grey, (0, 0), 1.5) - cv2.GaussianBlur(grey, (0, 0), 6.0)
     strength = np.sqrt(cv2.GaussianBlur(band * band, (0, 0), 10.0))
@@ -87,7 +87,7 @@ def structure(image: ByteImage) -> FloatArray:
 
 
 def agreement(first: FloatArray, second: FloatArray, matrix: Matrix) -> tuple[float, float]:
-    """How well two :func:`structure` maps agree, the second laid over the first.
+    """Return how well two :func:`structure` maps agree, the second laid over the first.
 
     Args:
         first: (H, W).
@@ -167,7 +167,7 @@ class Points:
         self._views: dict[tuple[tuple[int, ...], bytes], _View] = {}
 
     def of(self, image: ByteImage) -> _View:
-        """Those of (H, W, 3) sRGB bytes, shrunk."""
+        """Return those of (H, W, 3) sRGB bytes, shrunk."""
         # By content: a digest of the bytes, which are not kept.
         key = image.shape, hashlib.sha256(image.tobytes()).digest()
         if key not in self._views:
@@ -176,7 +176,7 @@ class Points:
 
 
 def _matches(first: _View, second: _View) -> tuple[FloatArray, FloatArray]:
-    """(n, 2) points of each that look alike, and like nothing else in the other picture, best first."""
+    """Return (n, 2) points of each that look alike, and like nothing else in the other picture, best first."""
     if len(first.points) < 8 or len(second.points) < 8:
         return np.zeros((0, 2), dtype=np.float32), np.zeros((0, 2), dtype=np.float32)
     likeness = first.descriptors @ second.descriptors.T  # (n, m), cosines
@@ -200,7 +200,7 @@ def _places(points: FloatArray) -> int:
 
 
 def project(matrix: Matrix, points: NDArray[np.floating]) -> Matrix:
-    """(n, 2) points through a (3, 3) mapping."""
+    """Return (n, 2) points through a (3, 3) mapping."""
     mapped = np.hstack([points, np.ones((len(points), 1))]) @ matrix.T
     # A point on the mapping's horizon has no image: infinity, which no comparison below takes for near.
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -209,7 +209,7 @@ def project(matrix: Matrix, points: NDArray[np.floating]) -> Matrix:
 
 
 def inverse(matrix: Matrix) -> Matrix:
-    """The mapping back."""
+    """Return the mapping back."""
     back: Matrix = np.linalg.inv(matrix).astype(np.float64)
     return back
 
@@ -230,7 +230,7 @@ def frame_mapping(first: tuple[int, int], second: tuple[int, int]) -> Matrix:
 
 
 def _linear(start: FloatArray, end: FloatArray, turn_only: bool) -> Matrix | None:
-    """Least squares: turn, scale and shift, or all of an affine mapping."""
+    """Return least squares: turn, scale and shift, or all of an affine mapping."""
     x, y = start.astype(np.float64).T
     one, none = np.ones_like(x), np.zeros_like(x)
     if turn_only:
@@ -243,7 +243,7 @@ def _linear(start: FloatArray, end: FloatArray, turn_only: bool) -> Matrix | Non
 
 
 def _candidates(start: FloatArray, end: FloatArray, frame: Matrix | None) -> Iterator[Matrix]:
-    """Mappings of the points, the simplest first."""
+    """Yield mappings of the points, the simplest first."""
     if frame is not None:
         yield frame
     for turn_only in (True, False):
@@ -256,7 +256,7 @@ def _candidates(start: FloatArray, end: FloatArray, frame: Matrix | None) -> Ite
 
 
 def _plausible(matrix: Matrix, first: tuple[int, int], second: tuple[int, int]) -> bool:
-    """Whether two photographs can lie so: no fold, no mirror image, no view from beside, some overlap."""
+    """Return whether two photographs can lie so: no fold, no mirror image, no view from beside, some overlap."""
     width, height = first
     steps = np.linspace(0, 1, 9)
     grid = np.stack(np.meshgrid(steps * (width - 1), steps * (height - 1)), axis=-1).reshape(-1, 2)
@@ -280,7 +280,7 @@ def _plausible(matrix: Matrix, first: tuple[int, int], second: tuple[int, int]) 
 
 
 def _fitted(start: FloatArray, end: FloatArray, first: _View, second: _View) -> tuple[Matrix, int] | None:
-    """The simplest mapping that agrees with the points, and how many do."""
+    """Return the simplest mapping that agrees with the points, and how many do."""
     if _places(start) < MIN_PLACES or _places(end) < MIN_PLACES:
         return None
     matrix, held = cv2.findHomography(start, end, cv2.RANSAC, _TOLERANCE, maxIters=2000, confidence=0.999)
@@ -309,13 +309,13 @@ def _fitted(start: FloatArray, end: FloatArray, first: _View, second: _View) -> 
 
 
 def _same_frame(first: _View, second: _View) -> Matrix | None:
-    """Corner on corner, where the two frames have one shape."""
+    """Return the corner on corner, where the two frames have one shape."""
     ratio = (first.size[0] * second.size[1]) / (first.size[1] * second.size[0])
     return frame_mapping(first.size, second.size) if abs(ratio - 1) < 0.02 else None
 
 
 def _held(first: _View, second: _View, matrix: Matrix, n_points: int, least: float) -> float | None:
-    """Correlation of the structure of both; None if that, or that of most of the cells, is too low."""
+    """Return the correlation of the structure of both; None if that, or that of most of the cells, is too low."""
     # The structure maps' pixels are others than those of the mapping.
     into = frame_mapping(second.size, second.structure.shape[::-1])
     out = frame_mapping(first.structure.shape[::-1], first.size)
@@ -342,7 +342,8 @@ def _overlay(first: _View, second: _View, mirrored: bool) -> Overlay | None:
 
 
 def lay_over(first: ByteImage, second: ByteImage, points: Points | None = None) -> Overlay | None:
-    """The mapping between two pictures of one scene; None where they show different scenes or too little is found.
+    """Return the mapping between two pictures of one scene; None where they show different scenes or too little is
+    found.
 
     The mirror image of the second is tried where the second itself does not fit.
 

@@ -68,7 +68,7 @@ def drawn(found: MutualPrediction) -> Drawn:
 
 
 def _outline(slopes: tuple[FloatArray, FloatArray], across: tuple[FloatArray, FloatArray, FloatArray]) -> float:
-    """Mean change of colour across the outline."""
+    """Return the mean change of colour across the outline."""
     right, down = slopes
     x, y, weight = across
     steps = right * x[..., None] + down * y[..., None]
@@ -76,7 +76,7 @@ def _outline(slopes: tuple[FloatArray, FloatArray], across: tuple[FloatArray, Fl
 
 
 def _across(mask: Mask, inside: Mask, sigma: float, gap: int) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """(H, W) unit vectors across the outline of a region, x and y, and the weight of the outline."""
+    """Return (H, W) unit vectors across the outline of a region, x and y, and the weight of the outline."""
     filled = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((gap, gap), np.uint8))
     soft = cv2.GaussianBlur(filled.astype(np.float32), (0, 0), sigma)
     x, y = cv2.Sobel(soft, cv2.CV_32F, 1, 0), cv2.Sobel(soft, cv2.CV_32F, 0, 1)
@@ -91,8 +91,8 @@ def _log_ratio(above: float, below: float, floor: float) -> float:
 
 
 def evidence(region: Region, found: MutualPrediction, detail: Drawn, inside: Mask) -> NDArray[np.float64]:
-    """(4,) of what speaks for the second picture, positive, or the first, negative: outlines at two widths, texture
-    inside over that around, variety of colour inside. Exchanging the pictures changes the signs."""
+    """Return (4,) of what speaks for the second picture, positive, or the first, negative: outlines at two widths,
+    texture inside over that around, variety of colour inside. Exchanging the pictures changes the signs."""
     result = []
     for (sigma, gap), slopes in zip(_OUTLINES, detail.slopes, strict=True):
         across = _across(region.mask, inside, sigma, gap)

@@ -26,7 +26,7 @@ _RIDGE = 1e-4
 
 
 def _spatial(height: int, width: int) -> FloatArray:
-    """(H, W, 6) paraboloids over the frame."""
+    """Return (H, W, 6) paraboloids over the frame."""
     y, x = np.meshgrid(
         np.linspace(-1, 1, height, dtype=np.float32), np.linspace(-1, 1, width, dtype=np.float32), indexing="ij"
     )
@@ -34,13 +34,13 @@ def _spatial(height: int, width: int) -> FloatArray:
 
 
 def _terms(image: FloatArray) -> FloatArray:
-    """(H, W, 16) of a picture in [0, 1]."""
+    """Return (H, W, 16) of a picture in [0, 1]."""
     blurred = [cv2.GaussianBlur(image, (0, 0), sigma) for sigma in _BLURS]
     return np.concatenate([np.ones_like(image[..., :1]), image, image * image, *blurred], axis=-1)
 
 
 def predicted(source: FloatArray, target: FloatArray, inside: Mask) -> FloatArray:
-    """What the target looks like if it differs from the source in light, colour and sharpness alone.
+    """Return what the target looks like if it differs from the source in light, colour and sharpness alone.
 
     Args:
         source: (H, W, 3) in [0, 1].

@@ -61,12 +61,12 @@ _PARTS: tuple[tuple[frozenset[str], Part], ...] = (
 
 
 def measured_along(only: Collection[str]) -> frozenset[str]:
-    """Those quantities with the ones that are measured in one go with them."""
+    """Return those quantities with the ones that are measured in one go with them."""
     return frozenset().union(*(names for names, _ in _PARTS if not names.isdisjoint(only)))
 
 
 def measure(image: ByteImage | Planes, only: Collection[str] | None = None) -> Measurements:
-    """Measures one picture, the same in every run.
+    """Measure one picture, the same in every run.
 
     Args:
         image: (H, W, 3) sRGB bytes, or the planes of them, which keep what several quantities need.

@@ -25,7 +25,7 @@ _LUMA = np.array([0.2126, 0.7152, 0.0722])
 
 
 def _at_mid_grey(colour: NDArray[np.float64]) -> tuple[float, float]:
-    """a* and b* of a linear RGB colour, brought to the luminance of mid grey."""
+    """Return a* and b* of a linear RGB colour, brought to the luminance of mid grey."""
     scaled = colour * (MID_GREY / float(colour @ _LUMA))
     xyz = np.array(
         [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.072175], [0.0193339, 0.119192, 0.9503041]]
@@ -36,7 +36,7 @@ def _at_mid_grey(colour: NDArray[np.float64]) -> tuple[float, float]:
 
 
 def measure_colourfulness(planes: Planes) -> dict[str, float]:
-    """Colourfulness."""
+    """Return the colourfulness."""
     red, green, blue = cv2.split(planes.glance.astype(np.float32))
     # Sums and halves of bytes: single precision holds them exactly, and OpenCV sums in double.
     (rg, rg_spread), (yb, yb_spread) = (
@@ -47,13 +47,13 @@ def measure_colourfulness(planes: Planes) -> dict[str, float]:
 
 
 def _mean(planes: Planes) -> NDArray[np.float64] | None:
-    """(3,) mean linear colour; None: the picture is too dark to have one."""
+    """Return (3,) mean linear colour; None: the picture is too dark to have one."""
     mean = np.array(cv2.mean(planes.glance_linear)[:3])
     return None if float(mean @ _LUMA) < DARKEST else mean
 
 
 def measure_tint(planes: Planes) -> dict[str, float]:
-    """Warmth and magenta."""
+    """Return the warmth and magenta."""
     mean = planes.once(_mean)
     if mean is None:
         return {}
@@ -62,14 +62,14 @@ def measure_tint(planes: Planes) -> dict[str, float]:
 
 
 def measure_cast(planes: Planes) -> dict[str, float]:
-    """Cast, where there is enough to tell the light by."""
+    """Return the cast, where there is enough to tell the light by."""
     cast = None if planes.once(_mean) is None else _cast(planes.glance_linear, planes.glance)
     return {} if cast is None else {"cast": cast}
 
 
 def _cast(values: FloatArray, image: ByteImage) -> float | None:
-    """Chroma of a mid grey in the light of the scene, which is estimated twice: from the brightest colours (shades of
-    grey) and from the strongest edges (grey edge). None: too little is unclipped, or the two disagree.
+    """Return the chroma of a mid grey in the light of the scene, which is estimated twice: from the brightest colours
+    (shades of grey) and from the strongest edges (grey edge). None: too little is unclipped, or the two disagree.
 
     Args:
         values: (H, W, 3) linear.

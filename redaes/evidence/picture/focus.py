@@ -58,20 +58,20 @@ class Edges:
 
 
 def _all_edges(planes: Planes) -> list[Edges]:
-    """Edges at each level that has some; empty where they are too few in all."""
+    """Return edges at each level that has some; empty where they are too few in all."""
     found = [edges for level in range(LEVELS) if (edges := _edges(planes, level)) is not None]
     return found if sum(len(edges.x) for edges in found) >= LEAST_EDGES else []
 
 
 def _box(values: FloatArray) -> FloatArray:
-    """Means over a square of ``TILE`` pixels around every pixel."""
+    """Return means over a square of ``TILE`` pixels around every pixel."""
     means: FloatArray = cv2.blur(values, (TILE, TILE), borderType=cv2.BORDER_REFLECT_101)
     return means
 
 
 def measure_sharpness(planes: Planes) -> tuple[dict[str, float], dict[str, Place]]:
-    """Sharpness of the whole and of the middle, where there is enough to measure it in, and the places that are
-    sharpest and softest.
+    """Return the sharpness of the whole and of the middle, where there is enough to measure it in, and the places that
+    are sharpest and softest.
 
     It is the detail of the sharpest tiles over their contrast, in percent, so that neither exposure nor contrast
     make it.
@@ -126,8 +126,8 @@ def measure_sharpness(planes: Planes) -> tuple[dict[str, float], dict[str, Place
 
 
 def _edges(planes: Planes, level: int) -> Edges | None:
-    """Edge pixels of one level with their blur, from the ratio of the gradients before and after a known blur: Zhuo
-    and Sim 2011, Defocus map estimation from a single image."""
+    """Return the edge pixels of one level with their blur, from the ratio of the gradients before and after a known
+    blur: Zhuo and Sim 2011, Defocus map estimation from a single image."""
     image = planes.halved(level)
     if min(image.shape[:2]) < 24:
         return None
@@ -184,12 +184,14 @@ class _Grouped:
         self._ends = np.concatenate([[0], np.cumsum(np.bincount(group, minlength=n_groups))]).tolist()
 
     def sigmas(self, group: int) -> FloatArray:
-        """(n,) those of one group."""
+        """Return (n,) those of one group."""
         return self._sigma[self._ends[group] : self._ends[group + 1]]
 
 
 def _at_best_level(found: list[_Grouped], group: int, least: int) -> tuple[float, int] | None:
-    """Median sigma of a group in pixels of the picture, and number of edges, at the finest level that can tell it."""
+    """Return the median sigma of a group in pixels of the picture, and number of edges, at the finest level that can
+    tell it.
+    """
     answer = None
     for level in found:
         sigmas = level.sigmas(group)
@@ -203,8 +205,8 @@ def _at_best_level(found: list[_Grouped], group: int, least: int) -> tuple[float
 
 
 def measure_widths(planes: Planes) -> dict[str, float]:
-    """Edge width, where there are enough edges: their full width at half maximum, in thousandths of the diagonal, the
-    median over a grid of cells weighted by their edges."""
+    """Return the edge width, where there are enough edges: their full width at half maximum, in thousandths of the
+    diagonal, the median over a grid of cells weighted by their edges."""
     n_cells = 6
     sigmas, weights = [], []
     cells = [
@@ -230,7 +232,7 @@ def measure_widths(planes: Planes) -> dict[str, float]:
 
 
 def measure_motion(planes: Planes) -> dict[str, float]:
-    """Motion, where edges of enough directions tell it.
+    """Return the motion, where edges of enough directions tell it.
 
     How much wider edges are across one direction than across the other: (widest - narrowest) / (widest + narrowest)
     of ``exp(a + b cos 2 phi + c sin 2 phi)``, fitted to the widths over the directions of the gradient. A texture of
@@ -270,7 +272,7 @@ LEAST_PROFILES = 150
 
 
 def measure_halos(planes: Planes) -> dict[str, float]:
-    """Halos, where there are enough edges.
+    """Return halos, where there are enough edges.
 
     How much brighter the bright side of edges is beside them than beyond, and how much darker the dark side, in
     percent of the step: the median over the edges, mean of the sides. Edges of thin things have some of it
@@ -296,7 +298,7 @@ def measure_halos(planes: Planes) -> dict[str, float]:
     length = np.maximum(np.hypot(x, y), 1e-6)
 
     def level(distances: tuple[int, int], side: int) -> FloatArray:
-        """(n,) mean lightness between two distances on the bright (1) or dark (-1) side."""
+        """Return (n,) mean lightness between two distances on the bright (1) or dark (-1) side."""
         offsets = side * np.arange(distances[0], distances[1] + 1, dtype=np.float32)
         at_x = columns[:, None].astype(np.float32) + offsets * (x / length)[:, None]
         at_y = rows[:, None].astype(np.float32) + offsets * (y / length)[:, None]

@@ -19,7 +19,7 @@ WIDEST = 0.45
 
 
 def find_inner(planes: Planes) -> tuple[slice, slice]:
-    """Rows and columns within the border, if there is one."""
+    """Return rows and columns within the border, if there is one."""
     image = planes.image
     top, bottom = _depth(image), _depth(image[::-1])
     rows = slice(top, image.shape[0] - bottom)
@@ -28,7 +28,7 @@ def find_inner(planes: Planes) -> tuple[slice, slice]:
 
 
 def measure_frame(planes: Planes) -> dict[str, float]:
-    """Border, in percent of the frame."""
+    """Return the border, in percent of the frame."""
     if min(planes.height, planes.width) < 16:
         return {}
     rows, columns = planes.once(find_inner)
@@ -37,13 +37,13 @@ def measure_frame(planes: Planes) -> dict[str, float]:
 
 
 def _same(lines: ByteImage, colour: NDArray[np.int16]) -> NDArray[np.bool_]:
-    """(n, W) whether each pixel of n lines has the colour."""
+    """Return (n, W) whether each pixel of n lines has the colour."""
     same: NDArray[np.bool_] = (np.abs(lines.astype(np.int16) - colour) <= SAME).all(axis=2)
     return same
 
 
 def _depth(image: ByteImage) -> int:
-    """Lines of one colour at the top that end at once; 0: no border."""
+    """Return lines of one colour at the top that end at once; 0: no border."""
     most = int(WIDEST * image.shape[0])
     if most < 1 or min(image.shape[:2]) < 16:
         return 0

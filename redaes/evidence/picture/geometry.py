@@ -32,7 +32,7 @@ RIVAL = 0.6
 
 
 def measure_geometry(planes: Planes) -> dict[str, float]:
-    """Tilt and keystone; empty without lines that tell them."""
+    """Return the tilt and keystone; empty without lines that tell them."""
     lines = _segments(planes)
     if lines is None:
         return {}
@@ -48,8 +48,8 @@ def measure_geometry(planes: Planes) -> dict[str, float]:
 
 
 def _segments(planes: Planes) -> tuple[FloatVector, FloatVector, FloatVector] | None:
-    """Lengths in diagonals, angles in degrees in (-90, 90], anticlockwise from the horizontal, and x in shares of the
-    width, of the straight segments (LSD: von Gioi, Jakubowicz, Morel and Randall 2010)."""
+    """Return lengths in diagonals, angles in degrees in (-90, 90], anticlockwise from the horizontal, and x in shares
+    of the width, of the straight segments (LSD: von Gioi, Jakubowicz, Morel and Randall 2010)."""
     grey = cv2.cvtColor(planes.view, cv2.COLOR_RGB2GRAY)
     height, width = grey.shape
     if min(grey.shape) < 48:
@@ -77,7 +77,9 @@ def _segments(planes: Planes) -> tuple[FloatVector, FloatVector, FloatVector] | 
 
 
 def _tilt(length: FloatVector, angle: FloatVector) -> float | None:
-    """The deviation from level and upright that most of the length of lines agrees on, in degrees anticlockwise."""
+    """Return the deviation from level and upright that most of the length of lines agrees on, in degrees
+    anticlockwise.
+    """
     deviation = (angle + 45) % 90 - 45
     near = np.abs(deviation) <= MOST_TILT + 3 * WIDTH
     if not near.any():

@@ -21,8 +21,8 @@ CLIPPED = (4, 251)
 
 
 def measure_gradients(planes: Planes) -> dict[str, float]:
-    """Banding, in percent of the range: the step between tones that are outstanding in the histogram of their channel,
-    times the share of the pixels in them, mean over the channels.
+    """Return the banding, in percent of the range: the step between tones that are outstanding in the histogram of
+    their channel, times the share of the pixels in them, mean over the channels.
 
     Steps of tone leave few tones, far apart, each in many pixels. A tone is counted with its two neighbours, as
     compression spreads it, and only where the tones beside it are nearly empty: a stretched histogram has gaps of two
@@ -36,7 +36,9 @@ def measure_gradients(planes: Planes) -> dict[str, float]:
 
 
 def _outstanding(share: NDArray[np.float64]) -> float:
-    """Share of the pixels in outstanding tones of one channel, times the median step between them over the range."""
+    """Return the share of the pixels in outstanding tones of one channel, times the median step between them over the
+    range.
+    """
     inner = share.copy()
     inner[: CLIPPED[0]] = 0
     inner[CLIPPED[1] + 1 :] = 0

@@ -38,7 +38,7 @@ class Comb:
 
 
 def _strips(image: ByteImage) -> list[FloatArray]:
-    """L* of strips across the whole width."""
+    """Return L* of strips across the whole width."""
     height = image.shape[0]
     if height <= N_STRIPS * STRIP:
         return [lightness(np.ascontiguousarray(image))]
@@ -47,8 +47,8 @@ def _strips(image: ByteImage) -> list[FloatArray]:
 
 
 def _profiles(strips: list[FloatArray]) -> tuple[Profile, Profile, Profile]:
-    """(W - 1,) mean step between neighbouring columns; mean excess of it over the steps beside it; and the same of
-    steps over three columns, which grids that were enlarged show."""
+    """Return (W - 1,) mean step between neighbouring columns; mean excess of it over the steps beside it; and the same
+    of steps over three columns, which grids that were enlarged show."""
     sums = [np.zeros(strips[0].shape[1] - 1) for _ in range(3)]
     total = 0
     one = np.array([[-0.5, 1, -0.5]], np.float32)
@@ -66,7 +66,7 @@ def _profiles(strips: list[FloatArray]) -> tuple[Profile, Profile, Profile]:
 
 
 def find_comb(profile: Profile, periods: tuple[float, float]) -> Comb | None:
-    """The period at which a profile has equally spaced peaks; None where it is too short.
+    """Return the period at which a profile has equally spaced peaks; None where it is too short.
 
     The spectrum of such a comb has peaks at its frequency and the multiples of it.
     """
@@ -93,7 +93,7 @@ def find_comb(profile: Profile, periods: tuple[float, float]) -> Comb | None:
 
 
 def _folded(profile: Profile, period: float) -> Comb:
-    """The comb of that period at its best offset."""
+    """Return the comb of that period at its best offset."""
     n = len(profile)
     count = np.arange(int(n / period) + 1)
     offsets = np.arange(0, period, 0.5)
@@ -113,21 +113,21 @@ def _folded(profile: Profile, period: float) -> Comb:
 
 
 def _both_profiles(planes: Planes) -> tuple[tuple[Profile, Profile, Profile], tuple[Profile, Profile, Profile]]:
-    """Those along the rows and those along the columns."""
+    """Return those along the rows and those along the columns."""
     if planes.light is not None:
         return _profiles([planes.light]), _profiles([np.ascontiguousarray(planes.light.T)])
     return _profiles(_strips(planes.image)), _profiles(_strips(planes.image.transpose(1, 0, 2)))
 
 
 def measure_blocking(planes: Planes) -> dict[str, float]:
-    """Blocking."""
+    """Return the blocking."""
     if min(planes.height, planes.width) < 32:
         return {}
     return {"blocking": _blocking(*planes.once(_both_profiles))}
 
 
 def measure_pixelation(planes: Planes) -> dict[str, float]:
-    """Pixelation, where the picture is large enough to have some."""
+    """Return the pixelation, where the picture is large enough to have some."""
     if min(planes.height, planes.width) < 32:
         return {}
     across, down = planes.once(_both_profiles)
@@ -136,7 +136,8 @@ def measure_pixelation(planes: Planes) -> dict[str, float]:
 
 
 def _blocking(across: tuple[Profile, Profile, Profile], down: tuple[Profile, Profile, Profile]) -> float:
-    """Step across the borders of blocks beyond that beside them, in L*: of the grid of 8 pixels at any offset, or of
+    """Return the step across the borders of blocks beyond that beside them, in L*: of the grid of 8 pixels at any
+    offset, or of
     a grid of another period that both directions show. Geometric mean over the two: a fence has but one."""
     grids = [(_folded(across[1], 8.0), _folded(down[1], 8.0))]
     for one, two in zip(across[1:], down[1:], strict=True):
@@ -147,8 +148,8 @@ def _blocking(across: tuple[Profile, Profile, Profile], down: tuple[Profile, Pro
 
 
 def _pixelation(across: Profile, down: Profile) -> float | None:
-    """Side of the squares of one colour that a picture is made of, in pixels; 1: none. Squares through which the scene
-    still shows count for less."""
+    """Return the side of the squares of one colour that a picture is made of, in pixels; 1: none. Squares through which
+    the scene still shows count for less."""
     one, two = find_comb(across, PIXEL_PERIODS), find_comb(down, PIXEL_PERIODS)
     if one is None or two is None:
         return None

@@ -18,13 +18,14 @@ _LUMINANCE = (
 
 
 def _scaled(quality: int) -> NDArray[np.int64]:
-    """Table K.1 at a quality from 1 to 100, as the Independent JPEG Group's library scales it."""
+    """Return the table K.1 at a quality from 1 to 100, as the Independent JPEG Group's library scales it."""
     scale = 5000 // quality if quality < 50 else 200 - 2 * quality
     return np.clip((np.array(_LUMINANCE, dtype=np.int64) * scale + 50) // 100, 1, 255)
 
 
 def jpeg_quality(data: bytes) -> int | None:
-    """Quality from 1 to 100 on the scale of the Independent JPEG Group whose luminance table is nearest to the file's.
+    """Return the quality from 1 to 100 on the scale of the Independent JPEG Group whose luminance table is nearest to
+    the file's.
 
     For a writer with tables of its own, such as a camera's, it is that of the standard table with the same sum of
     logarithms nearest to it: an equivalent, not a setting.

@@ -38,7 +38,7 @@ class Letters:
 
 
 def measure_lettering(planes: Planes) -> tuple[dict[str, float], dict[str, Place]]:
-    """Lettering, in percent of the frame that its rows cover, and where the largest row is."""
+    """Return the lettering, in percent of the frame that its rows cover, and where the largest row is."""
     light = np.ascontiguousarray(planes.view_lab[..., 0])
     yellow = np.ascontiguousarray(planes.view_lab[..., 2])
     height, width = light.shape
@@ -64,7 +64,7 @@ def measure_lettering(planes: Planes) -> tuple[dict[str, float], dict[str, Place
 
 
 def _letters(outstanding: NDArray[np.bool_], light: FloatArray, least: int) -> Letters:
-    """Components of strokes of one width and tone; none where they cannot be as many as ``least``."""
+    """Return components of strokes of one width and tone; none where they cannot be as many as ``least``."""
     mask = outstanding.astype(np.uint8)
     # Of OpenCV's algorithms the fastest by three times where statistics are wanted; all find the same components.
     n, labels, stats, _ = cv2.connectedComponentsWithStatsWithAlgorithm(mask, 8, cv2.CV_32S, cv2.CCL_GRANA)
@@ -103,7 +103,9 @@ def _letters(outstanding: NDArray[np.bool_], light: FloatArray, least: int) -> L
 
 
 def _rows(letters: Letters, least: int) -> list[tuple[int, int, int, int]]:
-    """Left, top, right and bottom of rows of at least ``least``: neighbours of one height, stroke and tone."""
+    """Return the left, top, right and bottom of rows of at least ``least``: neighbours of one height, stroke and
+    tone.
+    """
     n = len(letters.box)
     if n < least:
         return []

@@ -17,7 +17,7 @@ COLOUR_SIDE = 768
 
 
 def measure_grain(planes: Planes) -> dict[str, float]:
-    """Noise, where enough blocks are not clipped."""
+    """Return the noise, where enough blocks are not clipped."""
     blocks = [window.grain for window in planes.once(own_windows)]
     if sum(len(part) for part in blocks) < LEAST_BLOCKS:
         return {}
@@ -25,7 +25,9 @@ def measure_grain(planes: Planes) -> dict[str, float]:
 
 
 def measure_blotches(planes: Planes) -> dict[str, float]:
-    """Root mean square of a* and b* between blurs of 1 and 3 px in the smoothest blocks, at ``COLOUR_SIDE``."""
+    """Return the root mean square of a* and b* between blurs of 1 and 3 px in the smoothest blocks, at
+    ``COLOUR_SIDE``.
+    """
     colour = planes.view_lab[..., 1:]
     scale = COLOUR_SIDE / max(colour.shape[:2])
     if scale < 1:
@@ -42,7 +44,7 @@ def measure_blotches(planes: Planes) -> dict[str, float]:
 
 
 def measure_impulse(planes: Planes) -> dict[str, float]:
-    """Pixels, in percent, that differ from the median of the 3 x 3 pixels around them in some channel by
+    """Return pixels, in percent, that differ from the median of the 3 x 3 pixels around them in some channel by
     ``IMPULSE_STEP`` and by several times what the pixels around them do."""
     if min(planes.height, planes.width) < 5:
         return {}
@@ -58,7 +60,8 @@ def measure_impulse(planes: Planes) -> dict[str, float]:
 
 
 def measure_stripes(planes: Planes) -> dict[str, float]:
-    """How much whole rows, or whole columns, differ in L* from those next to them, beyond what noise leaves of it.
+    """Return how much whole rows, or whole columns, differ in L* from those next to them, beyond what noise leaves of
+    it.
 
     The median over the row of the difference to the row below: what a scene changes there averages out, a row that is
     read out too bright does not. The larger of the deviations over rows and over columns, less what a median of so many

@@ -28,7 +28,7 @@ WHOLE = 768
 
 
 def place_at(x: float, y: float) -> Place:
-    """The cell of the grid of three by three that holds a point.
+    """Return the cell of the grid of three by three that holds a point.
 
     Args:
         x: share of the width, from the left.
@@ -46,7 +46,7 @@ def check(image: ByteImage) -> None:
 
 
 def reduced(image: ByteImage, longest: int) -> ByteImage:
-    """The picture with its longest side at most ``longest``, by averaging areas; never enlarged."""
+    """Return the picture with its longest side at most ``longest``, by averaging areas; never enlarged."""
     height, width = image.shape[:2]
     scale = longest / max(height, width)
     if scale >= 1:
@@ -57,27 +57,27 @@ def reduced(image: ByteImage, longest: int) -> ByteImage:
 
 
 def lab(image: ByteImage) -> FloatArray:
-    """(H, W, 3) CIELAB (D65), L 0-100; OpenCV interpolates in a table, good to about 0.3."""
+    """Return (H, W, 3) CIELAB (D65), L 0-100; OpenCV interpolates in a table, good to about 0.3."""
     converted: FloatArray = cv2.cvtColor(image.astype(np.float32) / np.float32(255), cv2.COLOR_RGB2Lab)
     return converted
 
 
 def peak(image: ByteImage) -> ByteImage:
-    """(H, W) largest channel; of three slices, which is much faster than a reduction over the last axis."""
+    """Return (H, W) largest channel; of three slices, which is much faster than a reduction over the last axis."""
     red, green, blue = cv2.split(image)
     largest: ByteImage = cv2.max(cv2.max(red, green), blue).astype(np.uint8, copy=False)
     return largest
 
 
 def least(values: FloatArray) -> FloatArray:
-    """(H, W) smallest channel."""
+    """Return (H, W) smallest channel."""
     red, green, blue = cv2.split(values)
     smallest: FloatArray = cv2.min(cv2.min(red, green), blue)
     return smallest
 
 
 def median(values: NDArray[Floats]) -> NDArray[Floats]:
-    """Median over the last axis of numbers, none of them NaN.
+    """Return the median over the last axis of numbers, none of them NaN.
 
     As ``np.median``, which parts the values at three places where one and a maximum will do, and takes five times as
     long.
@@ -97,19 +97,19 @@ _LINEAR = _linear_table()
 
 
 def linear_light(image: ByteImage) -> FloatArray:
-    """(H, W, 3) linear light in [0, 1] (IEC 61966-2-1)."""
+    """Return (H, W, 3) linear light in [0, 1] (IEC 61966-2-1)."""
     values: FloatArray = cv2.LUT(image, _LINEAR)
     return values
 
 
 def blur(values: FloatArray, sigma: float) -> FloatArray:
-    """Gaussian blur, mirrored at the border; sigma in pixels."""
+    """Return Gaussian blur, mirrored at the border; sigma in pixels."""
     blurred: FloatArray = cv2.GaussianBlur(values, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101)
     return blurred
 
 
 def _lightness_table() -> FloatArray:
-    """L* of the greys with the encoded values i / 4080, i from 0 to 4080."""
+    """Return L* of the greys with the encoded values i / 4080, i from 0 to 4080."""
     encoded = np.arange(4081, dtype=np.float64) / 4080
     linear = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
     curve = np.where(linear > 216 / 24389, 116 * np.cbrt(linear) - 16, linear * 24389 / 27)
@@ -120,7 +120,7 @@ _LIGHTNESS = _lightness_table()
 
 
 def lightness(image: ByteImage) -> FloatArray:
-    """(H, W) L* of the grey of each pixel's luma (Rec. 601), in sixteenths of a grey level."""
+    """Return (H, W) L* of the grey of each pixel's luma (Rec. 601), in sixteenths of a grey level."""
     red, green, blue = cv2.split(image)
     luma = cv2.addWeighted(red, 0.299 * 16, green, 0.587 * 16, 0.5, dtype=cv2.CV_32F)
     cv2.scaleAdd(blue.astype(np.float32), 0.114 * 16, luma, luma)
@@ -146,7 +146,7 @@ class Planes:
         self._made: dict[Callable[[Planes], Any], Any] = {}
 
     def once(self, make: Callable[[Planes], Made]) -> Made:
-        """What a function makes of this picture, made when it is first asked for and kept."""
+        """Return what a function makes of this picture, made when it is first asked for and kept."""
         if make not in self._made:
             self._made[make] = make(self)
         return cast("Made", self._made[make])
@@ -182,7 +182,7 @@ class Planes:
         return lightness(np.ascontiguousarray(self.image)) if max(self.height, self.width) <= WHOLE else None
 
     def halved(self, level: int) -> ByteImage:
-        """The picture reduced ``level`` times by half; level 0 is the picture itself."""
+        """Return the picture reduced ``level`` times by half; level 0 is the picture itself."""
         if not level:
             return self.image
         size = (max(1, self.width >> level), max(1, self.height >> level))

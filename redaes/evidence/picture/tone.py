@@ -21,7 +21,7 @@ LEAST_UNCLIPPED = 0.1
 
 
 def measure_light(planes: Planes) -> dict[str, float]:
-    """Brightness, contrast and dynamic range."""
+    """Return the brightness, contrast and dynamic range."""
     light = np.ascontiguousarray(planes.glance_lab[..., 0])
     low, high = np.percentile(light, (1, 99))
     return {
@@ -32,7 +32,7 @@ def measure_light(planes: Planes) -> dict[str, float]:
 
 
 def measure_evenness(planes: Planes) -> dict[str, float]:
-    """Vignetting and unevenness."""
+    """Return the vignetting and unevenness."""
     if min(planes.glance.shape[:2]) < 16:
         return {}
     stops = _exposures(planes.glance_linear)
@@ -40,8 +40,8 @@ def measure_evenness(planes: Planes) -> dict[str, float]:
 
 
 def measure_clipping(planes: Planes) -> tuple[dict[str, float], dict[str, Place]]:
-    """Shares of the area within the border that are at black and at white, in percent, and where most of it is; single
-    pixels, which noise and glints clip, are no area, and a black border is no blocked shadow."""
+    """Return shares of the area within the border that are at black and at white, in percent, and where most of it is;
+    single pixels, which noise and glints clip, are no area, and a black border is no blocked shadow."""
     inner = planes.once(find_inner)
     values: dict[str, float] = {}
     places: dict[str, Place] = {}
@@ -59,7 +59,7 @@ def measure_clipping(planes: Planes) -> tuple[dict[str, float], dict[str, Place]
 
 
 def measure_haze(planes: Planes) -> dict[str, float]:
-    """Haze, where enough is not clipped.
+    """Return the haze, where enough is not clipped.
 
     Mean of the dark channel, over the colour of the air, in percent: one less the transmission of He, Sun and Tang
     2009 without their factor omega. Clipped pixels, which no veil explains, are left out; a median before that keeps
@@ -81,14 +81,14 @@ def measure_haze(planes: Planes) -> dict[str, float]:
 
 
 def _exposures(linear: FloatArray) -> FloatArray:
-    """(H, W) logarithm of luminance to the base of 2: stops. Black counts as half of the least byte."""
+    """Return (H, W) logarithm of luminance to the base of 2: stops. Black counts as half of the least byte."""
     luminance = cv2.transform(linear, np.array([[0.2126, 0.7152, 0.0722]], dtype=np.float32))
     stops: FloatArray = np.log2(np.maximum(luminance, np.float32(0.5 / 255 / 12.92)))
     return stops
 
 
 def _radius(shape: tuple[int, int]) -> FloatArray:
-    """(H, W) distance from the centre, 1 at the corners."""
+    """Return (H, W) distance from the centre, 1 at the corners."""
     height, width = shape
     y = (np.arange(height, dtype=np.float32) - np.float32((height - 1) / 2))[:, None]
     x = (np.arange(width, dtype=np.float32) - np.float32((width - 1) / 2))[None, :]
@@ -97,7 +97,7 @@ def _radius(shape: tuple[int, int]) -> FloatArray:
 
 
 def _vignetting(stops: FloatArray) -> float:
-    """Mean of the middle less that of the four corners' medians."""
+    """Return the mean of the middle less that of the four corners' medians."""
     height, width = stops.shape
     radius = _radius((height, width))
     corner = radius > 0.8
@@ -111,6 +111,8 @@ def _vignetting(stops: FloatArray) -> float:
 
 
 def _unevenness(stops: FloatArray) -> float:
-    """Rise from left to right of the plane that fits best. From top to bottom, a sky makes one of its own."""
+    """Return the rise from left to right of the plane that fits best. From top to bottom, a sky makes one of its
+    own.
+    """
     x = np.linspace(-1, 1, stops.shape[1])
     return 2 * abs(float(stops.mean(axis=0, dtype=np.float64) @ x) / float(x @ x))

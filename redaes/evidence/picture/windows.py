@@ -58,7 +58,7 @@ class Window:
 
 
 def block_means(values: FloatArray, side: int = BLOCK) -> FloatArray:
-    """(H // side, W // side) means over blocks; the remainder at the right and below is left out."""
+    """Return (H // side, W // side) means over blocks; the remainder at the right and below is left out."""
     height, width = (n // side for n in values.shape)
     if not height or not width:
         return np.zeros((0, 0), dtype=np.float32)
@@ -68,7 +68,8 @@ def block_means(values: FloatArray, side: int = BLOCK) -> FloatArray:
 
 
 def spans(size: int) -> list[slice]:
-    """Parts of a side of ``size`` pixels: edge to edge while ``MAX_WINDOWS`` of them cover it, else evenly spread.
+    """Return parts of a side of ``size`` pixels: edge to edge while ``MAX_WINDOWS`` of them cover it, else evenly
+    spread.
 
     >>> spans(600)
     [slice(0, 200, None), slice(200, 400, None), slice(400, 600, None)]
@@ -81,7 +82,7 @@ def spans(size: int) -> list[slice]:
 
 
 def windows(image: ByteImage) -> Iterator[Window]:
-    """The windows of a picture in which detail is measured; together they cover it unless it is large."""
+    """Yield the windows of a picture in which detail is measured; together they cover it unless it is large."""
     height, width = image.shape[:2]
     for rows in spans(height):
         for columns in spans(width):
@@ -89,7 +90,7 @@ def windows(image: ByteImage) -> Iterator[Window]:
 
 
 def own_windows(planes: Planes) -> list[Window]:
-    """The windows of the picture itself."""
+    """Return the windows of the picture itself."""
     if planes.light is not None and max(planes.light.shape) <= WINDOW:
         return [Window(0, 0, planes.light)]
     return list(windows(planes.image))

@@ -32,7 +32,7 @@ _KEPT_BYTES = 2**27  # of the pictures whose blocks are kept for the next pairs
 
 
 def n_patches(size: Size) -> int:
-    """Tokens of a picture at full resolution, incomplete patches counted.
+    """Return tokens of a picture at full resolution, incomplete patches counted.
 
     >>> n_patches((512, 256)), n_patches((513, 256))
     (512, 528)
@@ -41,7 +41,7 @@ def n_patches(size: Size) -> int:
 
 
 def block_grid(size: Size) -> Grid:
-    """Rows and columns of blocks: cropped or padded to whole ones, whichever touches the smaller corner.
+    """Return rows and columns of blocks: cropped or padded to whole ones, whichever touches the smaller corner.
 
     The rule is the published one: width and height are either both cropped or both padded. A side below one block
     is padded always.
@@ -59,7 +59,9 @@ def block_grid(size: Size) -> Grid:
 
 
 def native_patches(image: Image.Image, device: torch.device) -> tuple[Tensor, Grid]:
-    """A whole picture in patches of 16 pixels, row by row: (rows * columns, 3, 16, 16), normalised, and their grid."""
+    """Return a whole picture in patches of 16 pixels, row by row: (rows * columns, 3, 16, 16), normalised, and their
+    grid.
+    """
     rows, columns = math.ceil(image.height / PATCH), math.ceil(image.width / PATCH)
     fitted = _fitted(_normalised(_pixels(image, device)), rows, columns, PATCH)
     cut = fitted.reshape(3, rows, PATCH, columns, PATCH).permute(1, 3, 0, 2, 4)
@@ -67,7 +69,7 @@ def native_patches(image: Image.Image, device: torch.device) -> tuple[Tensor, Gr
 
 
 def fine_positions(blocks: Ids, columns: int) -> Ids:
-    """Places of the four tokens of each block in the grid twice as dense, block by block: (4 n,)."""
+    """Return places of the four tokens of each block in the grid twice as dense, block by block: (4 n,)."""
     row, column = np.divmod(blocks, columns)
     down, right = np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])
     return ((2 * row[:, None] + down) * 2 * columns + 2 * column[:, None] + right).ravel().astype(np.int64)
@@ -107,14 +109,14 @@ class BlockedPicture:
         return total[:, :, start:stop], variance[:, :, start:stop]
 
     def shrunk(self, blocks: Ids) -> Tensor:
-        """(n, 3, 16, 16), normalised: one token for each of these blocks."""
+        """Return (n, 3, 16, 16), normalised: one token for each of these blocks."""
         chosen = torch.from_numpy(blocks).to(self.strip.device)
         if self.n_blocks <= _BLOCKS_AT_ONCE:
             return self._all_shrunk[chosen]
         return torch.cat([_half(self._normalised(part)) for part in chosen.split(_BLOCKS_AT_ONCE)])
 
     def quarters(self, blocks: Ids) -> Tensor:
-        """(4 n, 3, 16, 16), normalised: four tokens for each of these blocks."""
+        """Return (4 n, 3, 16, 16), normalised: four tokens for each of these blocks."""
         whole = self._normalised(torch.from_numpy(blocks).to(self.strip.device))
         cut = whole.reshape(-1, 3, 2, PATCH, 2, PATCH).permute(0, 2, 4, 1, 3, 5)
         return cut.reshape(-1, 3, PATCH, PATCH)
@@ -128,7 +130,7 @@ class BlockedPicture:
         return _half(self._normalised(torch.arange(self.n_blocks, device=self.strip.device)))
 
     def _normalised(self, blocks: Tensor) -> Tensor:
-        """(n, 3, 32, 32); padding is zero, the mean colour."""
+        """Return (n, 3, 32, 32); padding is zero, the mean colour."""
         found = _normalised(self.strip[:, :, blocks]).permute(2, 0, 1, 3).contiguous()
         rows, columns = self.grid
         width, height = self._size
@@ -148,7 +150,7 @@ class KeptPictures:
         self._kept: OrderedDict[tuple[int, tuple[Size, ...]], BlockedPicture] = OrderedDict()
 
     def at(self, index: int, sizes: tuple[Size, ...]) -> BlockedPicture:
-        """A picture after it was brought to these sizes, one after the other."""
+        """Return a picture after it was brought to these sizes, one after the other."""
         key = index, sizes
         if key not in self._kept:
             image = self.pictures[index].image
@@ -164,7 +166,7 @@ class KeptPictures:
 
 
 def block_differences(first: BlockedPicture, second: BlockedPicture, places: tuple[Ids, Ids] | None = None) -> Tensor:
-    """1 - SSIM of pairs of blocks, averaged over the colour channels.
+    """Return 1 - SSIM of pairs of blocks, averaged over the colour channels.
 
     SSIM is that of Wang et al. 2004 with uniform windows of 7 pixels that stay inside the block. Its sums are
     computed in integers: they fit 32 bits, and no rounding can make equal blocks differ.
@@ -219,7 +221,9 @@ def _moments(strip: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _window_sums(blocks: Tensor) -> Tensor:
-    """Sums over all 7 x 7 windows that lie inside a block: (3, 32, n, 32) -> (3, 26, n, 26). Of integers, so exact."""
+    """Return sums over all 7 x 7 windows that lie inside a block: (3, 32, n, 32) -> (3, 26, n, 26). Of integers, so
+    exact.
+    """
     maps = blocks.flatten(2)  # (3, 32, 32 n): one row of blocks, whose windows across borders are left out at the end
     for dim in (1, 2):
         n = maps.shape[dim] - _WINDOW + 1
@@ -231,12 +235,12 @@ def _window_sums(blocks: Tensor) -> Tensor:
 
 
 def _pixels(image: Image.Image, device: torch.device) -> Tensor:
-    """(3, H, W) uint8."""
+    """Return (3, H, W) uint8."""
     return torch.from_numpy(np.array(image.convert("RGB"))).to(device).permute(2, 0, 1)
 
 
 def _normalised(pixels: Tensor) -> Tensor:
-    """(3, ...) uint8 to CLIP's float32."""
+    """Return (3, ...) uint8 to CLIP's float32."""
     shape = (3, *(1,) * (pixels.dim() - 1))
     mean = torch.tensor(MEAN, device=pixels.device).view(shape)
     std = torch.tensor(STD, device=pixels.device).view(shape)

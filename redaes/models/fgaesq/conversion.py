@@ -87,7 +87,7 @@ def convert_published(checkpoint: str | Path, folder: str | Path, *, ignore: Col
 
 
 def _weights_by_name(checkpoint: Path) -> dict[str, Tensor]:
-    """The tensors of a file, in float32, without what training programs wrap around them."""
+    """Return the tensors of a file, in float32, without what training programs wrap around them."""
     found = _read(checkpoint)
     if isinstance(found, Mapping):
         inner = next((found[name] for name in _WRAPPERS if isinstance(found.get(name), Mapping)), None)
@@ -127,7 +127,9 @@ def _read(checkpoint: Path) -> Any:
 
 
 def _named_code(checkpoint: Path) -> str:
-    """The classes and functions that a checkpoint would have run, as far as they can be told without running them."""
+    """Return the classes and functions that a checkpoint would have run, as far as they can be told without running
+    them.
+    """
     try:
         return _some(get_unsafe_globals_in_checkpoint(os.fspath(checkpoint)))
     except (*_DAMAGE, UnpicklingError):
@@ -179,7 +181,7 @@ def _converted(
 
 
 def _vision(checkpoint: Path, visual: Mapping[str, Tensor], n_layers: int) -> dict[str, Any]:
-    """CLIP's vision configuration, read off the shapes."""
+    """Return CLIP's vision configuration, read off the shapes."""
     width, _, patch, _ = visual["conv1.weight"].shape
     try:
         return {
@@ -197,7 +199,7 @@ def _vision(checkpoint: Path, visual: Mapping[str, Tensor], n_layers: int) -> di
 
 
 def _targets(n_layers: int) -> dict[str, _Target]:
-    """Every weight of the published network but the text tower's, and where it goes."""
+    """Return every weight of the published network but the text tower's, and where it goes."""
     tower = "tower.vision_model."
     found = {
         f"{_VISUAL}class_embedding": _Target((f"{tower}embeddings.class_embedding",)),

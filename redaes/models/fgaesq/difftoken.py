@@ -35,7 +35,7 @@ _TIE_DECIMALS = 5  # differences that agree to this many decimals are ties: roun
 
 
 def _enlarged(size: Size, settings: TokenSettings) -> float:
-    """Factor by which a picture has to grow so that it is worth cutting into blocks; 1 for larger ones."""
+    """Return the factor by which a picture has to grow so that it is worth cutting into blocks; 1 for larger ones."""
     patches = n_patches(size)
     if patches > settings.budget:
         return 1.0
@@ -43,7 +43,7 @@ def _enlarged(size: Size, settings: TokenSettings) -> float:
 
 
 def pair_sizes(first: Size, second: Size, settings: TokenSettings, by_width: bool) -> tuple[Size, Size]:
-    """The sizes at which two pictures are compared: equally wide (or high), and large enough for blocks.
+    """Return the sizes at which two pictures are compared: equally wide (or high), and large enough for blocks.
 
     Shapes as different as a tower and a horizon would grow without bound; ours: the larger one stays within four
     times ``max_pixels``.
@@ -64,12 +64,12 @@ def pair_sizes(first: Size, second: Size, settings: TokenSettings, by_width: boo
 
 
 def seeded(*parts: str) -> np.random.Generator:
-    """A generator that depends on these texts alone."""
+    """Return a generator that depends on these texts alone."""
     return np.random.default_rng(int.from_bytes(hashlib.sha256("\n".join(parts).encode()).digest()[:8], "big"))
 
 
 def choose_blocks(scores: NDArray[np.float64], keys: NDArray[np.float64], settings: TokenSettings) -> tuple[Ids, Ids]:
-    """Which blocks are kept fine, and which coarse, within the budget.
+    """Return which blocks are kept fine, and which coarse, within the budget.
 
     The candidates are the blocks with the highest scores (ties: the earlier one); the fine ones are those among
     them with the lowest keys. If all blocks are too many tokens, coarse ones with the lowest keys are left out.
@@ -97,7 +97,8 @@ def choose_blocks(scores: NDArray[np.float64], keys: NDArray[np.float64], settin
 def single_tokens(
     picture: LoadedImage, settings: TokenSettings, *, salt: str = "", device: torch.device | str = "cpu"
 ) -> Tokens:
-    """The tokens of a picture that is looked at alone: native if it fits the budget, else with random fine blocks.
+    """Return the tokens of a picture that is looked at alone: native if it fits the budget, else with random fine
+    blocks.
 
     Args:
         picture: upright RGB.
@@ -126,7 +127,7 @@ def pair_tokens(
     salt: str = "",
     device: torch.device | str = "cpu",
 ) -> Iterator[tuple[Tokens, Tokens]]:
-    """The tokens of pictures as seen in pairs: fine where the two differ. Made when they are asked for.
+    """Yield the tokens of pictures as seen in pairs: fine where the two differ. Made when they are asked for.
 
     What a picture looks like beside another one depends on their contents alone, not on their order.
 
@@ -153,7 +154,7 @@ def pair_tokens(
 
 
 def _pair(kept: KeptPictures, i: int, j: int, settings: TokenSettings, salt: str) -> tuple[Tokens, Tokens]:
-    """Tokens of both pictures, drawn with one set of random numbers, so that equal grids give equal places."""
+    """Return tokens of both pictures, drawn with one set of random numbers, so that equal grids give equal places."""
     pictures = kept.pictures[i], kept.pictures[j]
     rng = seeded(*sorted(picture.ref.id for picture in pictures), salt)
     sizes = pair_sizes(pictures[0].image.size, pictures[1].image.size, settings, by_width=rng.random() < 0.5)
@@ -177,7 +178,7 @@ def _pair(kept: KeptPictures, i: int, j: int, settings: TokenSettings, salt: str
 
 
 def _tokens(picture: BlockedPicture, fine: Ids, coarse: Ids) -> Tokens:
-    """The tokens of a choice of blocks: the coarse ones, then four for each fine one."""
+    """Return the tokens of a choice of blocks: the coarse ones, then four for each fine one."""
     positions = np.concatenate([coarse, fine_positions(fine, picture.grid[1])])
     patches = torch.cat([picture.shrunk(coarse), picture.quarters(fine)])
     return Tokens(

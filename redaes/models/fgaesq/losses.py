@@ -22,7 +22,7 @@ def expected_score(logits: Tensor) -> Tensor:
 
 
 def align_loss(first: Tensor, second: Tensor, text: Tensor) -> Tensor:
-    """CTAlign: mean of 1 - cos(E(x) - E(y), T), T the embedding of a text that compares x with y.
+    """Return CTAlign: mean of 1 - cos(E(x) - E(y), T), T the embedding of a text that compares x with y.
 
     Args:
         first: (P, d) features of x.
@@ -33,7 +33,8 @@ def align_loss(first: Tensor, second: Tensor, text: Tensor) -> Tensor:
 
 
 def pair_loss(first: Tensor, second: Tensor, probability: Tensor) -> Tensor:
-    """Cross-entropy of P(x beats y) = e^s_x / (e^s_x + e^s_y) against a probability (Bradley and Terry 1952).
+    """Return the cross-entropy of P(x beats y) = e^s_x / (e^s_x + e^s_y) against a probability (Bradley and Terry
+    1952).
 
     Args:
         first: (P,) scores of x.
@@ -44,7 +45,7 @@ def pair_loss(first: Tensor, second: Tensor, probability: Tensor) -> Tensor:
 
 
 def listmle_loss(scores: Tensor, quality: Tensor, present: Tensor) -> Tensor:
-    """ListMLE (Xia et al. 2008): negative log-likelihood of the true order under Plackett-Luce, per place.
+    """Return ListMLE (Xia et al. 2008): negative log-likelihood of the true order under Plackett-Luce, per place.
 
     Ties: pictures of equal quality share the set of pictures that they are chosen from (Breslow 1974, for the
     partial likelihood, which has the same form); no order among them is rewarded.
@@ -65,7 +66,7 @@ def listmle_loss(scores: Tensor, quality: Tensor, present: Tensor) -> Tensor:
 
 
 def emd_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """Earth mover's distance of score distributions, r = 2 (NIMA, Talebi and Milanfar 2018).
+    """Return the earth mover's distance of score distributions, r = 2 (NIMA, Talebi and Milanfar 2018).
 
     Args:
         logits: (B, 10).

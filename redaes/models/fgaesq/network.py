@@ -66,12 +66,12 @@ class FGAesQ(nn.Module):
         )  # fmt: skip
 
     def forward(self, batch: TokenBatch) -> tuple[Tensor, Tensor]:
-        """Features (B, d) and logits (B, 10) over the scores 1 .. 10."""
+        """Return features (B, d) and logits (B, 10) over the scores 1 .. 10."""
         features = self.features(batch)
         return features, self.head(features)
 
     def features(self, batch: TokenBatch) -> Tensor:
-        """(B, d) in CLIP's joint space, not normalised."""
+        """Return (B, d) in CLIP's joint space, not normalised."""
         vision = self.tower.vision_model
         embeddings = vision.embeddings
         n_views, length = batch.scale.shape
@@ -93,7 +93,7 @@ class FGAesQ(nn.Module):
         return self.tower.visual_projection(vision.post_layernorm(_class_token(last, hidden, mask)))
 
     def _positions(self, grid: Grid) -> Tensor:
-        """(rows * columns, width): CLIP's position table stretched to a grid; kept where nothing is learned."""
+        """Return (rows * columns, width): CLIP's position table stretched to a grid; kept where nothing is learned."""
         weight = self.tower.vision_model.embeddings.position_embedding.weight
         if not torch.is_inference_mode_enabled():
             return self._stretched(weight, grid)
@@ -115,7 +115,7 @@ class FGAesQ(nn.Module):
         return stretched.permute(0, 2, 3, 1).reshape(grid[0] * grid[1], -1)
 
     def _key_bias(self, batch: TokenBatch) -> Tensor | None:
-        """(B, 1 [+ 1] + L), added to attention logits: 0 for tokens, -inf for what pads the batch.
+        """Return (B, 1 [+ 1] + L), added to attention logits: 0 for tokens, -inf for what pads the batch.
 
         With attended padding, the second place stands for n equal tokens: equal tokens stay equal from layer to
         layer, and n of them count as much in a softmax as one whose logit is larger by log n.
@@ -133,12 +133,12 @@ class FGAesQ(nn.Module):
         return torch.cat([*heads, bias], 1)
 
     def n_parameters(self) -> int:
-        """How many numbers are learned."""
+        """Return how many numbers are learned."""
         return sum(parameter.numel() for parameter in self.parameters())
 
 
 def _class_token(layer: Any, hidden: Tensor, mask: Tensor | None) -> Tensor:
-    """(B, width): what a layer makes of the class token. In the last layer nobody looks at the others."""
+    """Return (B, width): what a layer makes of the class token. In the last layer nobody looks at the others."""
     attention = layer.self_attn
     normed = layer.layer_norm1(hidden)  # (B, L, width)
 
@@ -156,7 +156,7 @@ def _class_token(layer: Any, hidden: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def from_clip(folder: str | Path, tokens: TokenSettings | None = None, *, seed: int = 0) -> FGAesQ:
-    """A model with CLIP's visual tower and a fresh head.
+    """Return a model with CLIP's visual tower and a fresh head.
 
     Args:
         folder: a CLIP model in transformers' format, safetensors.
@@ -193,7 +193,7 @@ def save(model: FGAesQ, folder: str | Path) -> None:
 
 
 def load(folder: str | Path) -> FGAesQ:
-    """A saved model, in evaluation mode, every weight from the file.
+    """Return a saved model, in evaluation mode, every weight from the file.
 
     Raises:
         BackendError: no FGAesQ model there, or not a whole one.
@@ -212,7 +212,7 @@ def load(folder: str | Path) -> FGAesQ:
 
 
 def revision(folder: str | Path) -> str:
-    """What pins a model's folder: SHA-256 over its settings and weights, 16 hex digits.
+    """Return what pins a model's folder: SHA-256 over its settings and weights, 16 hex digits.
 
     Raises:
         BackendError: one of the two files is missing.

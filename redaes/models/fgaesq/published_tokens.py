@@ -52,7 +52,7 @@ Steps = tuple[Size, ...]
 
 
 def draws_of(first: ImageRef, second: ImageRef, salt: str = "") -> tuple[random.Random, bool]:
-    """The draws of a pair, and whether its second picture is the one that is drawn for first.
+    """Return the draws of a pair, and whether its second picture is the one that is drawn for first.
 
     >>> from pathlib import Path
     >>> one, two = (ImageRef(id="0" * 64, path=Path(f"000123-0{n}.jpg")) for n in (2, 1))
@@ -72,7 +72,7 @@ def _seeded(text: str) -> random.Random:
 
 
 def published_steps(first: Size, second: Size, settings: TokenSettings, by_width: bool) -> tuple[Steps, Steps]:
-    """The sizes to which the two pictures of a pair are brought.
+    """Return the sizes to which the two pictures of a pair are brought.
 
     >>> published_steps((800, 600), (400, 400), TokenSettings(procedure="published"), by_width=True)
     (((800, 600),), ((800, 800),))
@@ -111,7 +111,7 @@ def _large(size: Size, settings: TokenSettings) -> Size:
 
 
 def published_pair(kept: KeptPictures, i: int, j: int, settings: TokenSettings, salt: str) -> tuple[Tokens, Tokens]:
-    """The tokens of a pair's first and second picture."""
+    """Return the tokens of a pair's first and second picture."""
     draws, exchanged = draws_of(kept.pictures[i].ref, kept.pictures[j].ref, salt)
     order = (j, i) if exchanged else (i, j)
     by_width = draws.choice(("width", "height")) == "width"
@@ -129,7 +129,7 @@ def published_pair(kept: KeptPictures, i: int, j: int, settings: TokenSettings, 
 
 
 def published_single(picture: LoadedImage, settings: TokenSettings, salt: str, device: torch.device) -> Tokens:
-    """The tokens of a picture that is looked at alone."""
+    """Return the tokens of a picture that is looked at alone."""
     draws = _seeded(picture.ref.id + salt)
     most = settings.budget - 1
     if n_patches(picture.image.size) <= settings.budget:
@@ -146,11 +146,11 @@ def published_single(picture: LoadedImage, settings: TokenSettings, salt: str, d
 def _chosen(
     picture: BlockedPicture, importance: list[float | None], settings: TokenSettings, draws: random.Random
 ) -> Tokens:
-    """The tokens of one picture of a pair.
+    """Return the tokens of one picture of a pair.
 
     Args:
         picture: cut into blocks.
-        importance: of its blocks, as far as there is any; None: drawn.
+        importance: importance of its blocks, as far as there is any; None: drawn.
         settings: the model's.
         draws: that of the pair, at this point.
     """
@@ -176,14 +176,14 @@ def _chosen(
 
 
 def _without(n: int, dropped: list[int]) -> Ids:
-    """The places in a list of n that are left, ascending."""
+    """Return the places in a list of n that are left, ascending."""
     left = np.ones(n, dtype=bool)
     left[dropped] = False
     return np.flatnonzero(left).astype(np.int64)
 
 
 def _listed(picture: BlockedPicture, fine: Ids, kept: Ids) -> Tokens:
-    """The tokens at some places of the whole list: the coarse blocks, then the fine ones.
+    """Return the tokens at some places of the whole list: the coarse blocks, then the fine ones.
 
     Args:
         picture: cut into blocks.

@@ -83,7 +83,7 @@ class FGAesQScorer:
 
     @classmethod
     def load(cls, folder: str | Path, device: str | None = "cpu") -> FGAesQScorer:
-        """The model saved in a folder.
+        """Return the model saved in a folder.
 
         Args:
             folder: such as a run's ``final``.
@@ -96,7 +96,7 @@ class FGAesQScorer:
         return cls(network.load(folder), name=str(folder), revision=network.revision(folder), device=place)
 
     def load_picture(self, path: str | Path) -> LoadedImage:
-        """A picture from disk, shrunk so far that none of its blocks has to be left out.
+        """Return a picture from disk, shrunk so far that none of its blocks has to be left out.
 
         Raises:
             ImageError: the file cannot be used.
@@ -104,11 +104,13 @@ class FGAesQScorer:
         return load_image(path, max_pixels=self.settings.max_pixels)
 
     def score(self, pictures: Sequence[LoadedImage]) -> NDArray[np.float64]:
-        """(n,) scores in [1, 10] of pictures that are looked at alone; the same picture always has the same tokens."""
+        """Return (n,) scores in [1, 10] of pictures that are looked at alone; the same picture always has the same
+        tokens.
+        """
         return self._score(single_tokens(picture, self.settings, device=self.device) for picture in pictures)
 
     def series(self, series: Iterable[Sequence[LoadedImage]]) -> Iterator[SeriesScores]:
-        """Scores of many series, one after the other; a series of one picture is scored alone.
+        """Yield scores of many series, one after the other; a series of one picture is scored alone.
 
         Raises:
             InputError: a series is empty, or has more than ``MAX_SERIES`` pictures.
@@ -127,7 +129,7 @@ class FGAesQScorer:
         yield from self._together(waiting)
 
     def rank(self, pictures: Sequence[LoadedImage]) -> SeriesOrder:
-        """The order of one series.
+        """Return the order of one series.
 
         Returns:
             Best first; scores have zero mean, and ties are ordered by id.
@@ -148,7 +150,7 @@ class FGAesQScorer:
         return SeriesOrder(order, scores, len(edges), count_cycles(len(ids), edges))
 
     def _together(self, series: Sequence[Sequence[LoadedImage]]) -> Iterator[SeriesScores]:
-        """Some series whose pictures come into common batches."""
+        """Yield some series whose pictures come into common batches."""
         pairs = [_pairs(len(pictures)) for pictures in series]
         scores = iter(self._score(itertools.chain.from_iterable(map(self._views, series, pairs))))
         for pictures, asked in zip(series, pairs, strict=True):
@@ -164,14 +166,14 @@ class FGAesQScorer:
             yield SeriesScores(total / (n - 1), tuple(judged))
 
     def _views(self, pictures: Sequence[LoadedImage], pairs: Sequence[tuple[int, int]]) -> Iterator[Tokens]:
-        """The pictures of each pair, or of a series of one, as tokens; made when they are asked for."""
+        """Yield the pictures of each pair, or of a series of one, as tokens; made when they are asked for."""
         if not pairs:
             yield single_tokens(pictures[0], self.settings, device=self.device)
         for views in pair_tokens(pictures, pairs, self.settings, device=self.device):
             yield from views
 
     def _score(self, views: Iterable[Tokens]) -> NDArray[np.float64]:
-        """Scores of pictures in their order; only some are in memory at a time."""
+        """Return scores of pictures in their order; only some are in memory at a time."""
         scores: dict[int, float] = {}
         held: list[tuple[int, Tokens]] = []
         n_tokens = 0
@@ -186,7 +188,7 @@ class FGAesQScorer:
 
     @torch.inference_mode()
     def _scored(self, held: Sequence[tuple[int, Tokens]]) -> dict[int, float]:
-        """Pictures of like length together, so that little is padded."""
+        """Return pictures of like length together, so that little is padded."""
         scores: dict[int, float] = {}
         waiting = sorted(held, key=lambda item: item[1].n)
         while waiting:
@@ -201,12 +203,12 @@ class FGAesQScorer:
 
 
 def _pairs(n: int) -> list[tuple[int, int]]:
-    """All pairs of n pictures, in an order in which the same few pictures follow each other."""
+    """Return all pairs of n pictures, in an order in which the same few pictures follow each other."""
     return sorted(itertools.combinations(range(n), 2), key=lambda pair: (pair[0] // _TILE, pair[1] // _TILE, pair))
 
 
 def rank_files(paths: Sequence[str | Path], folder: str | Path, device: str = "cpu") -> SeriesOrder:
-    """The order of a series of picture files by the FGAesQ model in a folder.
+    """Return the order of a series of picture files by the FGAesQ model in a folder.
 
     Returns:
         A ranking by picture id (:func:`redaes.images.content_id`).

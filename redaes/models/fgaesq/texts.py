@@ -27,7 +27,7 @@ _AT_ONCE = 64
 
 
 def comparative_text(factors: Iterable[Factor], better: bool) -> str:
-    """The sentence for a pair whose deciding factors are known; the first picture is its subject.
+    """Return the sentence for a pair whose deciding factors are known; the first picture is its subject.
 
     >>> comparative_text(["light", "focus"], better=True)
     'the first photo is better than the second: better light, better focus'
@@ -39,7 +39,7 @@ def comparative_text(factors: Iterable[Factor], better: bool) -> str:
 
 
 def rationale_text(rationale: Rationale) -> str:
-    """A rationale of the embedded writer as a comparative text, the verdict first, because long texts are cut.
+    """Return a rationale of the embedded writer as a comparative text, the verdict first, because long texts are cut.
 
     Its letters become "the first photo" and "the second photo": CLIP's tokenizer knows no capitals, so that A would be
     an article. (The writer uses no article A at the start of a sentence; other writers may.)
@@ -54,7 +54,7 @@ def rationale_text(rationale: Rationale) -> str:
 
 @torch.no_grad()
 def text_embeddings(clip: Path, texts: Iterable[str]) -> dict[str, Tensor]:
-    """What CLIP's text tower makes of each different text, (d,) of length 1 each.
+    """Return what CLIP's text tower makes of each different text, (d,) of length 1 each.
 
     The tower is frozen, so this is done once, before training.
 

@@ -37,9 +37,9 @@ def build_tiny_clip(
     Args:
         folder: created.
         corpus: texts for the tokenizer; any other text can be encoded too.
-        seed: of the weights.
-        width: of the visual tower, a multiple of 32; the text tower has half of it.
-        layers: of both towers.
+        seed: seed of the weights.
+        width: width of the visual tower, a multiple of 32; the text tower has half of it.
+        layers: layers of both towers.
         projection: dimension of the joint space.
         grid: side of the position table, in patches.
         vocab_size: most tokens of the vocabulary.

@@ -115,7 +115,7 @@ class TokenBatch:
     """The position tables that are needed."""
 
     def to(self, device: torch.device | str) -> TokenBatch:
-        """The same on another device."""
+        """Return the same on another device."""
         return TokenBatch(
             self.patches.to(device),
             self.scale.to(device),

@@ -30,7 +30,7 @@ LIMITS = "limits.json"
 
 
 def weights(name: str = NAME) -> Path:
-    """The folder of an embedded model, as ``from_pretrained`` takes it.
+    """Return the folder of an embedded model, as ``from_pretrained`` takes it.
 
     Args:
         name: one of `NAMES`.
@@ -48,11 +48,11 @@ def weights(name: str = NAME) -> Path:
 
 
 def limits(name: str, revision: str) -> str | None:
-    """What a reader of an embedded model's answers is to know about it, as a sentence.
+    """Return what a reader of an embedded model's answers is to know about it, as a sentence.
 
     Args:
-        name: of the model that answers; any.
-        revision: of its weights.
+        name: name of the model that answers; any.
+        revision: revision of its weights.
 
     Returns:
         None: another model, or weights of which nothing was measured.

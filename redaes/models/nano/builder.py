@@ -79,7 +79,7 @@ def train_tokenizer(corpus: Iterable[str], vocab_size: int, chat_template: str) 
 
 
 def make_processor(tokenizer: Qwen2Tokenizer, max_pixels: int) -> Qwen3VLProcessor:
-    """The processor: pictures keep their aspect ratio within ``max_pixels``, sides rounded to 32."""
+    """Return the processor: pictures keep their aspect ratio within ``max_pixels``, sides rounded to 32."""
     size = {"shortest_edge": SIDE_MULTIPLE * SIDE_MULTIPLE, "longest_edge": max_pixels}
     shape: dict[str, Any] = {"patch_size": PATCH, "merge_size": MERGE, "temporal_patch_size": 2, "size": size}
     statistics = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
@@ -100,14 +100,14 @@ def make_config(
     vision_layers: int = 4,
     intermediate: int | None = None,
 ) -> Qwen3VLConfig:
-    """The shape. Head dimension is 32 throughout.
+    """Return the shape. Head dimension is 32 throughout.
 
     Args:
-        tokenizer: of the model.
+        tokenizer: tokenizer of the model.
         hidden: width of the language model; a multiple of 64.
-        layers: of the language model.
+        layers: layers of the language model.
         vision_hidden: width of the vision tower; a multiple of 32.
-        vision_layers: of the vision tower.
+        vision_layers: vision layers of the vision tower.
         intermediate: width of the language model's feed-forward layers, all alike, as vLLM serves them; None: 8/3
             of ``hidden``, rounded down to a multiple of 64.
     """
@@ -158,7 +158,8 @@ def make_config(
 
 
 def frequency_filters(n_filters: int) -> torch.Tensor:
-    """Patch filters that separate what random ones mix: cosines of rising frequency, for lightness and colour.
+    """Return the patch filters that separate what random ones mix: cosines of rising frequency, for lightness and
+    colour.
 
     Photographs hold far more energy in low frequencies than in high ones (amplitude falls about as 1/f: Field,
     JOSA A 1987). The answer of a random filter is therefore all brightness, and noise, blur or blocks are
@@ -194,16 +195,17 @@ N_PLACE_WAVES = 24
 
 
 def place_waves(n_positions: int, width: int, spread: float, seed: int) -> torch.Tensor:
-    """A position embedding that tells places from the first step: two-dimensional cosines of the lowest frequencies.
+    """Return a position embedding that tells places from the first step: two-dimensional cosines of the lowest
+    frequencies.
 
     The embedding's grid is laid over a picture whatever its size, so a wave is a share of the frame. Each has a
     direction of its own, all of them orthogonal, drawn by the seed.
 
     Args:
-        n_positions: of the embedding, a square number.
-        width: of the vision tower.
+        n_positions: number of positions of the embedding, a square number.
+        width: width of the vision tower.
         spread: standard deviation of the result; that of patches is about 1.
-        seed: of the directions.
+        seed: seed of the directions.
 
     Returns:
         Shape (n_positions, width).
@@ -236,7 +238,7 @@ def build(
     Args:
         folder: where to write; created.
         corpus: texts for the tokenizer.
-        seed: of the weights.
+        seed: seed of the weights.
         vocab_size: tokens, special ones included; fewer when the corpus does not yield as many.
         max_pixels: cap on a picture's area after resizing.
         initializer_range: standard deviation of the weights; 0.2 makes a random model vary its text.

@@ -18,7 +18,7 @@ PROMPT_REPEATS = 50
 
 
 def corpus(dataset: Path) -> Iterator[str]:
-    """Every prompt, and the answers and instructions of a RED dataset's training pairs."""
+    """Yield every prompt, and the answers and instructions of a RED dataset's training pairs."""
     for name in prompts.names():
         yield from [prompts.load(name).text] * PROMPT_REPEATS
     for record in islice(read_records(dataset, "train"), N_RECORDS):

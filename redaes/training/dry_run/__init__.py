@@ -1,1 +1,3 @@
-"""``--dry_run``: what a run would need of memory and time, taken from a step with tensors that hold no numbers."""
+"""``--dry_run``: estimate the memory and time of a run from one step with fake tensors, which have shapes but no
+data.
+"""

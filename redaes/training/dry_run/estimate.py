@@ -1,7 +1,7 @@
-"""A stage's trainer, made as for a run but without weights, taken through a step: what it needs of memory and time.
+"""Estimate the memory and time of a stage by taking its trainer, made as for a run but without weights, through a step.
 
-The step is the trainer's own, on real rows, with fake tensors (`.fake_tensors`); what is shared out between processes
-is reckoned (`.sharding`). docs/training.md says what is left out.
+The step is the trainer's own, on real rows, with fake tensors (`.fake_tensors`); the effect of sharding is computed
+from formulas (`.sharding`). docs/training.md says what the estimate leaves out.
 """
 
 from __future__ import annotations
@@ -23,32 +23,32 @@ from redaes.training.dry_run.sharding import HeldMemory, Weight, held, state_byt
 
 @dataclass(frozen=True)
 class StepMemory:
-    """What one process allocates for a micro-batch, in bytes; weights are not in it."""
+    """Memory that one process allocates for a micro-batch, in bytes, without the weights."""
 
     inputs: int
     activations: int
-    """Largest sum of all that is neither weight, gradient nor input."""
+    """Peak of all tensors that are neither weights, gradients nor inputs."""
     with_gradients: int
-    """The same with the gradients that there are by then."""
+    """Peak of the activations together with the gradients that exist at that time."""
     logits: int
-    """Largest tensor over the vocabulary; part of the activations."""
+    """Largest tensor with a vocabulary dimension; part of the activations."""
 
 
 @dataclass(frozen=True)
 class BatchLengths:
-    """Of the looked-at batches, means for one process and micro-batch."""
+    """Mean lengths of the sampled batches, for one process and micro-batch."""
 
     tokens: float
-    """That go through the language model: padding included, or each prompt of stage 3 once, where it is shared."""
+    """Tokens that pass the language model, padding included; where prompts are shared in stage 3, each counts once."""
     picture_tokens: float
-    """Of those, the ones that stand for pictures."""
+    """Those of the tokens that stand for pictures."""
     patches: float
-    """That go through the vision tower's first layer."""
+    """Patches that pass the vision tower's first layer."""
 
 
 @dataclass(frozen=True)
 class RunEstimate:
-    """Everything that a dry run says."""
+    """All figures of a dry run."""
 
     stage: str
     model: str
@@ -58,41 +58,41 @@ class RunEstimate:
     held: HeldMemory
     step: StepMemory
     generation: int
-    """Bytes at the peak of sampling, in stage 3: cache, activations; 0 elsewhere."""
+    """Peak of cache and activations while stage 3 samples answers, in bytes; 0 in other stages."""
     kept: int
-    """Bytes of inputs that stay for the whole of a generation batch, in stage 3."""
+    """Inputs that are kept for a whole generation batch of stage 3, in bytes."""
     peak: int
-    """Bytes on one GPU."""
+    """Peak memory of one GPU, in bytes."""
     gradient_checkpointing: bool
     optimizer: str
     optimizer_known: bool
     lengths: BatchLengths
     samples_per_step: float
-    """Rows; pairs in stage 2; completions in stage 3."""
+    """Samples of one step: rows, in stage 2 pairs, in stage 3 completions."""
     tokens_per_step: float
     steps_per_epoch: float
     epochs: float
     steps: int
     hours: float | None
-    """None: no rate was given."""
+    """Hours of the run; None: no rate was given."""
 
     def as_json(self) -> dict[str, Any]:
-        """For machines."""
+        """Return the estimate as JSON."""
         return asdict(self)
 
 
 def estimate(stage: str, model: str, trainer: Trainer, processor: ProcessorMixin, plan: DryRunPlan) -> RunEstimate:
-    """Take a trainer without weights through a step.
+    """Take a trainer without weights through a step, and return the estimate.
 
     Args:
-        stage: its name.
-        model: as the arguments name it.
-        trainer: with the model that `redaes.backends.loading.weights_left_out` makes.
-        processor: of the model.
-        plan: what to reckon for.
+        stage: name of the stage.
+        model: the model's name in the arguments.
+        trainer: the trainer, with a model that `redaes.backends.loading.weights_left_out` made.
+        processor: processor of the model.
+        plan: the run to estimate.
 
     Raises:
-        TrainingError: there is not one batch.
+        TrainingError: there is no batch at all.
     """
     args = trainer.args
     shapes = Shapes.of(trainer.model)
@@ -107,7 +107,7 @@ def estimate(stage: str, model: str, trainer: Trainer, processor: ProcessorMixin
 
         kept, generation, whole = sampling(trainer, processor, batches[0], shapes, plan)
         batches = micro_batches(trainer, whole, batches[0])
-    as_read = getattr(trainer, "as_read", None)  # where rows are packed, the batch has more tokens than are read
+    as_read = getattr(trainer, "as_read", None)  # with packed rows, the batch has more tokens than the model reads
     lengths = [_lengths(batch if as_read is None else as_read(batch), processor) for batch in batches]
     largest = max(range(len(batches)), key=lambda number: (lengths[number].tokens, lengths[number].patches))
     step = _step(trainer, batches[largest], shapes)
@@ -115,7 +115,7 @@ def estimate(stage: str, model: str, trainer: Trainer, processor: ProcessorMixin
     share = held(weights, plan, optimizer)
     accumulates = args.gradient_accumulation_steps > 1 or plan.sharding != "single"
     training = step.activations + share.gradients if accumulates else step.with_gradients
-    # A first step has no optimizer state yet; all others do.
+    # Only the first step has no optimizer state yet.
     peak = share.on_gpu - share.gradients + max(training + step.inputs, share.gradients, generation) + kept
     mean = BatchLengths(*(sum(values) / len(batches) for values in zip(*(asdict(one).values() for one in lengths))))  # noqa: B905
     per_step = args.gradient_accumulation_steps * plan.n_processes
@@ -153,7 +153,7 @@ def estimate(stage: str, model: str, trainer: Trainer, processor: ProcessorMixin
 
 
 def _batches(trainer: Trainer) -> Iterator[Any]:
-    """Batches in the order of a run."""
+    """Yield batches in the order of a run."""
     loader = trainer.get_train_dataloader()
     for setter in (getattr(loader, "set_epoch", None),):
         if setter is not None:
@@ -162,7 +162,7 @@ def _batches(trainer: Trainer) -> Iterator[Any]:
 
 
 def _steps(trainer: Trainer, plan: DryRunPlan) -> tuple[float, int]:
-    """Optimizer steps of an epoch, and of the run, over all processes."""
+    """Return the optimizer steps of an epoch, and of the run, over all processes."""
     args = trainer.args
     batches = len(trainer.get_train_dataloader())
     if hasattr(trainer, "num_generations"):
@@ -188,7 +188,7 @@ def _weights(model: torch.nn.Module) -> list[Weight]:
 
 
 def _named(batch: Any, name: str) -> Iterator[Tensor]:
-    """Every tensor of a name in a batch, however deep."""
+    """Yield every tensor of a name in a batch, however deep."""
     if isinstance(batch, Mapping):
         for key, value in batch.items():
             if key == name and isinstance(value, Tensor):
@@ -210,7 +210,7 @@ def _lengths(batch: Any, processor: ProcessorMixin) -> BatchLengths:
 def _step(trainer: Trainer, batch: Any, shapes: Shapes) -> StepMemory:
     model = trainer.model
     model.train()
-    trainer.current_gradient_accumulation_steps = trainer.args.gradient_accumulation_steps  # as a run sets it
+    trainer.current_gradient_accumulation_steps = trainer.args.gradient_accumulation_steps  # as in a run
     if trainer.args.gradient_checkpointing:
         model.gradient_checkpointing_enable(trainer.args.gradient_checkpointing_kwargs or {"use_reentrant": False})
         if hasattr(model, "enable_input_require_grads") and any(not one.requires_grad for one in model.parameters()):

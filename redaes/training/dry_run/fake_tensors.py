@@ -1,9 +1,8 @@
-"""A training step without numbers: weights that have a shape and no storage, and a count of what would be allocated.
+"""Run a training step with fake tensors, which have a shape but no storage, and count what it would allocate.
 
-Floating-point tensors are torch's fake tensors, so that a model of any size can be walked through, forward and
-backward, on a machine that could not hold it. Whole numbers (token ids, masks, grids of pictures) stay real, because
-the models decide by them where pictures go. The code that runs is the model's and the trainer's own: what it allocates
-is counted and not guessed.
+Floating-point tensors are torch's fake tensors, so a model of any size can run forward and backward on a machine that
+could not hold it. Integer tensors (token ids, masks, grids of pictures) stay real, because the models need their values
+to place pictures. The model's and the trainer's own code runs, and its allocations are counted.
 """
 
 from __future__ import annotations
@@ -33,7 +32,9 @@ _MAKING = frozenset(
         torch.ops.aten.randn.default,
     }
 )
-"""What makes tensors from nothing. Not caught as torch functions: a function's own backward runs outside of those."""
+"""Operations that create tensors. They are not caught as torch functions, because a function's own backward runs
+outside of those.
+"""
 _READING: dict[Any, Callable[[Tensor], Any]] = {
     Tensor.item: lambda tensor: _number(tensor),  # noqa: PLW0108
     Tensor.tolist: lambda tensor: torch.ones(tensor.shape, dtype=tensor.dtype).tolist(),
@@ -42,7 +43,7 @@ _READING: dict[Any, Callable[[Tensor], Any]] = {
     Tensor.__int__: lambda tensor: 1,
     Tensor.__index__: lambda tensor: 1,
 }
-"""Where a program asks what a tensor holds that holds nothing: it is told 1."""
+"""Operations that read a tensor's value; for a fake tensor they return 1."""
 
 
 def _number(tensor: Tensor) -> float | int | bool:
@@ -50,18 +51,18 @@ def _number(tensor: Tensor) -> float | int | bool:
 
 
 class Shapes:
-    """Fake tensors of one run; they do not mix with those of another."""
+    """The fake tensors of one run; they cannot be mixed with those of another."""
 
     def __init__(self, mode: FakeTensorMode | None = None) -> None:
         self._mode = mode or FakeTensorMode(allow_non_fake_inputs=True)
 
     @classmethod
     def of(cls, model: torch.nn.Module) -> Shapes:
-        """Those that a model's weights belong to."""
+        """Return the fake tensors that a model's weights belong to."""
         return cls(next(one.fake_mode for one in model.parameters() if isinstance(one, FakeTensor)))
 
     def tensor(self, like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-        """A tensor of the same shape, on the CPU, with no storage."""
+        """Return a tensor of the same shape, on the CPU, with no storage."""
         with self._mode:
             return torch.empty(like.shape, dtype=dtype or like.dtype, device="cpu")
 
@@ -81,25 +82,25 @@ class Shapes:
                     module._buffers[name] = self.tensor(buffer)
 
     def inputs(self, batch: Any) -> Any:
-        """A batch whose floating-point tensors are fake; the others stay as they are."""
+        """Return a batch whose floating-point tensors are fake; the others are unchanged."""
         return tree_map_only(
             Tensor, lambda tensor: self.tensor(tensor) if tensor.is_floating_point() else tensor, batch
         )
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """While this is entered, code may index by masks, and ask for values that there are none of."""
+        """Allow code to index by masks and to read values of fake tensors within the context."""
         with _Reading(), _Making(self._mode):
             yield
 
 
 def _stay(module: torch.nn.Module, *_: Any, **__: Any) -> torch.nn.Module:
-    """In place of moving a module to a device or number type: there is nothing to move."""
+    """Return the module; replaces moving it to a device or number type, as a fake one has nothing to move."""
     return module
 
 
 class _Reading(TorchFunctionMode):
-    """Makes the few operations work whose result depends on values."""
+    """Make the few operations work whose result depends on values."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
@@ -114,7 +115,7 @@ class _Reading(TorchFunctionMode):
 
 
 class _Making(TorchDispatchMode):
-    """Makes new floating-point tensors fake; whole numbers stay real."""
+    """Make new floating-point tensors fake; integer tensors stay real."""
 
     def __init__(self, mode: FakeTensorMode) -> None:
         super().__init__()
@@ -132,7 +133,7 @@ class _Making(TorchDispatchMode):
 
 
 def _as_places(index: Any) -> Any:
-    """An index with masks of real values turned into positions: how many there are decides a shape."""
+    """Return an index whose masks are turned into positions, because their number decides a shape."""
     parts = index if isinstance(index, tuple) else (index,)
     found: list[Any] = []
     for part in parts:
@@ -144,22 +145,22 @@ def _as_places(index: Any) -> Any:
 
 
 class Allocations(TorchDispatchMode):
-    """Counts the bytes of tensors that operations have made and that are still held, fake or real.
+    """Count the bytes of tensors, fake or real, that operations have made and that are still alive.
 
-    Storage is counted once however many tensors look at it, and no longer than something holds it.
+    Storage that several tensors share is counted once, as long as one of them is alive.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.now = 0
-        """Bytes that are held."""
+        """Bytes that are allocated now."""
         self.peak = 0
-        """The most that were."""
+        """Largest number of bytes that were allocated."""
         self._held: dict[int, weakref.ref[Any]] = {}
         self._sizes: dict[int, int] = {}
 
     def ignore(self, values: Any) -> None:
-        """Leave these tensors out, as long as they live."""
+        """Leave these tensors out of the count, as long as they live."""
         for value in tree_leaves(values):
             if isinstance(value, Tensor):
                 self._count(value, counted=False)

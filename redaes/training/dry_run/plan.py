@@ -1,4 +1,5 @@
-"""What a dry run is told: for which processes and sharding a run is planned, and the rate to reckon time with.
+"""Options of a dry run: the processes and sharding that a run is planned for, and the rate from which its time is
+estimated.
 
 Nothing heavy is imported here: a script reads these options before it imports TRL.
 """
@@ -24,32 +25,43 @@ Sharding = Literal["single", "ddp", "zero1", "zero2", "zero3"]
 
 @dataclass
 class DryRunArguments:
-    """Options of a dry run. They are no part of a recipe: a run does not know them."""
+    """Options of a dry run. They are not part of a recipe."""
 
     dry_run: bool = field(
-        default=False, metadata={"help": "say what a run would need of memory and time, and write nothing"}
+        default=False, metadata={"help": "Print what the run would need of memory and time, and write nothing."}
     )
     plan_for: str | None = field(
-        default=None, metadata={"help": "accelerate configuration to plan for, such as zero3, or a file"}
+        default=None, metadata={"help": "The accelerate configuration to plan for: a name such as zero3, or a file."}
     )
     plan_processes: int | None = field(
-        default=None, metadata={"help": "processes (GPUs) to plan for; default: the configuration's, else one"}
+        default=None,
+        metadata={
+            "help": "Number of processes (GPUs) to plan for. The default is that of the configuration, or else one."
+        },
     )
     plan_batches: int = field(
-        default=4, metadata={"help": "batches of real rows that lengths and memory are taken from"}
+        default=4, metadata={"help": "Number of batches of real rows from which lengths and memory are estimated."}
     )
-    plan_json: bool = field(default=False, metadata={"help": "print the estimate as JSON"})
+    plan_json: bool = field(default=False, metadata={"help": "Print the estimate as JSON."})
     assume_tokens_per_s: float | None = field(
-        default=None, metadata={"help": "measured rate of all processes together, text and picture tokens"}
+        default=None,
+        metadata={
+            "help": "Measured rate of all processes together, in text and picture tokens per second, to estimate the "
+            "time with."
+        },
     )
     assume_samples_per_s: float | None = field(
-        default=None, metadata={"help": "measured rate of all processes together, rows (stage 3: completions)"}
+        default=None,
+        metadata={
+            "help": "Measured rate of all processes together, in rows per second (in stage 3, completions per "
+            "second), to estimate the time with."
+        },
     )
 
 
 @dataclass(frozen=True)
 class DryRunPlan:
-    """A run that is only reckoned."""
+    """The run that a dry run estimates."""
 
     arguments: DryRunArguments
     on_gpu: bool
@@ -63,7 +75,7 @@ class DryRunPlan:
     scratch: tempfile.TemporaryDirectory[str] = field(
         default_factory=partial(tempfile.TemporaryDirectory, prefix="redaes-dry-run-"), repr=False, compare=False
     )
-    """Stands for the output folder, which trainers make when they are made; it vanishes with the plan."""
+    """Temporary output folder, because trainers create their folder at once; it is removed with the plan."""
 
     @property
     def half_weights(self) -> bool:
@@ -75,7 +87,7 @@ _TRUE = ("true", "1", "yes", "y", "t")
 
 
 def is_dry(argv: Sequence[str]) -> bool:
-    """Whether a command line asks for a dry run."""
+    """Return whether a command line asks for a dry run."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     _add_flags(parser, "dry_run")
     return _is_true(parser.parse_known_args(list(argv))[0].dry_run)
@@ -85,16 +97,16 @@ def read_dry_run(argv: Sequence[str], recipe: Path) -> tuple[DryRunPlan | None, 
     """Take a dry run's options out of a command line.
 
     Args:
-        argv: without the program's name.
-        recipe: what is read where ``argv`` names no ``--config``.
+        argv: the command line, without the program's name.
+        recipe: the recipe that is read when ``argv`` names no ``--config``.
 
     Returns:
-        The plan, None where no dry run is asked for; and the rest of the command line.
+        The plan, or None if no dry run is asked for; and the rest of the command line.
 
     Raises:
-        TrainingError: impossible values, or options of a dry run without one.
-        InputError: a recipe or a configuration that cannot be read.
-        SystemExit: in the processes of a launched dry run other than the first, which says everything.
+        TrainingError: a value is impossible, or options of a dry run are given without ``--dry_run``.
+        InputError: a recipe or a configuration cannot be read.
+        SystemExit: in every process of a launched dry run but the first, which prints everything.
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     _add_flags(parser, "dry_run", "plan_json")
@@ -105,7 +117,7 @@ def read_dry_run(argv: Sequence[str], recipe: Path) -> tuple[DryRunPlan | None, 
     try:
         given, rest = parser.parse_known_args(list(argv))
     except SystemExit as error:
-        raise TrainingError("an option of the dry run has no usable value; see the line above") from error
+        raise TrainingError("an option of the dry run has an unusable value; see the line above") from error
     values = {name: value for name, value in vars(given).items() if value is not None}
     for name in ("dry_run", "plan_json"):
         values[name] = _is_true(values.get(name))
@@ -113,7 +125,7 @@ def read_dry_run(argv: Sequence[str], recipe: Path) -> tuple[DryRunPlan | None, 
     if not arguments.dry_run:
         named = [item.name for item in fields(arguments) if getattr(arguments, item.name) != item.default]
         if named:
-            raise TrainingError(f"{', '.join(named)}: only a dry run has a use for this; add --dry_run or leave it out")
+            raise TrainingError(f"{', '.join(named)} works only in a dry run; add --dry_run, or leave it out")
         return None, rest
     for name in ("plan_processes", "plan_batches", "assume_tokens_per_s", "assume_samples_per_s"):
         value = getattr(arguments, name)
@@ -137,7 +149,7 @@ def read_dry_run(argv: Sequence[str], recipe: Path) -> tuple[DryRunPlan | None, 
 
 
 def _add_flags(parser: argparse.ArgumentParser, *names: str) -> None:
-    """Options that may stand without a value, which then is true."""
+    """Add options that may stand without a value, which is then true."""
     for name in names:
         parser.add_argument(f"--{name}", f"--{name.replace('_', '-')}", nargs="?", const="true")
 
@@ -147,7 +159,7 @@ def _is_true(value: Any) -> bool:
 
 
 def _settings(argv: Sequence[str], recipe: Path) -> dict[str, Any]:
-    """What decides about number types, from recipe and command line."""
+    """Return the settings that decide about number types, from recipe and command line."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--config", type=Path, default=recipe)
     _add_flags(parser, "use_cpu", "bf16", "use_vllm")
@@ -157,7 +169,7 @@ def _settings(argv: Sequence[str], recipe: Path) -> dict[str, Any]:
 
 
 def _launch(arguments: DryRunArguments, environment: Mapping[str, str]) -> dict[str, Any]:
-    """Processes and sharding: the named configuration's, else those that this process was launched with."""
+    """Return processes and sharding: the named configuration's, else those that this process was launched with."""
     if arguments.plan_for is not None:
         file = read_yaml(recipe_files.find(arguments.plan_for, "accelerate"), "accelerate configuration")
         deepspeed = file.get("deepspeed_config") or {}

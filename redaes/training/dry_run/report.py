@@ -1,4 +1,4 @@
-"""What a dry run prints, and how its arguments are made: as for the run, on the CPU and in a folder that vanishes."""
+"""The report of a dry run, and its arguments: those of the run, but on the CPU and in a temporary folder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ GIB = 2**30
 
 
 def instead_of_a_run(argv: Sequence[str], config_class: type, folder: str) -> list[str]:
-    """A run's command line with what a dry run must not do: use a GPU, write, report, start vLLM, upload."""
+    """Return a run's command line, changed so that a dry run does not use a GPU, write, report, start vLLM or
+    upload.
+    """
     names = {item.name for item in fields(config_class)}
     changes = {
         "use_cpu": "true", "output_dir": folder, "report_to": "none", "use_vllm": "false", "push_to_hub": "false",
@@ -30,7 +32,7 @@ def instead_of_a_run(argv: Sequence[str], config_class: type, folder: str) -> li
 
 
 def print_estimate(stage: str, model: str, trainer: Trainer, processor: ProcessorMixin, plan: DryRunPlan) -> None:
-    """Print the estimate, where a run would begin."""
+    """Print the estimate instead of starting the run."""
     from redaes.training.dry_run.estimate import estimate
 
     found = estimate(stage, model, trainer, processor, plan)
@@ -38,7 +40,7 @@ def print_estimate(stage: str, model: str, trainer: Trainer, processor: Processo
 
 
 def table(found: RunEstimate, plan: DryRunPlan) -> str:
-    """The estimate for people."""
+    """Return the estimate as a readable table."""
 
     def size(value: float) -> str:
         return f"{value / GIB:9.2f} GiB" if value >= GIB / 10 else f"{value / 2**20:9.2f} MiB"

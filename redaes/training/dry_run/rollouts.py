@@ -14,20 +14,20 @@ from redaes.training.dry_run.fake_tensors import Allocations, Shapes
 from redaes.training.dry_run.plan import DryRunPlan
 
 N_SAMPLED = 4
-"""Sequences that the prompts' pass is counted with; memory is proportional to them."""
+"""Number of sequences with which the forward pass over prompts is measured; memory is proportional to it."""
 
 
 def sampling(
     trainer: Any, processor: ProcessorMixin, rows: list[dict[str, Any]], shapes: Shapes, plan: DryRunPlan
 ) -> tuple[int, int, dict[str, Any]]:
-    """What a process's generation batch needs.
+    """Return the memory that a process's generation batch needs, and the batch itself.
 
     Args:
         trainer: a `GRPOTrainer`.
-        processor: pads on the left.
-        rows: of the generation batch, every prompt as often as it is answered.
-        shapes: the run's.
-        plan: with vLLM, sampling is another process's, or the engine's.
+        processor: processor that pads on the left.
+        rows: rows of the generation batch, every prompt as often as it is answered.
+        shapes: the run's fake tensors.
+        plan: the plan; with vLLM, another process or the engine samples.
 
     Returns:
         Bytes of inputs that are kept for the whole batch; bytes at the peak of sampling; and the batch as the trainer
@@ -47,14 +47,15 @@ def sampling(
     else:
         read, cache = _prompts_read(trainer, part, shapes)
         per_token = cache // (few * int(encoded["input_ids"].shape[1]))
-        # A dry run for ZeRO-3 is none under it.
+        # A dry run for ZeRO-3 does not itself run under ZeRO-3.
         if trainer.samples_itself() and plan.sharding != "zero3":
             n_prompts = n // trainer.num_generations
-            # The cache of the packed row, the prompts' side by side, and the room of all answers, are there at once.
+            # The cache of the packed row, the prompts' caches side by side, and the space for all answers exist at
+            # once.
             kept_once = 2 * cache * n_prompts // few + n * longest * per_token
             peak = _lora_added(trainer.model) + max(read * n_prompts // few, kept_once)
         else:
-            # The cache grows token by token; one layer of it is there twice while it does.
+            # The cache grows token by token; meanwhile one of its layers exists twice.
             peak = max(read, cache + few * longest * per_token) * n // few
     ids: Tensor = encoded.pop("input_ids")
     mask: Tensor = encoded.pop("attention_mask")
@@ -77,7 +78,7 @@ def sampling(
 
 
 def _prompts_read(trainer: Any, encoded: dict[str, Tensor], shapes: Shapes) -> tuple[int, int]:
-    """Bytes at the peak of the prompts' pass, and of the cache that it leaves."""
+    """Return the peak bytes of the forward pass over prompts, and the bytes of the cache that it leaves."""
     model = trainer.model
     was_training = model.training
     model.eval()
@@ -98,22 +99,25 @@ def _prompts_read(trainer: Any, encoded: dict[str, Tensor], shapes: Shapes) -> t
 
 
 def _lora_added(model: torch.nn.Module) -> int:
-    """Bytes of the weights that have a LoRA, which are there twice while answers are sampled."""
+    """Return the bytes of the weights with a LoRA, which exist twice while answers are sampled."""
     layers: Iterator[Any] = model.modules()
     weights = (layer.get_base_layer().weight for layer in layers if type(layer) is Linear)
     return sum(weight.numel() * weight.element_size() for weight in weights)
 
 
 def micro_batches(trainer: Any, whole: dict[str, Any], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The first ``per_device_train_batch_size`` answers of a generation batch; where fast verdicts are held, with each
-    of the parts in which its pairs are read."""
+    """Return the first ``per_device_train_batch_size`` answers of a generation batch.
+
+    Where the fast verdict is held, they are returned once for each batch of the generation, each time with the pairs
+    whose verdicts are read with that batch.
+    """
     size: int = trainer.args.per_device_train_batch_size
     found: list[dict[str, Any]] = trainer.each_with_verdicts(_first(whole, size, sum(whole["num_images"][:size])), rows)
     return found
 
 
 def _first(whole: dict[str, Any], size: int, n_pictures: int) -> dict[str, Any]:
-    """The first sequences of a batch, with their pictures."""
+    """Return the first sequences of a batch, with their pictures."""
     n_patches = int(whole["image_grid_thw"][:n_pictures].prod(-1).sum())
     part: dict[str, Any] = {}
     for name, value in whole.items():

@@ -1,6 +1,6 @@
-"""What one GPU holds of weights, gradients and optimizer state, by the way in which a run is shared out.
+"""Memory of one GPU for weights, gradients and optimizer state, depending on how a run is sharded.
 
-DDP: PyTorch's documentation of ``DistributedDataParallel`` (buckets are a second copy of the gradients unless
+Sources. DDP: PyTorch's documentation of ``DistributedDataParallel`` (buckets are a second copy of the gradients unless
 ``gradient_as_bucket_view``). ZeRO: Rajbhandari et al., arXiv 1910.02054, table 1, and DeepSpeed's documentation
 ("ZeRO", "Memory Requirements", "Configuration JSON": sizes of buckets and of what is gathered, in elements).
 """
@@ -12,47 +12,47 @@ from dataclasses import dataclass
 from redaes.training.dry_run.plan import DryRunPlan
 
 REDUCE_BUCKET = 500_000_000
-"""Elements; DeepSpeed's default ``reduce_bucket_size``, which accelerate leaves as it is."""
+"""DeepSpeed's default ``reduce_bucket_size``, in elements, which accelerate does not change."""
 MAX_LIVE = 1_000_000_000
-"""Elements; DeepSpeed's default ``stage3_max_live_parameters``."""
+"""DeepSpeed's default ``stage3_max_live_parameters``, in elements."""
 PERSISTENT = 100_000
-"""Elements; weights up to this size stay on every GPU (``stage3_param_persistence_threshold``)."""
+"""Weights up to this size, in elements, stay on every GPU (``stage3_param_persistence_threshold``)."""
 
 
 @dataclass(frozen=True)
 class Weight:
-    """One parameter of the model, as far as memory is concerned."""
+    """Size of one parameter of the model."""
 
     n: int
-    """Elements."""
+    """Number of elements."""
     size: int
-    """Bytes of one."""
+    """Bytes of one element."""
     trained: bool
 
 
 @dataclass(frozen=True)
 class HeldMemory:
-    """Bytes on one GPU, and on the machine for one GPU."""
+    """Memory in bytes on one GPU, and in the machine's memory for one GPU."""
 
     weights: int
     gathered: int
-    """Weights of other processes that are there for the layers at work (ZeRO-3)."""
+    """Weights of other processes, gathered for the layers that compute (ZeRO-3)."""
     gradients: int
-    """Of a whole step."""
+    """Gradients of a whole step."""
     buckets: int
-    """What gradients are sent in."""
+    """Buffers in which gradients are communicated."""
     optimizer: int
     host: int
-    """In the machine's memory (offloading)."""
+    """What is offloaded to the machine's memory."""
 
     @property
     def on_gpu(self) -> int:
-        """All of it but the host's part."""
+        """The sum of all parts on the GPU."""
         return self.weights + self.gathered + self.gradients + self.buckets + self.optimizer
 
 
 def state_bytes(optimizer: str) -> float | None:
-    """Bytes of an optimizer's state for each byte of a weight; None: not known here."""
+    """Return the bytes of an optimizer's state for each byte of a weight; None: not known."""
     if "8bit" in optimizer or "4bit" in optimizer:
         return None
     if optimizer.startswith("adamw_torch") or optimizer in ("adamw_apex_fused", "adamw_hf"):
@@ -61,10 +61,10 @@ def state_bytes(optimizer: str) -> float | None:
 
 
 def held(weights: list[Weight], plan: DryRunPlan, optimizer: str) -> HeldMemory:
-    """Shares of one process.
+    """Return the memory that one process needs.
 
     Args:
-        weights: of the whole model, as a process without sharding would hold them.
+        weights: weights of the whole model, as a process without sharding would hold them.
         plan: sharding, number types, offloading.
         optimizer: ``TrainingArguments.optim``.
     """
@@ -77,13 +77,13 @@ def held(weights: list[Weight], plan: DryRunPlan, optimizer: str) -> HeldMemory:
     if not plan.sharding.startswith("zero"):
         buckets = gradients if plan.sharding == "ddp" else 0
         return HeldMemory(whole, 0, gradients, buckets, state, 0)
-    size = 2 if plan.bf16 else 4  # DeepSpeed turns all weights to the number type of its configuration
+    size = 2 if plan.bf16 else 4  # DeepSpeed converts all weights to the number type of its configuration
     n_trained = sum(weight.n for weight in trained)
     n_all = sum(weight.n for weight in weights)
     optimizer_share = -(-n_trained // n) * 4 * 3  # float32 weights, and Adam's two moments of them
     bucket = min(REDUCE_BUCKET, n_trained) * size
     if plan.sharding != "zero3":
-        # Gradients of ZeRO-1 are whole; those of ZeRO-2 are shared out once a bucket is full.
+        # ZeRO-1 keeps whole gradients; ZeRO-2 shards them once a bucket is full.
         gradient = n_trained * size if plan.sharding == "zero1" else -(-n_trained // n) * size
         on_gpu = 0 if plan.offload_optimizer else optimizer_share
         return HeldMemory(n_all * size, 0, gradient, bucket, on_gpu, optimizer_share - on_gpu)

@@ -63,8 +63,8 @@ class DiffusionEditor:
         """Drive a pipeline that is already in memory, on its device.
 
         Args:
-            pipeline: of a class in :data:`.pipelines.ADAPTERS`.
-            name: of the model.
+            pipeline: pipeline of a class in :data:`.pipelines.ADAPTERS`.
+            name: name of the model.
             revision: what pins the weights.
             checkpoint: its licence, and its steps and guidance where they differ from the adapter's.
             steps: denoising steps; None: as released.
@@ -127,7 +127,7 @@ class DiffusionEditor:
             model: folder or hub name.
             revision: branch, tag or commit on the hub.
             device: such as ``cpu`` or ``cuda:1``; None: the best there is.
-            dtype: of the weights, or its name, such as ``bfloat16``; None: bfloat16 on CUDA, else float32.
+            dtype: number type of the weights, or its name, such as ``bfloat16``; None: bfloat16 on CUDA, else float32.
             offload: what waits in main memory: nothing, models that are not at work (``model``), or every
                 layer (``sequential``: least GPU memory, slowest).
             compile: compile the repeated blocks of the denoiser; the first edit of each picture size waits.
@@ -215,7 +215,7 @@ class DiffusionEditor:
         return [outcomes[number] for number in range(len(jobs))]
 
     def _prepared(self, source: Image.Image) -> Image.Image:
-        """The source in the size that the pipeline works at.
+        """Return the source in the size that the pipeline works at.
 
         Resized here, because the pipelines cut off or squeeze what does not fit their grid, and the edit would
         no longer lie on the source.
@@ -267,7 +267,7 @@ class DiffusionEditor:
         return [EditOutcome(failure=reason, detail=detail)]
 
     def _cache_context(self) -> AbstractContextManager[Any]:
-        """The name of the pass, where a cache wants it and the pipeline does not say it."""
+        """Return the name of the pass, where a cache wants it and the pipeline does not say it."""
         if not self._adapter.cache_context:
             context: AbstractContextManager[Any] = denoiser_of(self._pipeline).cache_context("cond")
             return context
@@ -275,7 +275,7 @@ class DiffusionEditor:
 
 
 def _dtype_of(given: torch.dtype | str | None, place: torch.device) -> torch.dtype:
-    """The number format of the weights; recipes name it.
+    """Return the number format of the weights; recipes name it.
 
     Raises:
         InputError: it is none in which pipelines compute.
@@ -291,7 +291,7 @@ def _dtype_of(given: torch.dtype | str | None, place: torch.device) -> torch.dty
 def working_size(
     size: tuple[int, int], max_pixels: int, multiple: int, *, enlarge: bool = False, min_side: int = 1
 ) -> tuple[int, int]:
-    """Width and height to work at: the same aspect as far as the grid permits.
+    """Return the width and height to work at: the same aspect as far as the grid permits.
 
     Args:
         size: width and height of the source, in pixels.
@@ -320,7 +320,7 @@ def working_size(
 
 
 def _outcome(pixels: np.ndarray[Any, Any], size: tuple[int, int], withheld: bool) -> EditOutcome:
-    """One result as a picture of the source's size.
+    """Return one result as a picture of the source's size.
 
     Args:
         pixels: (H, W, 3) in [0, 1].

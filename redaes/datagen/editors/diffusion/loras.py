@@ -16,7 +16,7 @@ _LIGHTNING = re.compile(r"Lightning-(?P<steps>\d+)steps", re.IGNORECASE)
 
 
 def lora_file_of(lora: str) -> Path:
-    """The file of a LoRA, fetched where it is on the hub."""
+    """Return the file of a LoRA, fetched where it is on the hub."""
     if Path(lora).is_file():
         if Path(lora).suffix != ".safetensors":
             raise InputError(f"{lora} is no safetensors file; other formats are not read")
@@ -33,7 +33,7 @@ def lora_file_of(lora: str) -> Path:
 
 
 def with_lora(checkpoint: Checkpoint, lora: str, file: Path) -> Checkpoint:
-    """What holds for a model with a LoRA on it: both licences, and the steps of a Lightning one."""
+    """Return what holds for a model with a LoRA on it: both licences, and the steps of a Lightning one."""
     named = _LORA.fullmatch(lora)
     own = checkpoint_of(named["repository"] if named is not None else file.resolve().parent)
     licences = sorted({checkpoint.licence, own.licence})

@@ -95,7 +95,7 @@ class StepCache:
             )
 
     def settings(self) -> dict[str, str | float | None]:
-        """What of it decides a picture."""
+        """Return what of it decides a picture."""
         found: dict[str, str | float | None] = {"cache": self.kind}
         if self.threshold is not None:
             found["cache_threshold"] = self.threshold
@@ -134,7 +134,7 @@ def _need(package: str) -> None:
 
 
 def pipeline_index(model: str | Path, revision: str | None) -> Mapping[str, Any]:
-    """What ``model_index.json`` says: the classes of the pipeline and of its parts."""
+    """Return what ``model_index.json`` says: the classes of the pipeline and of its parts."""
     from diffusers import DiffusionPipeline
 
     if Path(model).is_dir():
@@ -154,7 +154,7 @@ def pipeline_index(model: str | Path, revision: str | None) -> Mapping[str, Any]
 
 
 def pipeline_folder(model: str | Path, revision: str | None) -> tuple[Path, str]:
-    """Where the files are, and what pins them: the commit on the hub, or a hash of all files that matter."""
+    """Return where the files are, and what pins them: the commit on the hub, or a hash of all files that matter."""
     from diffusers import DiffusionPipeline
 
     if Path(model).is_dir():
@@ -170,7 +170,7 @@ def pipeline_folder(model: str | Path, revision: str | None) -> tuple[Path, str]
 
 
 def hash_of(files: Sequence[Path]) -> str:
-    """First digits of the SHA-256 over the names and contents of files; reads all of them."""
+    """Return the first digits of the SHA-256 over the names and contents of files; reads all of them."""
     digest = hashlib.sha256()
     for file in files:
         digest.update(f"{file.parent.name}/{file.name}:{content_hash(file)}\n".encode())
@@ -178,7 +178,7 @@ def hash_of(files: Sequence[Path]) -> str:
 
 
 def load_whole(pipeline_class: Any, folder: Path, index: Mapping[str, Any], dtype: torch.dtype) -> Any:
-    """The pipeline, on the CPU, with every weight from the files.
+    """Return the pipeline, on the CPU, with every weight from the files.
 
     Raises:
         BackendError: files or weights are missing.
@@ -243,5 +243,5 @@ def place_pipeline(pipeline: Any, place: torch.device, offload: Offload) -> None
 
 
 def denoiser_of(pipeline: Any) -> Any:
-    """The model that takes the noise away step by step."""
+    """Return the model that takes the noise away step by step."""
     return pipeline.transformer if "transformer" in pipeline.components else pipeline.unet

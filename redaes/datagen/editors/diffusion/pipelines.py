@@ -129,7 +129,7 @@ ADAPTERS: dict[str, Adapter] = {
 
 
 def adapter_of(kind: str) -> Adapter:
-    """The adapter of a class of pipelines.
+    """Return the adapter of a class of pipelines.
 
     Raises:
         InputError: there is none.

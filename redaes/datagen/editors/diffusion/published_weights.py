@@ -48,7 +48,7 @@ checked, is in docs/editors.md."""
 
 
 def checkpoint_of(model: str | Path) -> Checkpoint:
-    """What is known of a model: found by its hub name, or a folder by the last part of one.
+    """Return what is known of a model: found by its hub name, or a folder by the last part of one.
 
     Whatever is not in the table is not known to permit commercial use.
 

@@ -77,7 +77,7 @@ def apply_edit(image: ByteImage, operation: str, strength: float, seed: int) -> 
 
 
 def make_edit(operation: str, strength: float, seed: int) -> Edit:
-    """The record of an edit.
+    """Return the record of an edit.
 
     >>> make_edit("exposure_down", 0.2, seed=1).instruction
     'Slightly underexpose the picture so that it becomes too dark.'

@@ -45,7 +45,9 @@ def _saturate(image: ByteImage, factor: float) -> ByteImage:
 
 
 def _colour_taken(strength: float) -> float:
-    """Share of the colour that is taken away. Some is left: a black and white picture is a style, not a fault."""
+    """Return the share of the colour that is taken away. Some is left: a black and white picture is a style, not a
+    fault.
+    """
     return 0.88 * strength
 
 
@@ -55,7 +57,7 @@ def saturation_down(image: ByteImage, strength: float, rng: np.random.Generator)
 
 
 def _colour_added(strength: float) -> float:
-    """Colour added, as a share of what is there."""
+    """Return the colour added, as a share of what is there."""
     return 2.2 * strength**1.3
 
 
@@ -94,7 +96,7 @@ def ungraded(image: ByteImage, strength: float, rng: np.random.Generator) -> Byt
 
 
 def _tones_left(strength: float) -> float:
-    """Tones that are left of each channel, from 25 to 6; not a whole number in general."""
+    """Return tones that are left of each channel, from 25 to 6; not a whole number in general."""
     return float(1 + 24 * 4.8**-strength)
 
 

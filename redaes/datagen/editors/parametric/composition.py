@@ -32,7 +32,7 @@ def _window(
 
 
 def _inscribed_scale(width: int, height: int, angle: float) -> float:
-    """Largest scale of a frame of the same aspect, turned by ``angle``, that stays within the picture."""
+    """Return the largest scale of a frame of the same aspect, turned by ``angle``, that stays within the picture."""
     cos, sin = abs(math.cos(angle)), abs(math.sin(angle))
     return min(width / (width * cos + height * sin), height / (width * sin + height * cos))
 

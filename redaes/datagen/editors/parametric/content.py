@@ -26,7 +26,7 @@ from redaes.evidence.picture.planes import ByteImage, FloatArray, linear_light
 def _blob(
     x: FloatArray, y: FloatArray, centre: tuple[float, float], radius: float, wobble: NDArray[np.float64]
 ) -> FloatArray:
-    """Distance-like map (H, W) of an irregular closed outline: negative inside, in units of ``radius``.
+    """Return the distance-like map (H, W) of an irregular closed outline: negative inside, in units of ``radius``.
 
     ``wobble`` is one of :func:`_wobbles`.
     """
@@ -40,12 +40,12 @@ def _blob(
 
 
 def _wobbles(rng: np.random.Generator, n: int, largest: float) -> NDArray[np.float64]:
-    """(n, 3, 2) amplitude and phase of the harmonics 2, 3, 4 of n outlines."""
+    """Return (n, 3, 2) amplitude and phase of the harmonics 2, 3, 4 of n outlines."""
     return np.stack([rng.uniform(0.0, largest, size=(n, 3)), rng.uniform(0, 2 * math.pi, size=(n, 3))], axis=2)
 
 
 def _border_point(side: int, along: float) -> tuple[float, float]:
-    """Fractions of the frame: top, right, bottom or left, and how far along it."""
+    """Return fractions of the frame: top, right, bottom or left, and how far along it."""
     return ((along, 0.0), (1.0, along), (along, 1.0), (0.0, along))[side]
 
 
@@ -77,7 +77,7 @@ def clutter(image: ByteImage, strength: float, rng: np.random.Generator) -> Byte
 
 
 def _text_mask(image: ByteImage, text: str, u: float, v: float, size: float, weight: float) -> FloatArray:
-    """(H, W) coverage of ``text``, centred at the fractions u, v and ``size`` of the width wide."""
+    """Return (H, W) coverage of ``text``, centred at the fractions u, v and ``size`` of the width wide."""
     height, width = image.shape[:2]
     font = cv2.FONT_HERSHEY_SIMPLEX
     (wide, tall), _ = cv2.getTextSize(text, font, 1.0, 2)

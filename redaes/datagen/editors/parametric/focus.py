@@ -27,7 +27,7 @@ def _convolved(image: FloatArray, kernel: FloatArray) -> FloatArray:
 
 
 def _disc(radius: float) -> FloatArray:
-    """Kernel of a defocused lens with a round aperture. Its edge is two pixels soft, so that the blur grows
+    """Return the kernel of a defocused lens with a round aperture. Its edge is two pixels soft, so that the blur grows
     evenly from radius 0, where the kernel is a single pixel."""
     reach = math.ceil(radius)
     y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1].astype(np.float32)
@@ -36,7 +36,7 @@ def _disc(radius: float) -> FloatArray:
 
 
 def _disc_radius(strength: float) -> float:
-    """Radius of the blur disc, in diagonals of the picture."""
+    """Return the radius of the blur disc, in diagonals of the picture."""
     return 0.015 * strength**1.7
 
 
@@ -46,7 +46,7 @@ def defocus(image: ByteImage, strength: float, rng: np.random.Generator) -> Byte
 
 
 def _streak(length: float, angle: float) -> FloatArray:
-    """Kernel of an even motion over ``length`` pixels, splatted bilinearly so that length is continuous."""
+    """Return the kernel of an even motion over ``length`` pixels, splatted bilinearly so that length is continuous."""
     reach = math.ceil(length / 2) + 1
     kernel = np.zeros((2 * reach + 1, 2 * reach + 1), dtype=np.float32)
     t = np.linspace(-length / 2, length / 2, 4 * math.ceil(length) + 1)
@@ -64,7 +64,7 @@ def _streak(length: float, angle: float) -> FloatArray:
 
 
 def _movement(strength: float) -> float:
-    """Length of the movement, in diagonals of the picture."""
+    """Return the length of the movement, in diagonals of the picture."""
     return 0.035 * strength**1.7
 
 
@@ -75,7 +75,7 @@ def motion_blur(image: ByteImage, strength: float, rng: np.random.Generator) -> 
 
 
 def _detail_added(strength: float) -> float:
-    """Share of the detail that is added to the picture once more."""
+    """Return the share of the detail that is added to the picture once more."""
     return 5.0 * strength**1.5
 
 

@@ -54,7 +54,7 @@ def _with_slope(image: ByteImage, slope: float) -> ByteImage:
 
 
 def _slope_missing(strength: float) -> float:
-    """What is missing from the slope of the tone curve: 0 leaves it, 1 would leave a flat grey."""
+    """Return what is missing from the slope of the tone curve: 0 leaves it, 1 would leave a flat grey."""
     return 0.75 * strength
 
 
@@ -64,7 +64,7 @@ def contrast_down(image: ByteImage, strength: float, rng: np.random.Generator) -
 
 
 def _slope_added(strength: float) -> float:
-    """What is added to the slope of the tone curve."""
+    """Return what is added to the slope of the tone curve."""
     return 1.2 * strength**1.6
 
 

@@ -15,14 +15,14 @@ so that they look alike on any screen that shows all of it. KADID-10k's pictures
 
 
 def _grain_shape(image: ByteImage) -> tuple[int, int]:
-    """Height and width at which pixel-sized faults are made: the picture's own up to :data:`FULL_GRAIN`."""
+    """Return the height and width at which pixel-sized faults are made: the picture's own up to :data:`FULL_GRAIN`."""
     height, width = image.shape[:2]
     shrink = min(1.0, FULL_GRAIN / max(height, width))
     return max(2, round(height * shrink)), max(2, round(width * shrink))
 
 
 def _normal_noise(image: ByteImage, rng: np.random.Generator, channels: int) -> FloatArray:
-    """Standard normal noise (H, W, channels)."""
+    """Return standard normal noise (H, W, channels)."""
     height, width = image.shape[:2]
     shape = _grain_shape(image)
     field = rng.standard_normal((*shape, channels), dtype=np.float32)
@@ -33,7 +33,7 @@ def _normal_noise(image: ByteImage, rng: np.random.Generator, channels: int) -> 
 
 
 def _grain_deviation(strength: float) -> float:
-    """Standard deviation of the grain at a luma of one half, white being 1."""
+    """Return standard deviation of the grain at a luma of one half, white being 1."""
     return 0.11 * strength**1.3
 
 
@@ -46,7 +46,7 @@ def noise_luma(image: ByteImage, strength: float, rng: np.random.Generator) -> B
 
 
 def _noise_deviation(strength: float) -> float:
-    """Standard deviation of the noise in each of Y', Cb and Cr at a luma of one half, white being 1."""
+    """Return standard deviation of the noise in each of Y', Cb and Cr at a luma of one half, white being 1."""
     return 0.06 * strength**1.2
 
 
@@ -77,7 +77,7 @@ def through_jpeg(image: ByteImage, quality: int, full_colour: bool = False) -> B
 
 
 def _jpeg_quality(strength: float) -> float:
-    """Quality of the JPEG, from 50 down to 6; rounded when it is used."""
+    """Return the quality of the JPEG, from 50 down to 6; rounded when it is used."""
     return 6 + 44 * (1 - strength) ** 2
 
 
@@ -112,7 +112,7 @@ def banding(image: ByteImage, strength: float, rng: np.random.Generator) -> Byte
 
 
 def _share_hit(strength: float) -> float:
-    """Share of the values, channel by channel, that are dead or hot."""
+    """Return the share of the values, channel by channel, that are dead or hot."""
     return 0.03 * strength**2
 
 
@@ -133,7 +133,7 @@ def impulse(image: ByteImage, strength: float, rng: np.random.Generator) -> Byte
 
 
 def _block_side(strength: float) -> float:
-    """Side of a block in pixels of a picture of :data:`FULL_GRAIN`."""
+    """Return the side of a block in pixels of a picture of :data:`FULL_GRAIN`."""
     return 1 + 4 * strength**1.5
 
 

@@ -56,5 +56,5 @@ def operation(
 
 
 def draw_sign(rng: np.random.Generator) -> float:
-    """1 or -1, as likely."""
+    """Return 1 or -1, as likely."""
     return 1.0 if rng.random() < 0.5 else -1.0

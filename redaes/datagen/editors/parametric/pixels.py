@@ -12,7 +12,7 @@ from redaes.evidence.picture.planes import ByteImage, FloatArray
 
 
 def _linear_to_encoded_table(size: int) -> FloatArray:
-    """sRGB-encoded value of linear = (i / (size - 1))**2.
+    """Return the sRGB-encoded value of linear = (i / (size - 1))**2.
 
     Indexed by the square root, the curve is nearly straight: 4096 entries stay within 0.05 grey levels.
     """
@@ -27,7 +27,7 @@ LUMA = np.array([0.2126, 0.7152, 0.0722], dtype=np.float32)
 
 
 def encoded_values(image: ByteImage) -> FloatArray:
-    """(H, W, 3) sRGB-encoded values in [0, 1]."""
+    """Return (H, W, 3) sRGB-encoded values in [0, 1]."""
     return image.astype(np.float32) / np.float32(255.0)
 
 
@@ -44,7 +44,7 @@ def linear_to_bytes(linear: FloatArray) -> ByteImage:
 
 
 def luma(image: FloatArray) -> FloatArray:
-    """(H, W, 1) weighted sum of the channels."""
+    """Return (H, W, 1) weighted sum of the channels."""
     weighted: FloatArray = (image @ LUMA)[..., None]
     return weighted
 
@@ -59,7 +59,7 @@ Box = tuple[slice, slice]
 
 
 def box_around(image: ByteImage, u: float, v: float, reach: float) -> Box:
-    """The part within ``reach`` half diagonals of the fractions u, v; at least one pixel."""
+    """Return the part within ``reach`` half diagonals of the fractions u, v; at least one pixel."""
     height, width = image.shape[:2]
     pixels = reach * diagonal_of(image) / 2
     top, left = (int(np.clip(f * n - pixels, 0, n - 1)) for f, n in ((v, height), (u, width)))
@@ -68,7 +68,7 @@ def box_around(image: ByteImage, u: float, v: float, reach: float) -> Box:
 
 
 def coordinates(image: ByteImage, box: Box = (slice(None), slice(None))) -> tuple[FloatArray, FloatArray]:
-    """Pixel coordinates x, y of a part, zero in the picture's centre, 1 at half its diagonal: round at any
+    """Return the pixel coordinates x, y of a part, zero in the picture's centre, 1 at half its diagonal: round at any
     aspect."""
     height, width = image.shape[:2]
     half = np.float32(diagonal_of(image) / 2)
@@ -79,21 +79,21 @@ def coordinates(image: ByteImage, box: Box = (slice(None), slice(None))) -> tupl
 
 
 def coordinates_of(image: ByteImage, u: float, v: float) -> tuple[float, float]:
-    """The coordinates x, y of the fractions u, v of the frame."""
+    """Return the coordinates x, y of the fractions u, v of the frame."""
     height, width = image.shape[:2]
     half = diagonal_of(image) / 2
     return (u - 0.5) * width / half, (v - 0.5) * height / half
 
 
 def smoothstep(x: FloatArray, low: float, high: float) -> FloatArray:
-    """0 up to ``low``, 1 from ``high``, and a smooth rise between."""
+    """Return 0 up to ``low``, 1 from ``high``, and a smooth rise between."""
     t = np.clip((x - low) / (high - low), 0.0, 1.0)
     smooth: FloatArray = t * t * (3 - 2 * t)
     return smooth
 
 
 def blur(image: FloatArray, sigma: float) -> FloatArray:
-    """Gaussian blur of (H, W) or (H, W, C), mirrored at the border; sigma in pixels.
+    """Return Gaussian blur of (H, W) or (H, W, C), mirrored at the border; sigma in pixels.
 
     Below 0.05 it changes nothing; a wide one is done on a reduced copy, which no eye can tell.
     """
@@ -117,7 +117,7 @@ def warp(
     matrix: NDArray[np.float64],
     interpolation: int = cv2.INTER_LANCZOS4,
 ) -> FloatArray:
-    """Resamples so that output pixel p shows input pixel ``matrix @ (p, 1)``.
+    """Resample so that output pixel p shows input pixel ``matrix @ (p, 1)``.
 
     Args:
         image: (H, W, 3).
