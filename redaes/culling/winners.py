@@ -107,7 +107,7 @@ def confirmed_reason(told: Result) -> str:
     return ""
 
 
-def show_winners(winners: Sequence[SeriesWinner], console: Console, more_at: str) -> None:
+def show_winners(winners: Sequence[SeriesWinner], console: Console, more_at: str, indent: int = 0) -> None:
     """Print the best picture of each series, the first :data:`MOST_WINNERS` of them.
 
     In a terminal, lines are wrapped to its width and continued under their beginnings; elsewhere each is one line.
@@ -116,13 +116,15 @@ def show_winners(winners: Sequence[SeriesWinner], console: Console, more_at: str
         winners: in the order of the results.
         console: where to.
         more_at: the file that has all of them.
+        indent: spaces before each line.
     """
+    from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
     if not winners:
         return
-    shown = winners[:MOST_WINNERS]
+    shown, before = winners[:MOST_WINNERS], " " * indent
     if console.is_terminal:
         grid = Table.grid(padding=(0, 2))
         grid.add_column(no_wrap=True)
@@ -131,14 +133,15 @@ def show_winners(winners: Sequence[SeriesWinner], console: Console, more_at: str
             grid.add_row(Text(one.series, style="dim"), Text(_one_line(one.verdict)))
             if one.reason:
                 grid.add_row("", Text(_one_line(one.reason), style="dim"))
-        console.print(grid)
+        console.print(Padding(grid, (0, 0, 0, indent)))
     else:
         for one in shown:
-            console.print(Text(f"{one.series}  {_one_line(one.verdict)}"), soft_wrap=True)
+            console.print(Text(f"{before}{one.series}  {_one_line(one.verdict)}"), soft_wrap=True)
             if one.reason:
-                console.print(Text(f"{' ' * len(one.series)}  {_one_line(one.reason)}"), soft_wrap=True)
+                console.print(Text(f"{before}{' ' * len(one.series)}  {_one_line(one.reason)}"), soft_wrap=True)
     if len(winners) > len(shown):
-        console.print(Text(f"and {len(winners) - len(shown)} more series: see {printable(more_at)}"), soft_wrap=True)
+        rest = f"{before}and {len(winners) - len(shown)} more series: see {printable(more_at)}"
+        console.print(Text(rest), soft_wrap=True)
 
 
 def _one_line(text: str) -> str:

@@ -1,5 +1,6 @@
-"""The whole path at small scale: edit photographs, train in three stages, evaluate each, report."""
+"""The whole path at small scale: pairs, three stages, evaluation, a report; and a tour of a minute without training."""
 
+from redaes.demo.quick import TourScale, run_tour
 from redaes.demo.steps import DemoScale, run
 
-__all__ = ["DemoScale", "run"]
+__all__ = ["DemoScale", "TourScale", "run", "run_tour"]

@@ -16,15 +16,23 @@ NAME = "embedded"
 """What scores call the set; a digest of the pictures is put behind it."""
 
 FILES = (
-    "astronaut.jpg",  # NASA (Great Images in NASA), public domain
+    "astronaut.jpg",
     "astronaut-blurred.jpg",
-    "chelsea.jpg",  # Stefan van der Walt, CC0
+    "chelsea.jpg",
     "chelsea-noisy.jpg",
-    "coffee.jpg",  # Rachel Michetti, courtesy of Pikolo Espresso Bar, CC0
+    "coffee.jpg",
     "coffee-dark.jpg",
-    "rocket.jpg",  # SpaceX (SpaceX Photos), public domain
+    "rocket.jpg",
     "rocket-tinted.jpg",
 )
+
+CREDITS = {
+    "astronaut.jpg": "public domain; NASA (Great Images in NASA)",
+    "chelsea.jpg": "CC0; Stefan van der Walt",
+    "coffee.jpg": "CC0; Rachel Michetti, courtesy of Pikolo Espresso Bar",
+    "rocket.jpg": "public domain; SpaceX (SpaceX Photos)",
+}
+"""Licence and author of each photograph as it is."""
 
 
 def reference_photographs() -> list[ImageRef]:
@@ -35,3 +43,8 @@ def reference_photographs() -> list[ImageRef]:
     """
     paths = [Path(__file__).with_name(name) for name in FILES]
     return [ImageRef(id=content_id(read_image_file(path)), path=path) for path in paths]
+
+
+def originals() -> dict[Path, str]:
+    """Return the photographs without a fault, each with its licence and author in one line."""
+    return {Path(__file__).with_name(name): credit for name, credit in CREDITS.items()}
