@@ -20,7 +20,7 @@ MOST_ROWS = 6
 
 _OTHER: dict[Side, Side] = {"A": "B", "B": "A"}
 
-_WHY = {
+WHY = {
     "sign": "it is the other way round",
     "figure": "the figures are wrong",
     "side": "it is the other picture",
@@ -129,7 +129,7 @@ def quoted(one: CheckedClaim, order: Order = "forward") -> str:
     """
     a, b = one.measured if order == "forward" else one.measured[::-1]
     quantity = QUANTITIES.get(one.claim.quantity or "")
-    about = [_why(one)] if one.why in _WHY else []
+    about = [_why(one)] if one.why in WHY else []
     if quantity is not None and a is not None and b is not None:
         first, second = figures(quantity, (a, b))
         about.append(f"measured {quantity.spoken} {first} in A, {second} in B")
@@ -146,9 +146,9 @@ def _why(one: CheckedClaim) -> str:
     if one.why == "absent" and one.claim.relation == "absent":
         return "there is some"
     if one.why != "absent" or quantity is None or a is None or b is None:
-        return _WHY[one.why]
+        return WHY[one.why]
     is_there = max(abs(a), abs(b)) > quantity.noise_floor
-    return "the two hardly differ in it" if is_there and abs(a - b) < quantity.visible else _WHY[one.why]
+    return "the two hardly differ in it" if is_there and abs(a - b) < quantity.visible else WHY[one.why]
 
 
 def _steps(quantity: Quantity, evidence: PairEvidence) -> float:

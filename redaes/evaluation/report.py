@@ -12,17 +12,19 @@ from redaes.estimates import Estimate
 from redaes.evaluation import calibration
 from redaes.evaluation.benchmarks import LoadedBenchmark
 from redaes.evaluation.comparison import ComparedRun, PublishedResult, published
+from redaes.evaluation.pair_rows import pair_rows
 from redaes.evaluation.questions import PictureReader
 from redaes.evaluation.runner import RunResults, RunTiming, load_again, read_predictions, read_timing
 from redaes.evaluation.summary import Prediction
 from redaes.file_writing import write_atomically
 from redaes.html_pages import jpeg_bytes, jpeg_url, page_template
+from redaes.viewer.pair_table import PairRow, pair_table
 
 N_POINTS = 2000
 """Points of the scatter at most; evenly taken from the pictures in order of their labels."""
 
 N_EXAMPLES = 6
-"""Pictures or pairs shown on each side."""
+"""Pictures shown on each side."""
 
 _THUMBNAIL_PIXELS = 240 * 180
 
@@ -48,14 +50,18 @@ def write_report(
     """
     others = published(sides[0].results.run["benchmark"])
     timings = [read_timing(folder) for folder in folders]
+    pairs = {side.name: _read(folder / "pairs.csv") for side, folder in zip(sides, folders, strict=True)}
+    loaded = [load_again(folder) if examples else None for folder in folders]
     plots = [
-        _plots(side.results, folder, load_again(folder) if examples else None)
-        for side, folder in zip(sides, folders, strict=True)
+        _plots(side.results, folder, None if pairs[side.name] else one)
+        for side, folder, one in zip(sides, folders, loaded, strict=True)
     ]
+    rows = pair_rows({name: found for name, found in pairs.items() if found}, loaded[0])
+    n_pairs = max(map(len, pairs.values()))
     written = {
         "report.md": markdown(sides, timings, others),
         "report.json": _json(sides, timings, others),
-        "report.html": _html(sides, timings, others, plots),
+        "report.html": _html(sides, timings, others, plots, rows, n_pairs),
     }
     for name, text in written.items():
         write_atomically(out / name, text.encode("utf-8"))
@@ -145,7 +151,11 @@ def _html(
     timings: Sequence[RunTiming],
     others: Sequence[PublishedResult],
     plots: Sequence[Mapping[str, Any]],
+    rows: Sequence[PairRow],
+    n_pairs: int,
 ) -> str:
+    from markupsafe import Markup
+
     return page_template("redaes.evaluation", "report.html.j2", extra="eval", filters={"cell": cell}).render(
         run=sides[0].results.run,
         sides=sides,
@@ -153,20 +163,26 @@ def _html(
         about=[_about(side, timing) for side, timing in zip(sides, timings, strict=True)],
         plots=plots,
         published=others,
+        pairs=Markup(pair_table(rows)) if rows else None,
+        n_shown=len({row.id for row in rows}),
+        n_pairs=n_pairs,
     )
+
+
+def _read(file: Path) -> list[Prediction]:
+    return read_predictions(file) if file.exists() else []
 
 
 def _plots(results: RunResults, folder: Path, loaded: LoadedBenchmark | None) -> dict[str, Any]:
     """Return points of the plots in a square of 100, and examples."""
-    pictures = read_predictions(folder / "pictures.csv") if (folder / "pictures.csv").exists() else []
-    pairs = read_predictions(folder / "pairs.csv") if (folder / "pairs.csv").exists() else []
+    pictures = _read(folder / "pictures.csv")
     return {
         "scatter": _scatter(pictures) if results.run["kind"] == "scores" else None,
         "reliability": [
             {"x": 100 * one.predicted, "y": 100 - 100 * one.observed, "n": one.n} for one in results.summary.reliability
         ],
         "bars": _bars(results),
-        "examples": None if loaded is None else _examples(loaded, pictures, pairs),
+        "examples": None if loaded is None else _examples(loaded, pictures),
     }
 
 
@@ -218,41 +234,28 @@ def _scatter(pictures: Sequence[Prediction]) -> dict[str, Any] | None:
     }
 
 
-def _examples(loaded: LoadedBenchmark, pictures: Sequence[Prediction], pairs: Sequence[Prediction]) -> dict[str, Any]:
-    """Return the clearest pairs won and lost; without pairs, the pictures that are placed best and worst."""
-    if pairs:
-        decided = [(one.predicted, one) for one in pairs if one.predicted is not None and one.label != 0.5]
-        ranked = sorted(decided, key=lambda item: (-abs(item[0]), item[1].id))
-        won = [one for value, one in ranked if value * (one.label - 0.5) > 0]
-        lost = [one for value, one in ranked if value * (one.label - 0.5) < 0]
-    else:
-        answered = [(one.predicted, one) for one in pictures if one.predicted is not None]
-        by_score = sorted(answered, key=lambda item: (item[0], item[1].id))
-        by_label = sorted(answered, key=lambda item: (item[1].label, item[1].id))
-        places = {one.id: place for place, (_, one) in enumerate(by_score)}
-        off = sorted((abs(places[one.id] - place), one.id, one) for place, (_, one) in enumerate(by_label))
-        won, lost = [item[2] for item in off], [item[2] for item in reversed(off)]
+def _examples(loaded: LoadedBenchmark, pictures: Sequence[Prediction]) -> dict[str, Any]:
+    """Return the pictures that are placed best and worst."""
+    answered = [(one.predicted, one) for one in pictures if one.predicted is not None]
+    by_score = sorted(answered, key=lambda item: (item[0], item[1].id))
+    by_label = sorted(answered, key=lambda item: (item[1].label, item[1].id))
+    places = {one.id: place for place, (_, one) in enumerate(by_score)}
+    off = sorted((abs(places[one.id] - place), one.id, one) for place, (_, one) in enumerate(by_label))
+    won, lost = [item[2] for item in off], [item[2] for item in reversed(off)]
     known = {
         picture.id: (picture.id, loaded.pictures / picture.file, picture.box) for picture in loaded.labels.pictures
     }
     reader = PictureReader(_THUMBNAIL_PIXELS)
 
     def show(one: Prediction) -> dict[str, Any]:
-        shown = []
-        for name in one.id.split("\t"):
-            try:
-                image = reader.read(known[name], pixels=True).loaded.image
-            except InputError as error:  # named instead: the page is about numbers
-                shown.append({"name": name, "url": None, "why": str(error)})
-                continue
-            shown.append({"name": name, "url": jpeg_url(jpeg_bytes(image, 80)), "why": None})
-        reason = one.reason
-        return {
-            "pictures": shown,
-            "label": one.label,
-            "predicted": one.predicted,
-            "reason": reason,
-            "wrong_reason": bool(one.right) and reason is not None and reason.truth == "false",
-        }
+        url: str | None
+        why: str | None
+        try:
+            image = reader.read(known[one.id], pixels=True).loaded.image
+        except InputError as error:  # named instead: the page is about numbers
+            url, why = None, str(error)
+        else:
+            url, why = jpeg_url(jpeg_bytes(image, 80)), None
+        return {"name": one.id, "url": url, "why": why, "label": one.label, "predicted": one.predicted}
 
     return {"won": [show(one) for one in won[:N_EXAMPLES]], "lost": [show(one) for one in lost[:N_EXAMPLES]]}

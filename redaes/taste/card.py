@@ -1,4 +1,4 @@
-"""What a taste's folder says to people."""
+"""The README of a taste's folder."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def taste_card(report: Mapping[str, Any]) -> str:
     """Return the card, as Markdown with the hub's header.
 
     Args:
-        report: as it is written.
+        report: the report of the taste.
     """
     forgot = report["forgetting"]
     return _CARD.format(

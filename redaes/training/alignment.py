@@ -47,22 +47,36 @@ from redaes.types import TAU
 class AlignmentConfig(TrainingArguments):
     """``TrainingArguments`` and the weights of stage 2's losses."""
 
-    objective: str = field(default="relative", metadata={"help": "what tells this recipe from one for dpo"})
-    tau: float = field(default=TAU, metadata={"help": "points that make one standard deviation of judgement"})
-    gamma: float = field(default=TAU**2, metadata={"help": "variance added in Thurstone's denominator, points²"})
-    preference_weight: float = field(default=1.0, metadata={"help": "soft cross-entropy of both orders"})
-    antisymmetry_weight: float = field(default=1.0, metadata={"help": "agreement of the two orders"})
-    thurstone_weight: float = field(default=1.0, metadata={"help": "fidelity of the single-picture scores"})
-    nll_weight: float = field(default=0.1, metadata={"help": "token likelihood of one full answer"})
+    objective: str = field(
+        default="relative",
+        metadata={"help": "Marks a recipe for the relative alignment, as against preferences (redaes train dpo)."},
+    )
+    tau: float = field(default=TAU, metadata={"help": "Standard deviation of a judgement in points."})
+    gamma: float = field(
+        default=TAU**2, metadata={"help": "Variance that is added in the denominator of Thurstone's law, in points²."}
+    )
+    preference_weight: float = field(
+        default=1.0, metadata={"help": "Loss weight of the soft cross-entropy of the verdict, in both orders."}
+    )
+    antisymmetry_weight: float = field(
+        default=1.0, metadata={"help": "Loss weight of the agreement between the two orders."}
+    )
+    thurstone_weight: float = field(
+        default=1.0, metadata={"help": "Loss weight of the fidelity of the single-picture scores."}
+    )
+    nll_weight: float = field(default=0.1, metadata={"help": "Loss weight of the token likelihood of one full answer."})
     short_question: bool = field(
         default=False,
-        metadata={"help": "ask for the verdict without the question's words: more pairs a second, to begin with"},
+        metadata={
+            "help": "Ask for the verdict without the words of the question, which reads more pairs per second. Use "
+            "it only at the beginning."
+        },
     )
     share_prompts: bool = field(
         default=True,
         metadata={
-            "help": "read once what questions and answers of a batch have in common, pictures above all, where the "
-            "model allows it; false: with each of them"
+            "help": "Read only once what the questions and answers of a batch have in common, above all the "
+            "pictures, where the model allows it. With false, it is read with each of them."
         },
     )
 
@@ -73,14 +87,16 @@ class AlignmentConfig(TrainingArguments):
         refuse_what_spoils(self, ALIGNMENT)
         if self.objective != "relative":  # an abbreviated option, or another script
             raise TrainingError(
-                f"objective is {self.objective!r}: write --objective dpo in full, or train with relative"
+                f"objective is {self.objective!r}; write --objective dpo as a separate option, or set it to relative"
             )
         for name in ("tau", "gamma"):
             if not getattr(self, name) > 0:
-                raise TrainingError(f"{name} is {getattr(self, name)}, it must be positive")
+                raise TrainingError(f"{name} is {getattr(self, name)}; give a positive number")
         weights = [getattr(self, f"{name}_weight") for name in ("preference", "antisymmetry", "thurstone", "nll")]
         if min(weights) < 0 or not any(weights):
-            raise TrainingError(f"loss weights {weights}: none may be negative, and one must be positive")
+            raise TrainingError(
+                f"the loss weights are {weights}; give no negative weight and at least one positive one"
+            )
 
 
 def choice_ids(processor: ProcessorMixin, prefix: str, choices: tuple[str, ...]) -> list[int]:

@@ -169,7 +169,7 @@ def test_zero_shares_out_what_its_documentation_says() -> None:
 
 def test_a_dry_run_refuses_what_it_cannot_reckon(tmp_path: Path) -> None:
     recipe = ROOT / "stages" / "configs" / "stage1_nano.yaml"
-    with pytest.raises(TrainingError, match="only a dry run"):
+    with pytest.raises(TrainingError, match="works only in a dry run"):
         read_dry_run(["--plan_for", "x.yaml"], recipe)
     with pytest.raises(TrainingError, match="give a positive number"):
         read_dry_run(["--dry_run", "--assume_tokens_per_s", "0"], recipe)

@@ -134,7 +134,8 @@ def test_both_are_enlarged_and_moved_together(page: Any, address: str, pictures:
     assert wheeled[0] == wheeled[1] != dragged[0]
     page.get_by_role("button", name="Fit").click()
     assert transforms(page) == before
-    page.mouse.wheel(0, 200)  # the page scrolls past pictures that are whole
+    page.mouse.move(box["x"] + 100, box["y"] + 100)
+    page.mouse.wheel(0, -200)  # the page scrolls past pictures that are whole
     page.wait_for_timeout(200)
     assert transforms(page) == before
 
@@ -216,7 +217,7 @@ def test_the_verdict_stays_docked_by_the_series(page: Any, address: str, picture
     page.set_viewport_size({"width": width, "height": 700})
     rank(page, address, pictures)
     page.keyboard.press("ArrowRight")
-    assert "points of 9 behind bright.png" in page.locator("#standing").inner_text()
+    assert "points of 9 behind the best, bright.png" in page.locator("#standing").inner_text()
     assert "logits" not in page.locator("#series").inner_text()
     page.locator("#with-best").click()
     expect(page.locator("#dock #title")).to_have_text("bright.png is better")

@@ -116,7 +116,7 @@ def test_another_python_says_what_it_has() -> None:
         (["--host", "0.0.0.0"], "--api-keys"),
         (["--vllm", "/no/python"], "no program"),
         (["--vllm", "x", "--attach", "http://127.0.0.1:9/v1"], "one of them"),
-        (["--attach", "http://127.0.0.1:9/v1", "--adapter", "x"], "name it as --model"),
+        (["--attach", "http://127.0.0.1:9/v1", "--adapter", "x"], "on that server as --model"),
         (["--references", "/no/such"], "/no/such"),
         (["--max-waiting", "-1"], "max_waiting"),
     ],
