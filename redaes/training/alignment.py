@@ -7,6 +7,7 @@ that the language does not drift. Nothing is generated.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,30 @@ def choice_ids(processor: ProcessorMixin, prefix: str, choices: tuple[str, ...])
     return ids
 
 
+def both_orders(pictures: PictureBatch, records: Sequence[PairRecord], prompt: prompts.Prompt) -> dict[str, Tensor]:
+    """2B prompts that ask about B pairs and end before the verdict token, all forward orders first.
+
+    Args:
+        pictures: of these pairs, and perhaps of others.
+        records: the pairs.
+        prompt: of the fast mode.
+    """
+    shown = [(record.pair.first.id, record.pair.second.id) for record in records]
+    both = [*shown, *(pair[::-1] for pair in shown)]
+    return pictures.prompts([chat_text(pictures.processor, prompt, WINNER_PREFIX)] * len(both), both)
+
+
+def verdict_log_odds(logits: Tensor, tokens: Sequence[int]) -> Tensor:
+    """(2B,) log-odds that the picture shown first is better.
+
+    Args:
+        logits: (2B, V) where the verdict is to follow.
+        tokens: of " A" and " B", as `choice_ids` finds them.
+    """
+    verdicts = logits.float()
+    return verdicts[:, tokens[0]] - verdicts[:, tokens[1]]
+
+
 class AlignmentCollator:
     """Turn rows of a RED dataset into the batches that the losses need; parts whose loss has weight 0 are left out."""
 
@@ -149,9 +174,7 @@ class AlignmentCollator:
             "pictures": pictures.tensors,
         }
         if self.compares:
-            ending = chat_text(self.processor, self.fast, WINNER_PREFIX)
-            both = [*shown, *(pair[::-1] for pair in shown)]
-            batch["compare"] = pictures.prompts([ending] * len(both), both)
+            batch["compare"] = both_orders(pictures, records, self.fast)
         if self.scores:
             batch["singles"] = torch.tensor([[pictures.place[pair[side]] for pair in shown] for side in range(2)])
             ending = chat_text(self.processor, self.score, SCORE_PREFIX)
@@ -209,8 +232,7 @@ class AlignmentTrainer(ExactCheckpoints, ValidatedTrainer):
             else:
                 found = read_padded(model, cache, inputs)
         if found.verdicts is not None:
-            verdicts = found.verdicts.float()  # (2B, V)
-            log_odds = verdicts[:, self._verdict_ids[0]] - verdicts[:, self._verdict_ids[1]]  # (2B,)
+            log_odds = verdict_log_odds(found.verdicts, self._verdict_ids)  # (2B,)
             parts["preference"] = preference_loss(log_odds, torch.cat([wanted, 1 - wanted]))
             parts["antisymmetry"] = antisymmetry_loss(*log_odds.chunk(2))
         if found.scores is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ from redaes.rewards.trl import MEASURED, observations, reward_functions
 from redaes.training.checkpoints import ExactCheckpoints
 from redaes.training.completion_pages import write_page
 from redaes.training.group_batches import GroupSampler, check_batch
+from redaes.training.held_verdicts import HeldVerdicts
 from redaes.training.pair_evidence import measure_training_pairs
 from redaes.training.patch_cache import PatchCache
 from redaes.training.ranking_rows import groups_of, ranking_dataset
@@ -99,6 +101,20 @@ class RankingGRPOConfig(GRPOConfig):
             "false, it is read once for each answer."
         },
     )
+    fast_antisymmetry_weight: float = field(
+        default=0.0,
+        metadata={
+            "help": "Weight of stage 2's antisymmetry loss, which keeps the fast verdict the same in both orders. "
+            "It is taken on the pairs of each step and added to GRPO's loss. 0 means that it is not added."
+        },
+    )
+    fast_preference_weight: float = field(
+        default=0.0,
+        metadata={
+            "help": "Weight of stage 2's preference loss, which trains the fast verdict on the labelled "
+            "difference. It is taken on the pairs of each step and added to GRPO's loss. 0 means that it is not added."
+        },
+    )
     completion_page_steps: int = field(
         default=50,
         metadata={
@@ -138,6 +154,7 @@ class RankingGRPOConfig(GRPOConfig):
                 "dispatch_batches and split_batches would divide ranking groups between processes; set both to false"
             )
         refuse_what_spoils(self, SAMPLING)
+        self._check_held_verdicts()
         self._check_resumable()
         if self.use_vllm:
             check_vllm(self, self.n_processes)
@@ -164,6 +181,21 @@ class RankingGRPOConfig(GRPOConfig):
         """
         measured = {"evidence_version": f"{EVIDENCE_VERSION} {CLAIMS_VERSION}"} if self.needs_evidence else {}
         return {**super().to_dict(), "reward_plugin_files": list(self.reward_plugin_files), **measured}
+
+    def _check_held_verdicts(self) -> None:
+        """Refuse negative weights, and gradient checkpointing that does not allow a second pass through the model."""
+        weights = {name: getattr(self, name) for name in ("fast_antisymmetry_weight", "fast_preference_weight")}
+        for name, value in weights.items():
+            if value < 0:
+                raise TrainingError(f"{name} is {value:g}; give a weight above 0, or 0 to leave this loss out")
+        shared_out = self.world_size > 1 or os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true"
+        reentrant = bool((self.gradient_checkpointing_kwargs or {}).get("use_reentrant"))
+        if any(weights.values()) and self.gradient_checkpointing and reentrant and shared_out:
+            raise TrainingError(
+                f"with {' and '.join(name for name in weights if weights[name])} each batch passes the model twice, "
+                "and with reentrant gradient checkpointing neither DDP nor DeepSpeed allows that: remove use_reentrant "
+                "from gradient_checkpointing_kwargs"
+            )
 
     def _check_resumable(self) -> None:
         """Refuse checkpoints at steps where no new completions are generated, because completions are not part of a
@@ -273,7 +305,7 @@ class AllCutOff(TrainerCallback):
             )
 
 
-class RankingGRPOTrainer(SharedPrompts, ExactCheckpoints, ValidatedTrainer, GRPOTrainer):
+class RankingGRPOTrainer(HeldVerdicts, SharedPrompts, ExactCheckpoints, ValidatedTrainer, GRPOTrainer):
     """``GRPOTrainer`` whose batches consist of whole ranking groups, and which writes pages with samples."""
 
     def __init__(self, *, sampler: GroupSampler, **kwargs: Any) -> None:
@@ -291,8 +323,12 @@ class RankingGRPOTrainer(SharedPrompts, ExactCheckpoints, ValidatedTrainer, GRPO
         """Keep the vision cache of the training, and use a separate one for the held-out pictures."""
         return nullcontext() if self._vision_cache is None else self._vision_cache.apart()
 
+    def while_processing(self) -> AbstractContextManager[None]:
+        """Within this context, a picture whose patches are cached is not processed again."""
+        return self._patches.answering_for(self.processing_class.image_processor)
+
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-        with self._patches.answering_for(self.processing_class.image_processor):
+        with self.while_processing():
             found: dict[str, Any] = super()._generate_and_score_completions(inputs)
         return found
 
@@ -380,6 +416,7 @@ def run_grpo(arguments: StageArguments, config: RankingGRPOConfig) -> Path:
     make = partial(
         RankingGRPOTrainer,
         validation=validation,
+        verdict_pairs=pairs,
         sampler=sampler,
         model=model,
         args=config,

@@ -1,4 +1,4 @@
-"""What a stage is told besides its trainer's own arguments: dataset, base, adapter, LoRA, size of pictures."""
+"""Arguments of a stage besides its trainer's own: dataset, base model, adapter, LoRA, picture size."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from redaes.training.validation_pairs import ValidationArguments
 
 @dataclass
 class StageArguments(ValidationArguments):
-    """What a stage needs besides its trainer's own arguments."""
+    """Arguments of a stage besides its trainer's own."""
 
     data: str | None = field(
         default=None,
@@ -69,13 +69,13 @@ class StageArguments(ValidationArguments):
         metadata={"help": "Names of edits that are never trained on, to test how far learning generalises."},
     )
     plan: DryRunPlan | None = field(default=None, init=False)
-    """What a dry run reckons for; None: a run is wanted."""
+    """The plan of a dry run; None: this is not a dry run."""
 
     def check(self) -> None:
-        """Refuse impossible settings before anything is loaded, and fill in those of the LoRA.
+        """Refuse impossible settings before anything is loaded, and fill in the LoRA's defaults.
 
         Raises:
-            TrainingError: names the setting, its value and the remedy.
+            TrainingError: a setting is impossible; the message names it, its value and the remedy.
             BackendError: the adapter's settings cannot be read.
         """
         check_max_pixels(self.max_pixels)
@@ -92,12 +92,12 @@ class StageArguments(ValidationArguments):
 
     @property
     def data_folder(self) -> Path:
-        """The dataset; whoever reads the arguments has seen to it that there is one."""
+        """The dataset's folder, which exists once the arguments have been read."""
         if self.data is None:
             raise TrainingError("no dataset is given; give its folder as --data")
         return Path(self.data)
 
     @property
     def adapter_folder(self) -> Path | None:
-        """The adapter to go on from; None: there is none."""
+        """Folder of the adapter from which training continues; None: there is none."""
         return Path(self.adapter) if self.adapter else None

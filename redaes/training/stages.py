@@ -1,4 +1,4 @@
-"""The stages that ``redaes train`` and the scripts in ``stages/`` start: what each takes, its recipes, what runs.
+"""The stages that ``redaes train`` and the scripts in ``stages/`` start: their arguments, recipes and functions.
 
 Nothing heavy is imported before a command line is checked.
 """
@@ -17,7 +17,7 @@ from redaes.errors import InputError, importing
 
 _STAGE_ARGUMENTS = "redaes.training.stage_arguments:StageArguments"
 _SHOWN = ("redaes.training.dry_run.plan:DryRunArguments", "redaes.training.launching:LaunchArguments")
-"""What ``--help`` lists besides; neither is part of a recipe."""
+"""Further options that ``--help`` lists; they are not part of a recipe."""
 
 
 @dataclass(frozen=True)
@@ -25,29 +25,31 @@ class Stage:
     """A training that a command starts."""
 
     name: str
-    """On the command line."""
+    """Name on the command line."""
     title: str
-    """What its last line calls it."""
+    """Its name in the last line of output."""
     recipes: str
-    """How the names of its recipes begin; the rest of a name says for which model."""
+    """Prefix of the names of its recipes; the rest of a name says for which model."""
     usual: str
-    """The rest of the name of the recipe that is taken when none is named."""
+    """The rest of the name of the default recipe."""
     run: str
-    """What trains, ``"module:function"``: from the arguments and the trainer's to the folder of the result."""
+    """The function that trains, ``"module:function"``; it takes the stage's and the trainer's arguments and returns the
+    result's folder.
+    """
     config: str
-    """The trainer's arguments, ``"module:Class"``."""
+    """Class of the trainer's arguments, ``"module:Class"``."""
     about: str
-    """What ``--help`` begins with."""
+    """The text with which ``--help`` begins."""
     arguments: str = _STAGE_ARGUMENTS
-    """What it takes besides, ``"module:Class"``."""
+    """Class of the stage's own arguments, ``"module:Class"``."""
     others: tuple[str, ...] = ()
-    """Beginnings of names that begin like its own, and are another stage's."""
+    """Longer prefixes of recipe names that belong to another stage."""
     samples: Literal["pairs", "series"] | None = None
-    """What is made of the sample photographs where no data are named."""
+    """The kind of data that is made from the sample photographs if no data are named."""
 
     @property
     def recipe(self) -> Path:
-        """The file of the recipe that is taken when none is named."""
+        """The file of the default recipe."""
         return recipe_files.find(f"{self.recipes}_{self.usual}", "stages")
 
     @property
@@ -58,14 +60,14 @@ class Stage:
 
     @property
     def can_be_planned(self) -> bool:
-        """Whether it has a dry run."""
+        """Whether the stage has a dry run."""
         return self.arguments == _STAGE_ARGUMENTS
 
     def with_recipe(self, argv: Sequence[str]) -> list[str]:
-        """Return a command line whose ``--config`` is a file: the one that was named, or the usual one.
+        """Return a command line whose ``--config`` is a file: that of the named recipe, or of the default one.
 
         Raises:
-            InputError: a name that is none of the stage's recipes, or none after ``--config``.
+            InputError: the stage has no recipe of this name, or no name follows ``--config``.
         """
         argv = apart(argv)
         if "--config" not in argv:
@@ -78,16 +80,16 @@ class Stage:
         return argv
 
     def check(self, argv: Sequence[str]) -> dict[str, Any]:
-        """Refuse what cannot be right before anything heavy is imported; answers ``--help``.
+        """Refuse options that cannot be right before anything heavy is imported; answer ``--help``.
 
         Args:
-            argv: with the recipe's file.
+            argv: the command line, with the recipe's file.
 
         Returns:
-            The recipe's values with the command line's over them, as far as they are looked at before a training.
+            The settings that are checked before a training: the recipe's values, overridden by the command line's.
 
         Raises:
-            InputError, RecordError, TrainingError, SystemExit: as `redaes.early_checks.check_stage` says.
+            InputError, RecordError, TrainingError, SystemExit: as for `redaes.early_checks.check_stage`.
         """
         shown = _SHOWN if self.can_be_planned else _SHOWN[1:]
         classes = (self.arguments, *shown, self.config)
@@ -97,10 +99,10 @@ class Stage:
         """Return the stage's and the trainer's arguments.
 
         Args:
-            argv: with the recipe's file or its name; without the program's.
+            argv: the command line with the recipe's file or name, without the program's name.
 
         Raises:
-            InputError, RecordError, TrainingError, MissingDependency: what cannot be right.
+            InputError, RecordError, TrainingError, MissingDependency: the options cannot be right.
             SystemExit: ``--help`` was answered.
         """
         argv = self.with_recipe(argv)
@@ -115,7 +117,7 @@ class Stage:
         return recipes.parse_with(arguments, config, self.recipe, argv)
 
     def train(self, arguments: Any, config: Any) -> Path:
-        """Train, or say what a dry run is asked for.
+        """Train, or make the estimate of a dry run.
 
         Returns:
             The folder with the result.
@@ -126,25 +128,25 @@ class Stage:
 
 
 def imported(place: str) -> Any:
-    """Return what ``"module:name"`` stands for."""
+    """Return the object that ``"module:name"`` names."""
     module, _, name = place.partition(":")
     return getattr(importlib.import_module(module), name)
 
 
 OBJECTIVES = {"relative": "align", "dpo": "dpo"}
-"""What ``--objective`` of stage 2 may be, and the stage that it makes of it."""
+"""Values of stage 2's ``--objective``, and the stage for each."""
 
 
 def stage_of(name: str, argv: Sequence[str]) -> tuple[Stage, list[str]]:
-    """Return the stage that a command means, and its command line with the recipe's file.
+    """Return the stage that a command starts, and its command line with the recipe's file.
 
     Raises:
-        InputError: an unknown objective, or a name that is none of the stage's recipes.
+        InputError: the objective is unknown, or the stage has no recipe of this name.
     """
     known = {"align": OBJECTIVES, "dpo": {"dpo": "dpo"}}.get(name)
     if known is None:
         return STAGES[name], STAGES[name].with_recipe(argv)
-    # What the command line says decides where a recipe is looked for; what is found there may say otherwise.
+    # The command line determines where a recipe is searched; the recipe that is found may name another objective.
     argv = STAGES[known[chosen("objective", known, argv)]].with_recipe(argv)
     recipe = Path(argv[argv.index("--config") + 1])
     return STAGES[known[chosen("objective", known, argv, recipe)]], argv
@@ -278,4 +280,4 @@ addition. Run ``redaes train nano-vision`` before it, and the stages after it.""
     ),
 )
 STAGES = {stage.name: stage for stage in _ALL}
-"""Name on the command line to the stage."""
+"""The stages, by their names on the command line."""

@@ -52,7 +52,8 @@ def arguments(model: Path | str, data: Path, out: Path, *more: str) -> tuple[Sta
         RECIPE,
         ["--model", str(model), "--data", str(data), "--output_dir", str(out), "--bf16", "false", "--disable_tqdm",
          "true", "--save_steps", "2", "--max_completion_length", "5", "--lora_r", "4", "--pictures_per_group", "0",
-         "--rewards", "format", "group_consistency", "thurstone", "--reward_weights", "1", "1", "1", *FILLED, *more],
+         "--rewards", "format", "group_consistency", "thurstone", "--reward_weights", "1", "1", "1",
+         "--fast_antisymmetry_weight", "0", "--fast_preference_weight", "0", *FILLED, *more],
     )  # fmt: skip
 
 

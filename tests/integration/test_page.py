@@ -197,7 +197,7 @@ def test_the_sheet_shows_two_originals_at_full_size(page: Any, photographs: Path
     links.nth(2).focus()
     page.keyboard.press("Enter")
     (best, *at), (worst, *other) = _looks(page)
-    assert (best, worst) == ("<b> #100%?.jpg", "a.jpg")
+    assert (best, worst) == ("A: <b> #100%?.jpg", "a.jpg")
     assert at == other
     assert at[0] == 900  # the original, not the small picture
     assert "scale(1)" in at[1]
@@ -207,7 +207,7 @@ def test_the_sheet_shows_two_originals_at_full_size(page: Any, photographs: Path
     (_, *moved), (_, *with_it) = _looks(page)
     assert moved == with_it != at
     page.keyboard.press("PageUp")
-    assert _looks(page)[1][:2] == ["javascript:alert(1).jpg", 900]
+    assert _looks(page)[1][:2] == ["B: javascript:alert(1).jpg", 900]
     page.keyboard.press("s")
     slider = page.get_by_role("slider")
     slider.focus()
@@ -250,6 +250,9 @@ def test_the_page_shows_two_pictures_at_full_size(page: Any, photographs: Path, 
         expect(page.locator("#series-title")).to_have_text("<b> #100%?.jpg leads")
         page.keyboard.press("l")
         assert [one[0] for one in _looks(page)] == ["<b> #100%?.jpg", "javascript:alert(1).jpg"]
+        best, other = page.locator("#closer .caption").all_inner_texts()
+        assert "the best of the series" in best
+        assert "points of 9 behind the best" in other
         page.keyboard.press("x")  # a key of the page behind
         page.keyboard.press("Escape")
         assert page.locator("#strip .reject").count() == 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,11 @@ from chromium import expect, shot
 from colours import Colours, running
 from PIL import Image
 
+from redaes.answers import render_verdict
 from redaes.assessor import Assessor
+from redaes.backends.base import Request
 from redaes.serving.app import create_app
+from redaes.types import Rationale, Sampling, Verdict
 
 pytestmark = pytest.mark.browser
 
@@ -134,7 +137,8 @@ def test_both_are_enlarged_and_moved_together(page: Any, address: str, pictures:
     assert wheeled[0] == wheeled[1] != dragged[0]
     page.get_by_role("button", name="Fit").click()
     assert transforms(page) == before
-    page.mouse.wheel(0, 200)  # the page scrolls past pictures that are whole
+    page.mouse.move(box["x"] + 100, box["y"] + 100)
+    page.mouse.wheel(0, -200)  # the page scrolls past pictures that are whole
     page.wait_for_timeout(200)
     assert transforms(page) == before
 
@@ -198,7 +202,25 @@ def test_the_bar_has_two_sides_and_the_band_between_the_orders(page: Any, tmp_pa
         page.set_input_files("#files", files[::-1])
         page.click("#go")
         expect(page.locator("#title")).to_contain_text("Undecided")
-        assert "the orders disagree" in page.locator("#doubt-note").inner_text()
+        assert "each order prefers another picture" in page.locator("#doubt-note").inner_text()
+
+
+class Stubborn(Colours):
+    """Whatever is shown first, it writes that this is better."""
+
+    def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[str]:
+        rationale = Rationale(text="The first one.", factors=("colour",), better="A")
+        return [render_verdict(Verdict(winner="A", delta=2.0, rationale=rationale))] * len(requests)
+
+
+def test_the_bar_does_not_hide_that_only_what_is_written_changes(page: Any, pictures: list[str]) -> None:
+    with running(create_app(Stubborn())) as address:
+        compare(page, address, pictures[:2])
+        expect(page.locator("#title")).to_have_text("Undecided: the answer changes with the order")
+        assert page.locator("#doubt-note").inner_text() == (
+            "The written answers prefer another picture in each order; what is read beside them does not."
+        )
+        assert [row.split("\t")[1] for row in page.locator("#orders tr").all_inner_texts()] == ["A", "B"]
 
 
 def test_the_verdict_is_announced(page: Any, address: str, pictures: list[str]) -> None:
@@ -216,7 +238,7 @@ def test_the_verdict_stays_docked_by_the_series(page: Any, address: str, picture
     page.set_viewport_size({"width": width, "height": 700})
     rank(page, address, pictures)
     page.keyboard.press("ArrowRight")
-    assert "points of 9 behind bright.png" in page.locator("#standing").inner_text()
+    assert "points of 9 behind the best, bright.png" in page.locator("#standing").inner_text()
     assert "logits" not in page.locator("#series").inner_text()
     page.locator("#with-best").click()
     expect(page.locator("#dock #title")).to_have_text("bright.png is better")

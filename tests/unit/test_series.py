@@ -224,6 +224,16 @@ def test_the_contact_sheet_is_one_safe_page(folder: Path, tmp_path: Path) -> Non
     assert "s3&lt;script&gt;&amp;.jpg" in page
     assert "&lt;b&gt;Brighter&lt;/b&gt;" in page
     assert "Could not be read: 2" in page
+    assert "logits" not in page
+    standings = re.findall(r">(\S+) ± (\S+) points behind the best; (\d+)% that it is better<", page)
+    assert len(standings) == 3  # of the pictures of two series that are not their best
+    assert all(float(behind) > 0 and float(error) > 0 and int(share) < 50 for behind, error, share in standings)
+    letters = re.findall(r"<b aria-hidden=true>([AB])</b>", page)
+    assert sorted(letters) == ["A", "A", "B", "B"]
+    marks = re.findall(r"<figure class=(\w+)>.*?<span class=mark>(.*?)</span>", page)
+    assert {("Green", "★★★★★ Pick")} <= set(marks) <= {
+        ("Green", "★★★★★ Pick"), ("Yellow", "★★★ Not settled"), ("Red", "★ Worse"),
+    }  # fmt: skip
     assert not re.search(r"<[^>]* src=(?!\"data:)", page)
     links = re.findall(r"<[^>]* href=\"([^\"]*)\"", page)
     assert links[-1] == "../photos/s3%3Cscript%3E%26.jpg"
@@ -250,8 +260,11 @@ def test_the_contact_sheet_says_what_is_undecided_and_what_is_false(tmp_path: Pa
     page = sheet.series_head("0001", 2, None, told)
     assert "A is &lt;noisier&gt;</mark> [contradicted] here." in page
     assert "Held against the pictures: none of 1 statement confirmed." in page
-    assert "6.2 L*<meter value=1.000>" in page
-    assert "contradicts the reasoning" in page
+    assert "<td><meter value=1.000 aria-hidden=true></meter>6.2 L*<td class=bad>contradicted" in page
+    assert "<th scope=col class=left>A, the best<th scope=col>B, the next one" in page
+    assert "</b> 90%</span><meter value=0.900" in page
+    turned = sheet.series_head("0001", 2, None, dataclasses.replace(told, letters=("the next one", "the best")))
+    assert "<th scope=col class=left>B, the best<th scope=col>A, the next one" in turned
     undecided = sheet.Told(
         winner=None,
         undecided="undecided: the answer changes with the order",

@@ -113,7 +113,7 @@ def rationales(
 
     Every statement of every answer is checked against measurements of the two pictures. The command prints the
     measures, and writes heldout.json (all answers), rationales.json and truth.json (the measures), claims.json (every
-    statement with its measurement) and report.html (the measures, and the worst rationales beside their pictures). With
+    statement with its measurement) and report.html (the measures, and each rationale beside its pictures). With
     a judge, which is a vision-language model on a server, each rationale is also compared with that of the dataset or
     of another run, in both orders, and judged.json is written. The servers' key is read from REDAES_API_KEY.
     """
@@ -220,8 +220,8 @@ def _report(
     _show_truth(truth)
     typer.echo(f"{quality.n_answers} answers, {quality.n_failed} unusable; {quality.n_distinct} different rationales")
     typer.echo(
-        f"{seconds:.2f} s for each reasoned pair, including the measurements; {out / 'report.html'} shows the worst "
-        "rationales"
+        f"{seconds:.2f} s for each reasoned pair, including the measurements; {out / 'report.html'} shows each "
+        "rationale, the worst first"
     )
 
 

@@ -5,7 +5,8 @@
 // What the service takes, until it has said so itself.
 const limits = { picture_pixels: 4 * 1_048_576, body_bytes: 32 * 2 ** 20, pictures: 16, seconds: 180 };
 // {key, name, url, copy: promise of {blob, from, to}, sent: the copy once it is there}
-const state = { files: [], asking: null, verdict: null, nextKey: 0, untold: "" };
+const state = { files: [], asking: null, verdict: null };
+let lastKey = Date.now();  // a key is never used again, not by another visit of this tab either
 
 function say(status, error = "") {
   $("status").textContent = status;
@@ -28,15 +29,15 @@ async function guarded(work) {
 }
 
 function lookClosely(list, left, right) {
-  closer.open(list.map(({ name, url, score, error }) => (
-    { name, url, caption: score === undefined ? "" : units.standing({ name, score, error }, list[0]) })), left, right);
+  const brief = (one) => (one.score === undefined ? "" : units.behind(one, list[0]));
+  closer.open(list.map((one) => ({ name: one.name, url: one.url, caption: brief(one) })), left, right);
 }
 
 // --- choosing ---------------------------------------------------------------------------------------------
 
 function choose(list) {
   for (const file of list) {
-    const one = { key: String(state.nextKey++), name: file.name, file, url: URL.createObjectURL(file) };
+    const one = { key: String(++lastKey), name: file.name, file, url: URL.createObjectURL(file) };
     one.copy = prepared(one, file);
     state.files.push(one);
   }
@@ -94,7 +95,7 @@ function showChosen() {
     const note = file.sent === undefined ? "is being read …" : !from ? ""
       : from[0] > to[0] ? `shrunk from ${from.join(" × ")} to ${to.join(" × ")} pixels` : "made a smaller file";
     const image = make("img", { src: file.url, alt: "" });
-    image.addEventListener("error", () => image.removeAttribute("src"));  // an empty frame, where the browser cannot show it
+    image.addEventListener("error", () => image.replaceWith(make("span", { className: "blank" })));  // it may be a TIFF
     return make("li", {}, image,
       make("span", { className: "named" }, make("span", { className: "name", textContent: file.name, title: file.name }),
         make("span", { className: "quiet", textContent: note })),
@@ -212,7 +213,7 @@ function remember() {
   const ready = state.files.filter(({ sent }) => sent);
   if (ready.length === 0) return;
   const told = {
-    mode: document.querySelector("input[name=mode]:checked").value, samples: $("samples").value, nextKey: state.nextKey,
+    mode: document.querySelector("input[name=mode]:checked").value, samples: $("samples").value,
     files: ready.map(({ key, name, sent: { from, to } }) => ({ key, name, from, to })), verdict: state.verdict, series: series.state(),
   };
   const blobs = new Map(ready.map(({ key, sent }) => [key, sent.blob]));
@@ -227,7 +228,6 @@ function remember() {
 async function restore() {
   const found = await kept.read();
   if (found === null || state.files.length > 0) return;
-  state.nextKey = found.nextKey;
   state.files = found.files.filter(({ key }) => found.blobs.has(key)).map(({ key, name, from, to }) => {
     const sent = { blob: found.blobs.get(key), from, to };
     return { key, name, sent, url: URL.createObjectURL(sent.blob) };

@@ -26,14 +26,20 @@ const units = (() => {
 
   const counted = (number, what) => `${number} ${what}${number === 1 ? "" : "s"}`;
 
-  // Where a picture of a series stands against the best one; scores are log-odds.
-  function standing(one, best) {
+  // How far a picture of a series is behind the best one; scores are log-odds.
+  function behind(one, best) {
     if (one === best) return "the best of the series";
-    const gap = best.score - one.score;
-    const give = (points(gap + one.error) - points(gap - one.error)) / 2;
-    return `${Math.abs(points(gap)).toFixed(1)} points of 9 ${gap < 0 ? "ahead of" : "behind"} ${best.name} (± ${give.toFixed(1)}); ` +
-      `${percent(sigmoid(-gap))} that it is the better one`;
+    const gap = points(best.score - one.score);
+    return `${Math.abs(gap).toFixed(1)} points of 9 ${gap < 0 ? "ahead of" : "behind"} the best`;
   }
 
-  return { sigmoid, points, percent, megabytes, counted, standing };
+  // The same, with how sure that is.
+  function standing(one, best) {
+    if (one === best) return behind(one, best);
+    const gap = best.score - one.score;
+    const give = (points(gap + one.error) - points(gap - one.error)) / 2;
+    return `${behind(one, best)}, ${best.name} (± ${give.toFixed(1)}); ${percent(sigmoid(-gap))} that it is the better one`;
+  }
+
+  return { sigmoid, percent, megabytes, counted, behind, standing };
 })();
