@@ -491,8 +491,8 @@ def test_two_runs_do_not_write_on_one_journal(out: Path, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "nothing was done"),
-        (b'{"journal": "redaes apply", "ver', "nothing was done"),
+        (b"", "records no change"),
+        (b'{"journal": "redaes apply", "ver', "records no change"),
         (b'{"journal": "else", "version": 1}\n', "is not a journal"),
         (b'{"journal": "redaes apply", "version": 1}\nnonsense\n', "is not a journal"),
         (b'{"journal": "redaes apply", "version": 1}\n{"shot": 1, "steps": [{}]}\n', "is not a journal"),

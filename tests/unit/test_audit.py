@@ -225,7 +225,7 @@ def test_a_picture_that_does_not_decode_is_left_out_by_name(red_folder: Path, tm
     out = tmp_path / "a.html"
     done = runner.invoke(app, ["data", "audit", str(folder), "--pairs", "5000", "--out", str(out), "--side", "128"])
     assert done.exit_code == 5
-    assert f"left out: row '{first}', first picture" in done.stderr
+    assert f"left out: row '{first}': the first picture" in done.stderr
     assert out.stat().st_size > 10_000
 
 
