@@ -81,7 +81,8 @@ def trainer_of(args: argparse.Namespace, model: str, side: int, n_generations: i
          "--steps_per_generation", str(args.batches), "--save_strategy", "no",
          "--per_device_train_batch_size", str(args.prompts // args.batches * n_generations),
          "--num_generations", str(n_generations), "--max_pixels", str(side**2),
-         "--max_completion_length", str(args.tokens), "--completion_page_steps", "0"],
+         "--max_completion_length", str(args.tokens), "--completion_page_steps", "0",
+         "--fast_antisymmetry_weight", "0", "--fast_preference_weight", "0"],
     )  # fmt: skip
     assert isinstance(stage, StageArguments)
     pairs = load_pairs(args.data, "train")

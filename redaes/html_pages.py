@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from redaes import viewer
 from redaes.errors import MissingDependency
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ def page_template(
     package: str, name: str, *, extra: str, filters: Mapping[str, Callable[..., Any]] | None = None
 ) -> Template:
     """Return a template that escapes its values, and in which a missing value is an error.
+
+    Every template knows ``report_policy`` (what a report may load: pictures that stand in it, and nothing else),
+    ``report_style`` and ``report_script``, which sort and filter its tables.
 
     Args:
         package: package that contains the template, such as ``redaes.demo``.
@@ -33,10 +37,17 @@ def page_template(
     """
     try:
         from jinja2 import Environment, StrictUndefined
+        from markupsafe import Markup
     except ImportError as error:
         raise MissingDependency("jinja2", extra) from error
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(filters or {})
+    environment.globals.update(
+        report_policy=f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
+        f"script-src '{policy_digest(viewer.REPORT_SCRIPT)}'; base-uri 'none'; form-action 'none'",
+        report_style=Markup(viewer.REPORT_STYLE),
+        report_script=Markup(viewer.REPORT_SCRIPT),
+    )
     return environment.from_string(files(package).joinpath(name).read_text(encoding="utf-8"))
 
 

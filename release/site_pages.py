@@ -115,6 +115,8 @@ def _spelling(parameter: Any) -> str:
 def _default(parameter: Any) -> str:
     if parameter.required:
         return "needed"
+    if isinstance(getattr(parameter, "show_default", None), str):
+        return _cell(parameter.show_default)
     value = parameter.default
     if value is None or value == () or value is False or callable(value):
         return ""

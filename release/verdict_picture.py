@@ -23,7 +23,7 @@ from typing import Any
 from PIL import Image
 
 NAMES = ("rocket.jpg", "rocket-tinted.jpg")
-WIDTH, MARGIN, GAP = 820, 20, 16
+WIDTH, MARGIN, GAP = 660, 18, 12
 SIDE = (WIDTH - 2 * MARGIN - GAP) // 2
 MARKS = {"supported": ("yes", "✓ confirmed"), "contradicted": ("no", "✗ contradicted")}
 STYLE = """
@@ -60,7 +60,7 @@ def lines_of(found: dict[str, Any]) -> list[tuple[str, str]]:
     said = [("head", f"{better} is better" if better else "undecided")]
     if better:
         said.append(("", f"by {abs(found['delta']):.1f} points of 9, with a probability of {found['probability']:.0%}"))
-    said += [("quote", line) for line in textwrap.wrap(f"“{found['rationale']}”", 92)]
+    said += [("quote", line) for line in textwrap.wrap(f"“{found['rationale']}”", 78)]
     for one in found["claims"]["checked"]:
         style, word = MARKS.get(one["status"], ("dim", "? not to be measured"))
         said.append((style, f"{word}: “{one['claim']['text']}”"))
@@ -83,7 +83,8 @@ def picture(found: dict[str, Any]) -> str:
     lines = lines_of(found)
     bottom = MARGIN + height + 44 + 25 * (len(lines) - 1) + MARGIN
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {bottom}" role="img" aria-labelledby="t d">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{bottom}" viewBox="0 0 {WIDTH} {bottom}" '
+        'role="img" aria-labelledby="t d">',
         f'<title id="t">{escape(lines[0][1])}</title>',
         f'<desc id="d">A is {NAMES[0]}, B is {NAMES[1]}. {escape("; ".join(text.strip() for _, text in lines))}</desc>',
         f"<style>{STYLE}</style>",

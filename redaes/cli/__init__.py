@@ -82,7 +82,9 @@ def _end_if_unwritten(error: OSError) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     if error.errno == errno.EPIPE:
         raise SystemExit(1) from None
-    sys.stderr.write(f"redaes: {error.filename or 'output'} cannot be written ({error.strerror}); free some space\n")
+    sys.stderr.write(
+        f"redaes: {error.filename or 'the output'} cannot be written ({error.strerror}); free some disk space\n"
+    )
     raise SystemExit(2) from None
 
 

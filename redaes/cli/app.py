@@ -59,15 +59,18 @@ class BenchmarkByDefault(TyperGroup):
 
 
 app = typer.Typer(
-    help="Says which of two pictures looks better, by how much, and why.",
+    help="Say which of two pictures looks better, by how much, and why.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # an error that is not ours is a bug, and its plain traceback is wanted
 )
-data = typer.Typer(help="Build RED datasets, look at them, check them, hand them on.", no_args_is_help=True)
+data = typer.Typer(
+    help="Build, inspect, check, merge and export RED datasets, which are sets of labelled picture pairs.",
+    no_args_is_help=True,
+)
 evaluation = typer.Typer(cls=BenchmarkByDefault, help=benchmark.run.__doc__)
 training = typer.Typer()
 taste = typer.Typer(no_args_is_help=True)
-models = typer.Typer(help="Turn files of weights into folders that the other commands take.")
+models = typer.Typer(help="Convert published weights into folders that the other commands accept.")
 
 
 def _show_version(wanted: bool) -> None:
@@ -100,7 +103,9 @@ data.command()(explain.explain)
 for _command in (series.series, audit.audit, merge_data.merge):
     data.command(cls=SeveralWords)(_command)
 _others = ", ".join(f"redaes eval {name}" for name in (*EVAL, "probes"))
-evaluation.command("run", epilog=f"Also: {_others}; each says with --help what it does.")(benchmark.run)
+evaluation.command("run", epilog=f"See also {_others}. Each of these commands explains itself with --help.")(
+    benchmark.run
+)
 for _name, _function in EVAL.items():
     evaluation.command(_name)(_function)
 evaluation.add_typer(probes.probes, name="probes")
@@ -127,7 +132,7 @@ app.add_typer(models, name="models")
 
 @taste.callback(no_args_is_help=True)
 def _taste() -> None:
-    """One person's taste: asked for, pair by pair, and learnt."""
+    """Ask one person which pictures they prefer, pair by pair, and train an adapter on the answers."""
 
 
 taste.command("teach")(teach.teach)

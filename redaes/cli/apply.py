@@ -23,33 +23,53 @@ def apply(
         Path | None, typer.Argument(metavar="RANKING", help="The output folder of redaes rank, or its ranking.jsonl.")
     ] = None,
     move_rejects: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Move the pictures that are marked as rejected into this folder.")
+        Path | None, typer.Option(metavar="DIR", help="Move the pictures that are marked as rejected to this folder.")
     ] = None,
     copy_picks: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Copy the best picture of each series into this folder.")
+        Path | None, typer.Option(metavar="DIR", help="Copy the best picture of each series to this folder.")
     ] = None,
     link_picks: Annotated[
         Path | None,
-        typer.Option("--link-picks", "--link", metavar="DIR", help="As --copy-picks, but with symbolic links."),
+        typer.Option(
+            "--link-picks",
+            "--link",
+            metavar="DIR",
+            help="Like --copy-picks, but create symbolic links instead of copies.",
+        ),
     ] = None,
     embed_marks: Annotated[
         bool,
-        typer.Option("--embed-marks", help="Write the marks into JPEG files, by exiftool (to be installed)."),
+        typer.Option("--embed-marks", help="Write the marks into the JPEG files. This needs the program exiftool."),
     ] = False,
     undo_marks: Annotated[
         bool,
-        typer.Option("--undo-marks", help="Take back redaes's marks, in sidecars and JPEGs, that nobody has changed."),
+        typer.Option(
+            "--undo-marks",
+            help="Remove the marks that redaes wrote to sidecars and JPEG files, unless somebody has changed them "
+            "since.",
+        ),
     ] = False,
     undo: Annotated[
-        Path | None, typer.Option(metavar="JOURNAL", help="Take back what the journal of an earlier run says.")
+        Path | None,
+        typer.Option(metavar="JOURNAL", help="Reverse the changes that this journal of an earlier run records."),
     ] = None,
     journal: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="The journal to write.", show_default="applied-001.jsonl beside the ranking"),
+        typer.Option(
+            metavar="FILE",
+            help="Write the journal of this run to this file.",
+            show_default="applied-001.jsonl, and so on, beside the ranking",
+        ),
     ] = None,
-    do: Annotated[bool, typer.Option("--do", help="Do it; without it the plan is printed.")] = False,
+    do: Annotated[
+        bool, typer.Option("--do", help="Carry out the plan. Without this option, the command only prints it.")
+    ] = False,
 ) -> None:
-    """Act on a ranking: move rejects, copy or link picks, with sidecars and raw files; a journal takes it back."""
+    """Move the rejected pictures of a ranking, or copy or link its picks, with their sidecars and raw files.
+
+    The command prints its plan, and carries it out with --do. A journal records every change, and --undo JOURNAL
+    reverses it.
+    """
     with reporting_errors(resumable=True):
         from redaes.culling.applying import Destinations
 
@@ -57,12 +77,15 @@ def apply(
         wants = (destinations != Destinations()) + embed_marks + undo_marks
         if undo is not None:
             if ranking is not None or wants:
-                raise InputError("--undo goes alone, with --do: the journal says what is taken back")
+                raise InputError(
+                    "--undo takes no RANKING and no other action, because the journal says what to reverse; give "
+                    "only --undo JOURNAL, and --do to carry it out"
+                )
             left = _undo(undo, do)
         elif ranking is None or wants != 1:
             raise InputError(
-                "say on what to act and how: redaes apply RANKING with --move-rejects, --copy-picks or --link-picks "
-                "DIR, or with --embed-marks, or with --undo-marks; or redaes apply --undo JOURNAL"
+                "give one ranking and one action: redaes apply RANKING with one of --move-rejects DIR, --copy-picks "
+                "DIR (or --link-picks DIR), --embed-marks and --undo-marks; or redaes apply --undo JOURNAL"
             )
         elif undo_marks:
             left = _undo_marks(ranking, do)
@@ -94,16 +117,16 @@ def _apply(ranking: Path, destinations: Destinations, path: Path | None, do: boo
     for line in plan.kept:
         typer.echo(f"stays: {printable(line)}")
     n_files = sum(len(steps) for steps in plan.shots)
-    what = f"{len(plan.shots)} pictures, {n_files} files with what belongs to them"
+    what = f"{len(plan.shots)} pictures, {n_files} files with their sidecars and raw files"
     before = f"; {plan.n_before} pictures were handled before" if plan.n_before else ""
     if journal is None:
-        typer.echo(f"{what}{before}; nothing was done: add --do")
+        typer.echo(f"{what}{before}. Nothing was changed; add --do to carry this out.")
         return plan.left
     with progress_bars("applying") as update:
         n_done, more = carry_out(plan, journal, lambda done, total: update("applying", done, total))
     typer.echo(f"{what}: {n_done} pictures done{before}")
     if n_done:
-        typer.echo(f"to take it back: redaes apply --undo {printable(str(journal.path))} --do")
+        typer.echo(f"To reverse this: redaes apply --undo {printable(str(journal.path))} --do")
     return plan.left + failed + more
 
 
@@ -116,12 +139,12 @@ def _undo(path: Path, do: bool) -> list[str]:
     steps = [step for number in content.standing[::-1] for step in content.shots[number][::-1] if step.source]
     if not do:
         for step in steps:
-            typer.echo(printable(f"take back: {_VERBS[step.kind]} {step.source} -> {step.target}"))
-        typer.echo(f"{len(steps)} files to take back; nothing was done: add --do")
+            typer.echo(printable(f"reverse: {_VERBS[step.kind]} {step.source} -> {step.target}"))
+        typer.echo(f"{len(steps)} files would be restored. Nothing was changed; add --do to carry this out.")
         return []
     with progress_bars("undoing") as update:
         n_undone, left = undo(Journal(path, content), lambda done, total: update("undoing", done, total))
-    typer.echo(f"{n_undone} files taken back")
+    typer.echo(f"{n_undone} files were restored")
     return left
 
 
@@ -143,14 +166,14 @@ def _embed(ranking: Path, do: bool) -> list[str]:
         typer.echo(printable(f"{path}: {'' if mark is None else mark.noted()}"))
     for line in plan.kept:
         typer.echo(f"stays: {printable(line)}")
-    notes = f"{plan.n_before} have theirs already; {plan.n_others} are no JPEG"
+    notes = f"{plan.n_before} already contain their marks; {plan.n_others} are not JPEG files"
     if not do:
-        typer.echo(f"marks for {len(plan.files)} JPEG files; {notes}; nothing was done: add --do")
+        typer.echo(f"marks for {len(plan.files)} JPEG files; {notes}. Nothing was changed; add --do to carry this out.")
         return plan.left
     with progress_bars("embedding") as update:
         failed = embed(plan, folder, lambda done, total: update("embedding", done, total))
     typer.echo(f"marks embedded in {len(plan.files) - len(failed)} JPEG files; {notes}")
-    typer.echo(f"to take them back: redaes apply {printable(str(ranking))} --undo-marks --do")
+    typer.echo(f"To remove them: redaes apply {printable(str(ranking))} --undo-marks --do")
     return plan.left + failed
 
 
@@ -173,5 +196,9 @@ def _undo_marks(ranking: Path, do: bool) -> list[str]:
     for path in (*plan.files, *changed):
         typer.echo(printable(str(path)))
     what = f"{len(changed)} sidecars and {len(plan.files)} JPEG files"
-    typer.echo(f"marks taken back in {what}" if do else f"marks to take back in {what}; nothing was done: add --do")
+    typer.echo(
+        f"Marks were removed from {what}."
+        if do
+        else f"Marks would be removed from {what}. Nothing was changed; add --do to carry this out."
+    )
     return left + more

@@ -32,44 +32,58 @@ if TYPE_CHECKING:
 
 
 def compare(
-    first: Annotated[str, typer.Argument(metavar="A", help="A picture file.")],
-    second: Annotated[str, typer.Argument(metavar="B", help="Another picture file.")],
+    first: Annotated[str, typer.Argument(metavar="A", help="The first picture file.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="The second picture file.")],
     model: ModelOrServed = None,
     endpoint: Endpoint = None,
     api_key_env: ApiKeyEnv = None,
     agreement: Agreement = None,
     adapter: Adapter = None,
     mode: Annotated[
-        str, typer.Option(help="reasoned: difference and reasons; fast: probability only, much quicker.")
+        str,
+        typer.Option(
+            help="How the model answers: reasoned gives the winner, the difference in points and the reasons; fast "
+            "gives only the winner and its probability, and is much quicker."
+        ),
     ] = "reasoned",
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole result as one JSON object.")] = False,
     device: Device = None,
     reader: Annotated[
         str | None,
         typer.Option(
-            help="strict; lenient: also unambiguous variants of the form, for models not trained on it.",
-            show_default="strict for models trained on the form, else lenient",
+            help="How strictly answers are read: strict accepts only the answer form; lenient also accepts "
+            "unambiguous variants of it, for models that were not trained on the form.",
+            show_default="strict for models trained on the form, lenient for others",
         ),
     ] = None,
     form: Annotated[
         str,
         typer.Option(
-            help="How reasons are asked for: as text, as json, or auto: text of models trained on it, else json."
+            help="The form in which the model is asked to answer: text, json, or auto, which means text for models "
+            "that were trained on it and json for others."
         ),
     ] = "auto",
     samples: Annotated[
         int,
         typer.Option(
             metavar="N",
-            help="Draw N further reasonings, and show the one that the pictures support best. The verdict stays.",
+            help="Sample N more rationales and show the one that the measurements support best. The verdict does not "
+            "change.",
         ),
     ] = 0,
     check: Annotated[
-        bool, typer.Option("--check/--no-check", help="Measure the pictures, and hold the reasoning against that.")
+        bool,
+        typer.Option(
+            "--check/--no-check",
+            help="Measure both pictures and check the statements of the rationale against the measurements.",
+        ),
     ] = True,
     constrain: Constrain = None,
     measured: Annotated[
-        bool, typer.Option("--measured", help="Tell the model what is measured in both pictures, in figures.")
+        bool,
+        typer.Option(
+            "--measured", help="Include the measurements of both pictures, as figures, in the question to the model."
+        ),
     ] = False,
     no_service: NoService = False,
     verbose: Verbose = False,
@@ -91,7 +105,9 @@ def compare(
         read_by = None if reader is None else known_reader(reader)
         check_samples(samples, way)
         if samples and not check:
-            raise InputError("--samples chooses by what is measured; leave --no-check out")
+            raise InputError(
+                "--samples chooses a rationale by its measurements, which --no-check turns off; leave --no-check out"
+            )
         pair = load_image(first), load_image(second)
         with quiet():
             prompt = prompts.MEASURED[way] if measured else None
@@ -120,5 +136,5 @@ def _say_no_answer(result: Result) -> None:
     typer.echo(f"redaes: {result.model} gave no usable answer ({result.failure}). It wrote:", err=True)
     for comparison in result.comparisons:
         more = len(comparison.raw) - MOST_SHOWN
-        end = f" … and {more:,} characters more; --json has all" if more > 0 else ""
+        end = f" … and {more:,} more characters; --json prints all of them" if more > 0 else ""
         typer.echo(f"--- {comparison.order}\n{printable(comparison.raw[:MOST_SHOWN])}{end}", err=True)

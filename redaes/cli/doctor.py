@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,
 ) -> None:
-    """Say what is installed, what is missing and the line that mends it, and which model servers answer on this
-    machine; ends with 4 when the core is not whole."""
+    """Check the installation, and look for model servers on this machine.
+
+    The report says which packages are installed, which are missing, and the command that installs them. The exit status
+    is 4 if the core of redaes cannot work.
+    """
     with reporting_errors(as_json):
         from redaes.doctor import examine
 
@@ -30,7 +33,7 @@ def doctor(
         typer.echo(json.dumps(_as_json(report)))
     else:
         typer.echo(f"redaes {report.version}, Python {report.python}\nmodels run on {report.device}")
-        typer.echo(f"cores: {report.cores}\nembedded model: {report.model or 'whole'}")
+        typer.echo(f"CPU cores: {report.cores}\nembedded model: {report.model or 'complete'}")
         groups = {part.name: part for part in report.parts}
         for part in report.parts:
             _show_part(part, groups)
@@ -58,18 +61,18 @@ def _as_json(report: InstallationReport) -> dict[str, object]:
 def _show_part(part: PackageGroup, groups: Mapping[str, PackageGroup]) -> None:
     included = {package.name for name in part.includes for package in groups[name].packages}
     wrong = [
-        f"{one.name} {one.found or 'absent'} (wanted {one.wanted or 'any'})"
+        f"{one.name} is {one.found or 'missing'} ({one.wanted or 'any version'} is needed)"
         for one in part.packages
         if not one.fits and one.name not in included
     ]
     lacking = [name for name in part.includes if not groups[name].fits]
     if lacking:
-        wrong.append(f"not complete: {', '.join(lacking)}")
+        wrong.append(f"incomplete: {', '.join(lacking)}")
     if not wrong and part.absent_here:
-        wrong.append(f"not for this system: {', '.join(part.absent_here)}")
+        wrong.append(f"not available for this system: {', '.join(part.absent_here)}")
     typer.echo(f"{part.name or 'core':11} {'; '.join(wrong) or 'complete'}")
     if part.remedy is not None:
-        typer.echo(f"{'':11} mend it: {part.remedy}")
+        typer.echo(f"{'':11} to install it: {part.remedy}")
 
 
 def _show_server(server: RunningServer) -> None:
@@ -79,18 +82,22 @@ def _show_server(server: RunningServer) -> None:
         return
     for model in server.models:
         if model.takes_pictures is not False:
-            unsure = "" if model.takes_pictures else "   # if it takes pictures: the server does not say"
+            unsure = (
+                ""
+                if model.takes_pictures
+                else "   # works only if the model accepts pictures, which the server does not report"
+            )
             typer.echo(f"  {printable(server.command(model))}{unsure}")
     without = [model.name for model in server.models if model.takes_pictures is False]
     if without:
-        typer.echo(f"  take no pictures: {printable(', '.join(without))}")
+        typer.echo(f"  These models accept no pictures: {printable(', '.join(without))}")
     if not server.models:
-        typer.echo("  it offers no model")
+        typer.echo("  The server offers no model.")
 
 
 def _say_where_looked(report: InstallationReport) -> None:
     from redaes.local_servers import ports_to_ask
 
     places = ", ".join(f"{port} ({usual})" for port, usual in ports_to_ask().items())
-    found = "looked" if report.servers else "no model server answers on this machine; looked"
-    typer.echo(f"{found} at ports {places}")
+    found = "looked" if report.servers else "No model server answers on this machine; redaes asked"
+    typer.echo(f"{found} ports {places}")

@@ -70,14 +70,17 @@ class ModelChoice:
         if not self.endpoint:
             for option, value in (("--api-key-env", self.api_key_env), ("--agreement", self.agreement)):
                 if value is not None:
-                    raise InputError(f"{option} goes with --endpoint")
+                    raise InputError(
+                        f"{option} works only together with --endpoint; leave it out, or give the server's address as "
+                        "--endpoint"
+                    )
             check_judge(self.model or nano.NAME, self.adapter)
             return
         for option, given in (("--adapter", self.adapter), ("--device", self.device), ("--constrain", self.constrain)):
             if given is not None:
                 raise InputError(
-                    f"{option} is for models in this process, and --endpoint (or REDAES_ENDPOINT) names a server; "
-                    "leave one of them out"
+                    f"{option} is only for a model that is loaded in this process, but --endpoint (or "
+                    "REDAES_ENDPOINT) names a server; leave one of them out"
                 )
 
     def load(self, *, reader: Reader | None = None) -> Backend:
@@ -132,12 +135,12 @@ class ModelChoice:
         lacking = f"{backend.url} reports no token probabilities of {backend.model}"
         if self.agreement == 0:
             raise BackendError(
-                f"{lacking}, and {what} is made of them: leave --agreement 0 out, so that answers are drawn and "
-                "counted instead, or ask a server that does (vLLM, SGLang, llama.cpp)"
+                f"{lacking}, and {what} needs them: leave --agreement 0 out, so that repeated answers are counted "
+                "instead, or use a server that reports them (vLLM, SGLang, llama.cpp)"
             )
         draws = self.agreement or USUAL_DRAWS
         typer.echo(
-            f"{lacking}: {what} is made of the agreement of answers, {draws} drawn in each order of a pair "
+            f"{lacking}: {what} is based on the agreement of {draws} answers, sampled in each order of a pair "
             "(--agreement)",
             err=True,
         )

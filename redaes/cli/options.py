@@ -9,13 +9,18 @@ import typer
 
 from redaes.models import nano
 
-Model = Annotated[str, typer.Option(help=f"{nano.NAME} (comes with the package), a folder, or a name on the hub.")]
+Model = Annotated[
+    str,
+    typer.Option(
+        help=f"The model to ask: {nano.NAME} (included in the package), a folder, or a name on the Hugging Face Hub."
+    ),
+]
 ModelOrServed = Annotated[
     str | None,
     typer.Option(
-        help=f"{nano.NAME} (comes with the package), a folder, or a name on the hub; with --endpoint: the model's name "
-        "there.",
-        show_default=f"{nano.NAME}; with --endpoint the only model there",
+        help=f"The model to ask: {nano.NAME} (included in the package), a folder, or a name on the Hugging Face Hub. "
+        "With --endpoint, give the model's name on that server.",
+        show_default=f"{nano.NAME}; with --endpoint, the only model on that server",
     ),
 ]
 Endpoint = Annotated[
@@ -23,12 +28,15 @@ Endpoint = Annotated[
     typer.Option(
         metavar="URL",
         envvar="REDAES_ENDPOINT",
-        help="Ask a model behind this server of the OpenAI protocol, such as http://localhost:11434/v1. Its key, if it "
-        "takes one, is in REDAES_API_KEY.",
+        help="Ask a model on this OpenAI-compatible server, for example http://localhost:11434/v1. If the server "
+        "requires a key, put it in the environment variable REDAES_API_KEY.",
     ),
 ]
 ApiKeyEnv = Annotated[
-    str | None, typer.Option(metavar="NAME", help="With --endpoint: another environment variable that holds the key.")
+    str | None,
+    typer.Option(
+        metavar="NAME", help="With --endpoint: read the key from this environment variable instead of REDAES_API_KEY."
+    ),
 ]
 Agreement = Annotated[
     int | None,
@@ -36,28 +44,41 @@ Agreement = Annotated[
         metavar="K",
         min=0,
         max=64,
-        help="With --endpoint, where the server reports no token probabilities: draw K answers in each order, and "
-        "count how many agree. That is no probability of the model's, and is not called one.",
-        show_default="compare: none; rank, score and serve: 3 where they need them",
+        help="With --endpoint, if the server reports no token probabilities: sample K answers in each order and "
+        "report how many of them agree. The result is a count, not a probability.",
+        show_default="compare: 0; rank, score and serve: 3 if the server reports no probabilities",
     ),
 ]
-Adapter = Annotated[Path | None, typer.Option(help="Folder of a LoRA adapter for the model.")]
+Adapter = Annotated[Path | None, typer.Option(help="Load the LoRA adapter in this folder on top of the model.")]
 Constrain = Annotated[
     bool | None,
     typer.Option(
         "--constrain/--no-constrain",
-        help="Hold reasoned answers to their form while they are written; only for models in this process.",
-        show_default="models that were not trained on the form",
+        help="Force reasoned answers into the answer form while they are generated. This works only with a model that "
+        "is loaded in this process.",
+        show_default="on for models that were not trained on the form",
     ),
 ]
-Device = Annotated[str | None, typer.Option(help="Such as cpu or cuda; default: the best there is.")]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        help="Run the model on this device, for example cpu or cuda. The default is the best device available."
+    ),
+]
 OneOrder = Annotated[
-    bool, typer.Option("--one-order", help="Ask each pair in one order, drawn at random: half the cost, not debiased.")
+    bool,
+    typer.Option(
+        "--one-order",
+        help="Ask about each pair in one order only, drawn at random. This halves the cost but does not cancel the "
+        "model's preference for one position.",
+    ),
 ]
 NoService = Annotated[
     bool,
     typer.Option(
-        "--no-service", help="Do not ask the service that redaes serve --background has started; REDAES_SERVICE=off."
+        "--no-service",
+        help="Do not use the background service that redaes serve --background started. Setting the environment "
+        "variable REDAES_SERVICE=off does the same.",
     ),
 ]
-Verbose = Annotated[bool, typer.Option("--verbose", help="Say why a background service is not used.")]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Print the reason if the background service is not used.")]

@@ -36,52 +36,73 @@ def rank(
     pictures: Annotated[
         list[Path],
         typer.Argument(
-            metavar="DIR|PICTURE...", help="A folder of pictures, with its folders; or several, and pictures."
+            metavar="DIR|PICTURE...",
+            help="One or more folders of pictures, whose subfolders are included, or picture files.",
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("ranking_out"),
     gap: Annotated[
         float | None,
-        typer.Option(metavar="SECONDS", help="Largest time between neighbours of a series.", show_default="60"),
+        typer.Option(
+            metavar="SECONDS",
+            help="Largest time in seconds between two neighbouring pictures of a series.",
+            show_default="60",
+        ),
     ] = None,
     likeness: Annotated[
         float | None,
         typer.Option(
-            help="Smallest likeness of a picture to the common one of its series, 0 to 1; 0: time alone counts.",
+            help="Smallest likeness, from 0 to 1, of a picture to the common picture of its series. With 0, only time "
+            "decides.",
             show_default="0.87",
         ),
     ] = None,
-    one_series: Annotated[bool, typer.Option("--one-series", help="All pictures are one series.")] = False,
-    by_folder: Annotated[bool, typer.Option("--by-folder", help="The pictures of each folder are a series.")] = False,
+    one_series: Annotated[bool, typer.Option("--one-series", help="Treat all pictures as one series.")] = False,
+    by_folder: Annotated[
+        bool, typer.Option("--by-folder", help="Treat the pictures of each folder as one series.")
+    ] = False,
     exclude: Annotated[
         list[str] | None,
         typer.Option(
             metavar="PATTERN",
-            help="Leave out what this names, as in .gitignore: '*_edit.jpg', 'exports/'. May be repeated.",
+            help="Leave out files and folders that match this pattern, written as in .gitignore, for example "
+            "'*_edit.jpg' or 'exports/'. The option may be repeated.",
         ),
     ] = None,
     write_xmp: Annotated[
         bool,
-        typer.Option("--write-xmp", help="Write sidecars (rating, label, pick). Without it they are only counted."),
+        typer.Option(
+            "--write-xmp",
+            help="Write .xmp sidecars with rating, label and pick. Without this option, the command only reports "
+            "how many it would write.",
+        ),
     ] = False,
     sidecars: Annotated[
         str,
-        typer.Option(help="How new sidecars are named: auto, lightroom (photo.xmp) or darktable (photo.jpg.xmp)."),
+        typer.Option(
+            help="How new sidecars are named: lightroom (photo.xmp), darktable (photo.jpg.xmp), or auto (photo.xmp for "
+            "camera raw files, photo.jpg.xmp for others)."
+        ),
     ] = "auto",
     overrule: Annotated[
         bool,
-        typer.Option("--overrule", help="Write sidecars also for pictures that carry a rating in themselves."),
+        typer.Option("--overrule", help="Also write sidecars for pictures whose files already contain a rating."),
     ] = False,
     reject: Annotated[
-        bool, typer.Option("--reject", help="Give the rest of a series the rating -1 (rejected), not one star.")
+        bool,
+        typer.Option(
+            "--reject", help="Give the remaining pictures of a series the rating -1 (rejected) instead of one star."
+        ),
     ] = False,
-    mode: Annotated[str, typer.Option(help="How the comparisons are made: fast, or reasoned (much slower).")] = "fast",
+    mode: Annotated[
+        str, typer.Option(help="How the model compares: fast, or reasoned, which is much slower.")
+    ] = "fast",
     model: Annotated[
         str | None,
         typer.Option(
-            help=f"{nano.NAME}, a folder, a hub name; with --endpoint: the model's name there; or {FGAESQ}, the series "
-            "ranker, with --weights.",
-            show_default=f"{nano.NAME}; with --endpoint the only model there",
+            help=f"The model to ask: {nano.NAME}, a folder, or a name on the Hugging Face Hub. With --endpoint, give "
+            f"the model's name on that server. Give {FGAESQ} for the FGAesQ series ranker, which needs --weights.",
+            show_default=f"{nano.NAME}; with --endpoint, the only model on that server",
         ),
     ] = None,
     endpoint: Endpoint = None,
@@ -90,17 +111,23 @@ def rank(
     adapter: Adapter = None,
     weights: Annotated[
         Path | None,
-        typer.Option(help=f"With --model {FGAESQ}: its folder, as redaes train fgaesq leaves it in final/."),
+        typer.Option(
+            help=f"With --model {FGAESQ}: the folder of its weights, which redaes train fgaesq writes as final/."
+        ),
     ] = None,
     judge: Annotated[
         str | None,
         typer.Option(
             metavar="MODEL",
-            help=f"With --model {FGAESQ}: a language model, such as {nano.NAME}, asked about first places in doubt.",
+            help=f"With --model {FGAESQ}: a language model, such as {nano.NAME}, that is asked if the first place of a "
+            "series is in doubt.",
         ),
     ] = None,
     share: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="With --judge: most pairs it compares, as a share of all pairs.")
+        float,
+        typer.Option(
+            min=0.0, max=1.0, help="With --judge: the largest share of all pairs that it may compare, from 0 to 1."
+        ),
     ] = 0.3,
     one_order: OneOrder = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON Lines: one object per series.")] = False,
@@ -108,7 +135,7 @@ def rank(
     no_service: NoService = False,
     verbose: Verbose = False,
 ) -> None:
-    """Group a folder's pictures into series and rank each. Run it again to go on where it was stopped."""
+    """Group a folder's pictures into series and rank each series. The same command continues an interrupted run."""
     with reporting_errors(as_json, resumable=True):
         from redaes.culling.folder import rank_folder
         from redaes.culling.given_pictures import given_pictures
@@ -119,7 +146,7 @@ def rank(
         )
         if model == FGAESQ and endpoint:
             raise InputError(
-                f"--model {FGAESQ} is for weights in this process, and --endpoint (or REDAES_ENDPOINT) names a server; "
+                f"--model {FGAESQ} loads weights in this process, but --endpoint (or REDAES_ENDPOINT) names a server; "
                 "leave one of them out"
             )
         _check_ranker(model, mode=mode, adapter=adapter, weights=weights, judge=judge, one_order=one_order)
@@ -171,10 +198,11 @@ def _limits(gap: float | None, likeness: float | None, *, one_series: bool, by_f
     from redaes.culling.grouping import MAX_GAP_S, MIN_LIKENESS, GroupingLimits
 
     if one_series and by_folder:
-        raise InputError("--one-series and --by-folder contradict each other; give one of them")
+        raise InputError("--one-series and --by-folder contradict each other; give only one of them")
     if (one_series or by_folder) and (gap is not None or likeness is not None):
         raise InputError(
-            "--gap and --likeness say what belongs together where neither --one-series nor --by-folder does"
+            "--gap and --likeness set how pictures are grouped, which --one-series and --by-folder replace; leave "
+            "--gap and --likeness out"
         )
     return GroupingLimits(
         gap_s=MAX_GAP_S if gap is None else gap,
@@ -199,7 +227,7 @@ def _known_style(text: str) -> SidecarStyle:
     for style in SIDECAR_STYLES:
         if style == text:
             return style
-    raise InputError(f"--sidecars {text!r} is not known; give one of {', '.join(SIDECAR_STYLES)}")
+    raise InputError(f"--sidecars is {text!r}, which is unknown; give one of {', '.join(SIDECAR_STYLES)}")
 
 
 def _check_ranker(
@@ -209,19 +237,24 @@ def _check_ranker(
     from redaes.assessor import known_mode
 
     if model != FGAESQ and weights is not None:
-        raise InputError(f"--weights goes with --model {FGAESQ}; a language model's folder is given as --model")
+        raise InputError(f"--weights is only for --model {FGAESQ}; give the folder of a language model as --model")
     if model != FGAESQ and judge is not None:
-        raise InputError(f"--judge goes with --model {FGAESQ}; without it, --model is the judge")
+        raise InputError(
+            f"--judge is only for --model {FGAESQ}; without that, the model of --model makes all comparisons"
+        )
     if model == FGAESQ and weights is None:
         raise InputError(
-            f"{FGAESQ} comes without weights: give --weights FOLDER, as redaes train fgaesq leaves it in final/"
+            f"--model {FGAESQ} needs weights, which are not included in the package: give --weights FOLDER, which "
+            "redaes train fgaesq writes as final/"
         )
     if known_mode(mode) == "reasoned" and weights is not None and judge is None:
-        raise InputError(f"{FGAESQ} gives scores and no reasons; leave --mode out, or give it a --judge")
+        raise InputError(
+            f"--model {FGAESQ} gives scores without reasons; leave --mode out, or add a language model with --judge"
+        )
     if weights is not None and judge is None and (adapter is not None or one_order):
         raise InputError(
-            f"--adapter and --one-order are for language models; leave them out with --model {FGAESQ}, "
-            "or give it a --judge"
+            f"--adapter and --one-order are only for language models; leave them out with --model {FGAESQ}, or add a "
+            "language model with --judge"
         )
     if weights is not None:
         check_exists(weights)

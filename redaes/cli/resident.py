@@ -41,7 +41,7 @@ def begin(model: str, adapter: Path | None, device: str | None, *, idle_minutes:
     from redaes.background.settings import identity
 
     if not 0 <= idle_minutes < math.inf:
-        raise InputError(f"--idle is {idle_minutes:g}; give minutes, or 0: never")
+        raise InputError(f"--idle is {idle_minutes:g}; give a number of minutes, or 0 to keep the service running")
     check_judge(model, adapter)
     if stay:
         _be(model, adapter, device, idle_s=idle_minutes * 60 or math.inf)
@@ -84,10 +84,12 @@ def end() -> None:
 
 def _line(about: dict[str, object]) -> str:
     idle_s = about["idle_s"]
-    until = "until it is stopped" if idle_s is None else f"until nobody asks for {float(str(idle_s)) / 60:g} minutes"
+    until = (
+        "until it is stopped" if idle_s is None else f"until it has been idle for {float(str(idle_s)) / 60:g} minutes"
+    )
     return (
-        f"{about['model']} @ {about['revision']} answers redaes compare, score and rank {until} "
-        f"(process {about['pid']}); end it with: redaes serve --stop"
+        f"{about['model']} @ {about['revision']} answers redaes compare, score and rank {until} (process "
+        f"{about['pid']}); to stop it: redaes serve --stop"
     )
 
 
@@ -118,7 +120,7 @@ def _be(model: str, adapter: Path | None, device: str | None, *, idle_s: float) 
                             return
                 return
         if time.monotonic() > deadline:
-            raise RedaesError("another service runs already, or is starting")
+            raise RedaesError("another background service is already running or starting; redaes serve --stop ends it")
         time.sleep(0.05)
 
 

@@ -44,7 +44,7 @@ def reporting_errors(as_json: bool = False, *, resumable: bool = False) -> Itera
     except KeyboardInterrupt:
         if not resumable:
             raise
-        typer.echo("interrupted; the same command goes on from here", err=True)
+        typer.echo("interrupted; the same command continues from here", err=True)
         raise SystemExit(EXIT_INTERRUPTED) from None
 
 

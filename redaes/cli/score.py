@@ -30,29 +30,34 @@ from redaes.models import nano
 
 
 def score(
-    pictures: Annotated[list[str], typer.Argument(metavar="PICTURE...", help="Picture files.")],
+    pictures: Annotated[list[str], typer.Argument(metavar="PICTURE...", help="One or more picture files.")],
     references: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of pictures to compare with, or a file that --save wrote; default: four photographs, each "
-            "as it is and spoilt."
+            help="Folder of reference pictures to compare with, or a reference set that --save wrote. The default is "
+            "four photographs, each as it is and degraded."
         ),
     ] = None,
-    save: Annotated[Path | None, typer.Option(help="Keep the ranked references in this file for other times.")] = None,
+    save: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the ranked reference set to this file, so that a later command can use it as --references."
+        ),
+    ] = None,
     keep: Annotated[
         int | None,
         typer.Option(
             min=2,
-            help="Rank the folder's pictures with few comparisons and keep so many as references, those that tell most "
-            "about others; default: all.",
+            help="Rank the pictures of the --references folder with few comparisons and keep only this many of them, "
+            "those that are most informative about other pictures. The default is to keep all.",
         ),
     ] = None,
     comparisons: Annotated[
         int | None,
         typer.Option(
             min=1,
-            help="Compare each picture with at most so many references, each time the one that tells most; default: "
-            "with all.",
+            help="Compare each picture with at most this many references, each time the most informative one. The "
+            "default is to compare it with all.",
         ),
     ] = None,
     model: ModelOrServed = None,
@@ -66,7 +71,7 @@ def score(
     no_service: NoService = False,
     verbose: Verbose = False,
 ) -> None:
-    """Say where single pictures stand among a fixed set of others, in points of 0 to 9."""
+    """Score each picture from 0 to 9 points by comparing it with a set of reference pictures."""
     n_unusable = 0
     limits = None
     with reporting_errors(as_json):
@@ -87,8 +92,8 @@ def score(
                 check_writable(save.parent)
             if all(Path(picture).is_dir() for picture in pictures):
                 raise InputError(
-                    f"{pictures[0]}: is a folder; give picture files, or put what is in it in order: "
-                    f"redaes rank {shlex.quote(pictures[0])}"
+                    f"{pictures[0]} is a folder; give picture files, or rank the pictures in the folder: redaes rank "
+                    f"{shlex.quote(pictures[0])}"
                 )
             ranked = references_of(references, keep, comparisons or COMPARISONS, answers)
             with Spinner(f"loading {chosen.shown}"):

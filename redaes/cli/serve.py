@@ -55,8 +55,9 @@ def serve(
     model: Annotated[
         str | None,
         typer.Option(
-            help=f"{nano.NAME}, a folder, a hub name; with --endpoint or --attach: its name there.",
-            show_default=f"{nano.NAME}; with --endpoint the only model there",
+            help=f"The model to serve: {nano.NAME}, a folder, or a name on the Hugging Face Hub. With --endpoint or "
+            "--attach, give the model's name on that server.",
+            show_default=f"{nano.NAME}; with --endpoint, the only model on that server",
         ),
     ] = None,
     endpoint: Endpoint = None,
@@ -67,59 +68,105 @@ def serve(
         Path | None,
         typer.Option(
             metavar="[PYTHON]",
-            help="Start vLLM, by the Python of the environment that has it; without a value: of this one.",
+            help="Start vLLM with the Python interpreter of the environment in which it is installed. Without a "
+            "value, the current interpreter is used.",
         ),
     ] = None,
     attach: Annotated[
-        str | None, typer.Option(metavar="URL", help="Use a vLLM that runs already, such as http://127.0.0.1:8000/v1.")
+        str | None,
+        typer.Option(
+            metavar="URL", help="Use a vLLM server that is already running, for example http://127.0.0.1:8000/v1."
+        ),
     ] = None,
     revision: Annotated[
-        str, typer.Option(help="With --attach: what pins the weights; results repeat it.")
+        str,
+        typer.Option(
+            help="With --attach: the version of the weights on that server, which is recorded in every result."
+        ),
     ] = "unpinned",
-    structured: Annotated[bool, typer.Option(help="With vLLM: hold answers to the grammar while written.")] = False,
+    structured: Annotated[
+        bool, typer.Option(help="With --vllm or --attach: force answers into the grammar while they are generated.")
+    ] = False,
     form: Annotated[
         str,
         typer.Option(
-            help="How reasons are asked for: as text, as json, or auto: text of models trained on it, else json."
+            help="The form in which the model is asked to answer: text, json, or auto, which means text for models "
+            "that were trained on it and json for others."
         ),
     ] = "auto",
-    data_parallel: Annotated[int, typer.Option(help="With --vllm: copies of the model, one a GPU.")] = 1,
-    tensor_parallel: Annotated[int, typer.Option(help="With --vllm: GPUs that one copy is split over.")] = 1,
+    data_parallel: Annotated[
+        int, typer.Option(help="With --vllm: the number of copies of the model, each on one GPU.")
+    ] = 1,
+    tensor_parallel: Annotated[
+        int, typer.Option(help="With --vllm: the number of GPUs that one copy of the model is split over.")
+    ] = 1,
     max_pixels: Annotated[
-        int | None, typer.Option(help="Area in pixels to which pictures are shrunk; default: as in training.")
+        int | None,
+        typer.Option(
+            help="Largest area of a picture in pixels; larger pictures are reduced to it. The default is the area that "
+            "the model was trained with."
+        ),
     ] = None,
     vllm_arg: Annotated[
-        list[str] | None, typer.Option(help="With --vllm: one more argument for it; may be repeated.")
+        list[str] | None, typer.Option(help="With --vllm: pass one more argument to vLLM. The option may be repeated.")
     ] = None,
     device: Annotated[
-        str | None, typer.Option(help="Such as cpu or cuda; with --vllm: cpu, if it is one for CPUs.")
+        str | None,
+        typer.Option(
+            help="Run the model on this device, for example cpu or cuda. With --vllm, give cpu if that vLLM was "
+            "built for CPUs."
+        ),
     ] = None,
     references: Annotated[
-        Path | None, typer.Option(help="Offer /v1/score against this folder of pictures, or a file of redaes score.")
+        Path | None,
+        typer.Option(
+            help="Offer /v1/score with these references: a folder of pictures, or a reference set that redaes score "
+            "--save wrote."
+        ),
     ] = None,
-    host: Annotated[str, typer.Option(help="Address to listen at; others than loopback need keys.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen at; 0: any that is free.")] = 8080,
-    api_keys: Annotated[Path | None, typer.Option(help="File with one API key a line.")] = None,
+    host: Annotated[
+        str,
+        typer.Option(
+            help="Network address to listen on. Any address other than the loopback address needs --api-keys."
+        ),
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on. Give 0 for any free port.")] = 8080,
+    api_keys: Annotated[Path | None, typer.Option(help="File that contains one API key on each line.")] = None,
     allow_host: Annotated[
-        list[str] | None, typer.Option(help="Name by which the service may be addressed; may be repeated.")
+        list[str] | None,
+        typer.Option(help="Accept requests that address the service by this host name. The option may be repeated."),
     ] = None,
-    max_waiting: Annotated[int, typer.Option(help="Requests that wait; more are sent away with 429.")] = 64,
-    timeout: Annotated[float, typer.Option(help="For one answer, in seconds.")] = 120.0,
+    max_waiting: Annotated[
+        int, typer.Option(help="Largest number of waiting requests. Further requests are refused with status 429.")
+    ] = 64,
+    timeout: Annotated[float, typer.Option(help="Longest time in seconds for one answer.")] = 120.0,
     background: Annotated[
         bool,
         typer.Option(
-            "--background", help="No HTTP: keep the model loaded for compare, score and rank of this user, and return."
+            "--background",
+            help="Serve no HTTP. Keep the model loaded in a background service for your own compare, score and rank "
+            "commands.",
         ),
     ] = False,
     idle: Annotated[
         float,
-        typer.Option(metavar="MINUTES", help="With --background: end when nobody asks for so long; 0: never."),
+        typer.Option(
+            metavar="MINUTES",
+            help="With --background: stop after this many minutes without a request. Give 0 to run until it is "
+            "stopped.",
+        ),
     ] = 30.0,
-    stay: Annotated[bool, typer.Option("--stay", help="With --background: do not return.")] = False,
-    status: Annotated[bool, typer.Option("--status", help="Say whether a service runs in the background.")] = False,
-    stop: Annotated[bool, typer.Option("--stop", help="End the service in the background.")] = False,
+    stay: Annotated[
+        bool,
+        typer.Option("--stay", help="With --background: stay in the foreground instead of returning to the shell."),
+    ] = False,
+    status: Annotated[bool, typer.Option("--status", help="Print whether a background service is running.")] = False,
+    stop: Annotated[bool, typer.Option("--stop", help="Stop the background service.")] = False,
 ) -> None:
-    """Serve the assessor over HTTP, with a page to look at; on this machine unless told otherwise."""
+    """Serve the assessor over HTTP, with a web page, at an address of this machine.
+
+    With --background, serve no HTTP, but keep the model loaded for redaes compare, score and rank.
+    """
     if status or stop:
         with reporting_errors():
             resident.show_status() if status else resident.end()
@@ -133,25 +180,37 @@ def serve(
                 ("--structured", structured or None),
             ):  # fmt: skip
                 if given is not None:
-                    raise InputError(f"{option} does not go with --background, which loads a model of this machine")
+                    raise InputError(
+                        f"{option} cannot be combined with --background, which loads a model in this process; leave "
+                        "one of them out"
+                    )
             if form != "auto":
-                raise InputError("--form does not go with --background; give it to redaes compare")
+                raise InputError("--form cannot be combined with --background; give --form to redaes compare instead")
             resident.begin(model or nano.NAME, adapter, device, idle_minutes=idle, stay=stay)
         return
     with reporting_errors():
         if vllm is not None and attach is not None:
-            raise InputError("--vllm starts a server and --attach uses one that runs; give one of them")
+            raise InputError("--vllm starts a server and --attach uses a running one; give only one of them")
         chosen = loading.ModelChoice(model, adapter, device, endpoint, api_key_env, agreement)
         if endpoint:
             _check_alone(vllm=vllm, attach=attach, max_pixels=max_pixels, structured=structured or None)
             chosen.check()
         model = model or nano.NAME
         if attach is not None and adapter is not None:
-            raise InputError("--adapter goes with a model that is loaded here; with --attach, name it as --model")
+            raise InputError(
+                "--adapter works only with a model that redaes loads itself; with --attach, give the adapter's name "
+                "on that server as --model"
+            )
         if attach is not None and (api_key_env is not None or agreement is not None):
-            raise InputError("--api-key-env and --agreement go with --endpoint; give the server of --attach as that")
+            raise InputError(
+                "--api-key-env and --agreement work only with --endpoint; give the address of --attach as --endpoint "
+                "instead"
+            )
         if attach is not None and max_pixels is not None:
-            raise InputError("--max-pixels goes with a model that is loaded here; the server of --attach has its own")
+            raise InputError(
+                "--max-pixels works only with a model that redaes loads itself; with --attach, set the limit on that "
+                "server"
+            )
         if attach is None and not endpoint:
             chosen.check()
         if vllm is not None and (notice := check_vllm(vllm)) is not None:
@@ -202,7 +261,7 @@ def serve(
                 connected = stack.enter_context(chosen.connect(timeout_s=timeout))
                 connected.greet()
                 if agreement != 0:
-                    draws = chosen.draws(connected, "what /v1/rank and /v1/score answer")
+                    draws = chosen.draws(connected, "each result of /v1/rank and /v1/score")
                 backend, healthy = connected, connected.is_reachable
                 if isinstance(connected.backend, ServerBackend):  # its questions can be called off
                     connected.backend.ask_in(connected.form)
@@ -238,6 +297,6 @@ def _check_alone(**options: object) -> None:
     for name, value in options.items():
         if value is not None:
             raise InputError(
-                f"--{name.replace('_', '-')} does not go with --endpoint (or REDAES_ENDPOINT), which names a server; "
-                "leave one of them out"
+                f"--{name.replace('_', '-')} cannot be combined with --endpoint (or REDAES_ENDPOINT), which names a "
+                "server; leave one of them out"
             )

@@ -32,6 +32,7 @@ from redaes.culling.sidecar_names import SidecarStyle
 from redaes.culling.winners import SeriesWinner, winner_in_words
 from redaes.file_writing import writing
 from redaes.images import PassedOver
+from redaes.points import delta_of, sigmoid
 from redaes.ranking import Z_SETTLED
 from redaes.types import TIE_MARGIN
 
@@ -323,6 +324,7 @@ def _show(pages: ContactSheet, ranked: RankedSeries, folder: Path) -> None:
             else agreement(explanation.agreement, "the best", "the next one"),
         )
     pages.series(ranked.name, len(ranked.pictures), ranked.failure, told, ranked.remark)
+    called = {} if told is None or ranked.ranking is None else _letters(ranked.ranking, told)
     for picture in ranked.pictures:
         path, taken = picture.photograph.ref.path, picture.photograph.taken
         pages.picture(
@@ -335,6 +337,33 @@ def _show(pages: ContactSheet, ranked: RankedSeries, folder: Path) -> None:
                 unit="" if ranked.ranking is None else ranked.ranking.unit,
                 taken="" if taken is None else str(taken),
                 label="" if picture.mark is None else picture.mark.label,
+                letter=called.pop(picture.photograph.ref.id, ""),  # of copies, the first
+                mark="" if picture.mark is None else _MARKS[picture.mark],
+                standing=None if ranked.ranking is None else _standing(ranked.ranking, picture),
             )
         )
     pages.end_series()
+
+
+_MARKS = {BEST: "★★★★★ Pick", UNDECIDED: "★★★ Not settled", REST: "★ Worse", REJECTED: "✗ Rejected"}
+
+
+def _letters(ranking: Ranked, told: sheet.Told) -> dict[str, str]:
+    """Return what the reasoning calls the best picture and the next one, by their ids."""
+    letters = "AB" if told.letters[0] == "the best" else "BA"
+    return dict(zip(ranking.order[:2], letters, strict=False))
+
+
+def _standing(ranking: Ranked, picture: PlacedPhotograph) -> str | None:
+    """Return how a picture stands against the best one in points and percent, where scores are log-odds."""
+    if ranking.unit != "logits" or picture.mark is None:
+        return None
+    best, own = ranking.order[0], picture.photograph.ref.id
+    if own == best:
+        return ""
+    gap = ranking.scores[own] - ranking.scores[best]
+    text = f"{abs(delta_of(gap)):.1f}"
+    if ranking.errors is not None:
+        error = (ranking.errors[best] ** 2 + ranking.errors[own] ** 2) ** 0.5
+        text += f" ± {(delta_of(gap + error) - delta_of(gap - error)) / 2:.1f}"
+    return f"{text} points behind the best; {sigmoid(gap):.0%} that it is better"

@@ -21,26 +21,62 @@ THUMBNAIL_PIXELS = 76_800
 MAX_THUMBNAIL_BYTES = 10_000
 """Of a thumbnail as JPEG; what is larger is kept at a lower quality, and then smaller [ours]."""
 
-SERIES_FOOT = "</div></section>\n"
+SERIES_FOOT = "</div></div></section>\n"
 
 _STYLE = """
-:root { color-scheme: light dark; --line: #8884; --good: #2a8; --open: #c90; --rest: #c44; }
-body { font: 15px/1.45 system-ui, sans-serif; margin: 0 auto; max-width: 1400px; padding: 1.5rem; }
+:root {
+  color-scheme: light dark; --line: #8884; --good: #2a8; --open: #c90; --rest: #c44; --paper: light-dark(#fff, #16191c);
+  --ink: light-dark(#1d2329, #e6e8ea); --quiet: light-dark(#5a636c, #a9b2bb); --bad: light-dark(#a02a1e, #f2968b);
+}
+* { box-sizing: border-box; }
+[hidden] { display: none !important; }
+body { font: 15px/1.45 system-ui, sans-serif; margin: 0; color: var(--ink); background: var(--paper); }
 body { overflow-wrap: anywhere; }
+main { margin: 0 auto; max-width: 1600px; padding: 1.5rem; }
 section { border-top: 1px solid var(--line); padding: 1rem 0; }
-h1 { font-size: 1.4rem; } h2 { font-size: 1.05rem; margin: 0 0 .5rem; }
-.row { display: flex; flex-wrap: wrap; gap: .9rem; }
+h1 { font-size: 1.4rem; margin: 0; } h2 { font-size: 1.05rem; margin: 0 0 .5rem; }
+:focus-visible { outline: 3px solid light-dark(#1f5fa8, #79b2f2); outline-offset: 2px; }
+.tools button {
+  font: inherit; color: inherit; background: none; border: 1px solid var(--quiet); border-radius: .3rem;
+  min-height: 2.5rem; padding: .3rem .8rem; cursor: pointer;
+}
+.tools button[aria-pressed=true] { background: var(--ink); color: var(--paper); }
+.picks figure:not(.Green) { display: none; }
+.picks section:not(:has(figure.Green)) .body { display: none; }
+.row { display: flex; flex-wrap: wrap; gap: .9rem; align-content: flex-start; }
 figure { margin: 0; width: 220px; max-width: 100%; border-top: 4px solid; }
 figure.Green { border-color: var(--good); } figure.Yellow { border-color: var(--open); }
 figure.Red { border-color: var(--rest); } figure.alone { border-color: transparent; }
-figure > a { display: block; cursor: zoom-in; } nav a, nav b { padding: .2rem .35rem; }
+figure.Green img { outline: 3px solid var(--good); outline-offset: -3px; }
+figure > a { display: block; position: relative; cursor: zoom-in; color: inherit; }
+nav a, nav b { padding: .2rem .35rem; }
+figure > a > b { position: absolute; left: .35rem; top: .35rem; }
+figure > a > b, .verdict b.letter { padding: 0 .45rem; border-radius: .25rem; background: #000c; color: #fff; }
 .row img { width: 100%; height: 165px; object-fit: contain; background: #8882; display: block; }
 figcaption { font-size: .85rem; overflow-wrap: anywhere; padding-top: .25rem; }
-mark { background: none; color: #c33; text-decoration: underline wavy; }
+.mark { font-weight: 600; }
+mark { background: none; color: var(--bad); text-decoration: underline wavy; }
+.verdict p { margin: 0 0 .6rem; }
+.sides { display: flex; align-items: center; gap: .5rem; white-space: nowrap; max-width: 26rem; }
+.sides meter { flex: 1; min-width: 3rem; }
 .measured { border-collapse: collapse; font-size: .85rem; margin-bottom: .8rem; }
-.measured th, .measured td { padding: .1rem .8rem .1rem 0; text-align: left; font-weight: normal; }
-.measured caption { text-align: left; opacity: .7; } meter { width: 6rem; margin-left: .5rem; }
-.told { max-width: 75ch; } .quiet { opacity: .7; } .bad { color: #c33; }
+.measured th, .measured td { padding: .15rem .6rem .15rem 0; text-align: left; font-weight: normal; }
+.measured { overflow-wrap: break-word; } .measured td { white-space: nowrap; }
+.measured .left { text-align: right; } .measured .left meter { transform: scaleX(-1); }
+.measured caption { text-align: left; color: var(--quiet); } .measured meter { width: 3.2rem; margin: 0 .3rem; }
+.told { max-width: 75ch; } .quiet { color: var(--quiet); } .bad { color: var(--bad); }
+.body.judged { display: flex; flex-direction: column; gap: .75rem; } .body.judged .row { order: -1; }
+@media (min-width: 60rem) {
+  .body.judged { display: grid; grid-template-columns: minmax(0, 1fr) 28rem; gap: 1.5rem; align-items: start; }
+  .body.judged .verdict { grid-column: 2; grid-row: 1; position: sticky; top: 0; padding-top: .5rem; }
+  .body.judged .row { grid-column: 1; grid-row: 1; }
+}
+@media (max-width: 40rem) {
+  main { padding: .75rem; }
+  .row { display: grid; grid-template-columns: 1fr 1fr; gap: .6rem; } figure { width: auto; }
+  .row img { height: 130px; }
+  .measured meter { display: block; width: 3.5rem; margin: 0; } .measured .left meter { margin-left: auto; }
+}
 """
 
 _SCRIPT = """
@@ -61,6 +97,21 @@ document.addEventListener("click", (event) => {
   if (isAlone) closer.open(pictures, at, other);
   else closer.open(pictures, 0, at === 0 ? other : at);
 });
+(() => {
+  const button = document.getElementById("picks");
+  button.closest("p").hidden = false;
+  function only(picks) {
+    document.body.classList.toggle("picks", picks);
+    button.setAttribute("aria-pressed", String(picks));
+    history.replaceState(null, "", picks ? "#picks" : "#");
+  }
+  button.addEventListener("click", () => only(button.getAttribute("aria-pressed") !== "true"));
+  document.addEventListener("keydown", (event) => {
+    const isPlain = !event.ctrlKey && !event.metaKey && !event.altKey;
+    if (event.key.toLowerCase() === "p" && isPlain) button.click();
+  });
+  if (location.hash === "#picks") only(true);
+})();
 """
 
 _ALL_STYLE = _STYLE + viewer.STYLE
@@ -103,12 +154,15 @@ def head(folder: Path, n_pictures: int, n_series: int, page: int = 1, n_pages: i
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>Contact sheet: {escape(name)}{of_pages}</title><style>{_ALL_STYLE}</style></head>\n<body>"
-        f"<h1>{escape(str(folder.resolve()))}</h1>"
+        f"<title>Contact sheet: {escape(name)}{of_pages}</title><style>{_ALL_STYLE}</style></head>\n<body><main>"
+        f"<h1>{escape(name)}</h1><p class=quiet>{escape(str(folder.resolve()))}</p>"
         f"<p>{counted(n_pictures, 'picture')} in {n_series} series, best first. "
         "Green, 5 stars: the best of its series, by a visible lead. Yellow, 3 stars: not settled. "
         "Red, 1 star or rejected: worse. No colour: alone, or its series could not be ranked. "
-        "A click on a picture shows it beside the best of its series, at full size.</p>\n" + links(page, n_pages)
+        "A click on a picture shows it beside the best of its series, at full size, both moved and "
+        "enlarged together.</p>\n"
+        "<p class=tools hidden><button type=button id=picks aria-pressed=false>Only the picks (P)</button></p>\n"
+        + links(page, n_pages)
     )
 
 
@@ -142,14 +196,15 @@ def series_head(
     text += ", continued" if continued else ""
     text += "</span></h2>"
     if continued:
-        return text + "<div class=row>\n"
+        return text + "<div class=body><div class=row>\n"
     if failure is not None:
         text += f"<p class=bad>Not ranked: {escape(failure)}</p>"
     if remark is not None:
         text += f"<p class=quiet>{escape(remark)}.</p>"
-    if told is not None:
-        text += f"<p class=told>{_in_words(told)}</p>{_table(told.measured)}"
-    return text + "<div class=row>\n"
+    if told is None:
+        return text + "<div class=body><div class=row>\n"
+    text += f'<div class="body judged"><div class=verdict>{_sides(told)}<p class=told>{_in_words(told)}</p>'
+    return text + f"{_table(told)}</div><div class=row>\n"
 
 
 @dataclass(frozen=True)
@@ -169,18 +224,30 @@ class SheetPicture:
     taken: str
     label: str
     """Of its mark; empty: it has none."""
+    letter: str = ""
+    """What the series' reasoning calls it; empty: it does not speak of it."""
+    mark: str = ""
+    """The mark in words; empty: it has none."""
+    standing: str | None = None
+    """How it stands against the best one, in words; None: by its score."""
 
 
 def figure(picture: SheetPicture) -> str:
     """Return one picture with its caption."""
     name = escape(picture.name, quote=True)
     try:
-        image = f'<img src="{_thumbnail(picture.path)}" alt="{name}" loading="lazy">'
+        letter = f"<b aria-hidden=true>{picture.letter}</b>" if picture.letter else ""
+        alt = f"{picture.letter}: {name}" if picture.letter else name
+        image = f'<img src="{_thumbnail(picture.path)}" alt="{alt}" loading="lazy">{letter}'
         image = f'<a href="{escape(picture.link, quote=True)}">{image}</a>'
     except ImageError as error:  # it was readable when the series was ranked
         image = f"<p class=bad>{escape(str(error))}</p>"
     lines = [f"<b>{picture.place}.</b> {name}" if picture.score is not None else name]
-    if picture.score is not None:
+    if picture.mark:
+        lines.append(f"<span class=mark>{escape(picture.mark)}</span>")
+    if picture.standing is not None:
+        lines += [f"<span class=quiet>{escape(picture.standing)}</span>"] if picture.standing else []
+    elif picture.score is not None:
         value, error_of_it = picture.score
         spread = "" if error_of_it is None else f" ± {error_of_it:.2f}"
         lines.append(f"<span class=quiet>{round(value, 2) + 0.0:+.2f}{spread} {escape(picture.unit)}</span>")
@@ -207,7 +274,7 @@ def foot(
     if passed_over:
         items = "".join(f"<li>{escape(words)}</li>" for words in passed_over)
         text += f"<section><h2>Not looked at</h2><ul>{items}</ul></section>\n"
-    return text + f"<script>{_ALL_SCRIPT}</script></body></html>\n"
+    return text + f"</main><script>{_ALL_SCRIPT}</script></body></html>\n"
 
 
 def _in_words(told: Told) -> str:
@@ -249,19 +316,39 @@ def _reasons(text: str, claims: Claims | None) -> str:
     )
 
 
-def _table(rows: Sequence[Measured]) -> str:
-    """Return what was measured in the best one and the next one, with bars."""
-    if not rows:
+def _sides(told: Told) -> str:
+    """Return a bar with two sides: how probable it is that the best one, or the next one, is better."""
+    if told.probability is None or (told.winner is None and told.undecided is None):
         return ""
-    text = "<table class=measured><caption>Measured by redaes</caption><tr><th><th>the best<th>the next one<th></tr>"
-    for row in rows:
-        cells = "".join(
-            f"<td>{escape(row.shown(value))}<meter value={share:.3f}></meter>"
-            for value, share in zip((row.first, row.second), row.shares(), strict=True)
-        )
-        remark = "contradicts the reasoning" if row.status == "contradicted" else ""
-        text += f"<tr><th>{escape(row.name)}{cells}<td class=bad>{remark}</tr>"
-    return text + "</table>"
+    best, other = _letters(told)
+    share = told.probability
+    return (
+        f"<p class=sides><span><b class=letter>{best}</b> {share:.0%}</span>"
+        f'<meter value={share:.3f} aria-label="how probable it is that {best} is better"></meter>'
+        f"<span>{1 - share:.0%} <b class=letter>{other}</b></span></p>"
+    )
+
+
+def _letters(told: Told) -> tuple[str, str]:
+    """Return the letters of the best one and of the next one."""
+    return ("A", "B") if told.letters[0] == "the best" else ("B", "A")
+
+
+def _table(told: Told) -> str:
+    """Return what was measured in the best one and the next one, with bars to both sides."""
+    if not told.measured:
+        return ""
+    text = "<table class=measured><caption>Measured by redaes</caption><thead><tr><th scope=col>quantity"
+    for letter, which, side in zip(_letters(told), ("the best", "the next one"), (" class=left", ""), strict=True):
+        text += f"<th scope=col{side}>{letter}, {which}"
+    text += "<th scope=col><span class=quiet>reasoning</span></thead><tbody>"
+    for row in told.measured:
+        shown = [escape(row.shown(value)) for value in (row.first, row.second)]
+        first, second = (f"<meter value={share:.3f} aria-hidden=true></meter>" for share in row.shares())
+        remark = "contradicted" if row.status == "contradicted" else ""
+        text += f"<tr><th scope=row>{escape(row.name)}<td class=left>{shown[0]}{first}<td>{second}{shown[1]}"
+        text += f"<td class=bad>{remark}</tr>"
+    return text + "</tbody></table>"
 
 
 def _thumbnail(path: Path) -> str:

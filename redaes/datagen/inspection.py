@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from redaes.html_pages import jpeg_bytes, jpeg_url, page_template
 from redaes.images import LoadedImage
 from redaes.records import PairRecord, pick_rows, picture_of, record_of
 from redaes.types import FACTORS, MAX_DELTA, SPLITS, TIE_MARGIN, Edit, winner_of
+from redaes.viewer.pair_table import Letter, PairPicture, PairRow, pair_table
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -28,18 +28,8 @@ BIN = 2 * TIE_MARGIN
 """Width of the histogram's bins, in points."""
 
 
-@dataclass(frozen=True)
-class InspectedPair:
-    """A pair on the page."""
-
-    record: PairRecord
-    decided_by: str
-    pictures: tuple[str, str]
-    """``data:`` URLs."""
-    captions: tuple[str, str]
-    better: str
-    """``A``, ``B``, ``tie``, or empty when the pair is not labelled."""
-    label: str
+MAX_PAIRS = 2000
+"""Most pairs on a page."""
 
 
 def inspect(folder: Path, out: Path, *, n_pairs: int = 24) -> None:
@@ -55,8 +45,8 @@ def inspect(folder: Path, out: Path, *, n_pairs: int = 24) -> None:
         RecordError: no RED dataset, a picture that does not decode, or an ``out`` that exists or cannot be written.
         MissingDependency: jinja2 is absent.
     """
-    if not 1 <= n_pairs <= 1000:
-        raise InputError(f"{n_pairs} pairs cannot be shown on a page; give 1 to 1000")
+    if not 1 <= n_pairs <= MAX_PAIRS:
+        raise InputError(f"{n_pairs} pairs cannot be shown on a page; give 1 to {MAX_PAIRS}")
     if out.exists():
         raise RecordError(f"{out} exists; choose another --out, nothing is overwritten")
     page_template("redaes.datagen", "inspect.html.j2", extra="demo")  # before the work: says what to install
@@ -71,7 +61,7 @@ def inspect(folder: Path, out: Path, *, n_pairs: int = 24) -> None:
     write_atomically(out, page.encode())
 
 
-def _pairs_of(folder: Path, n_pairs: int) -> list[InspectedPair]:
+def _pairs_of(folder: Path, n_pairs: int) -> list[PairRow]:
     """Return the pairs to show, by factor."""
     rows: defaultdict[str, list[Row]] = defaultdict(list)
     for row in light_rows(folder):
@@ -84,7 +74,7 @@ def _pairs_of(folder: Path, n_pairs: int) -> list[InspectedPair]:
         numbers[row.file].append(row.number)
     picked = {file: pick_rows(file, wanted) for file, wanted in numbers.items()}
     turns.sort(key=lambda row: _rank(row.decided_by))
-    return [_inspected(record_of(picked[row.file][row.number], row.split), row.decided_by) for row in turns]
+    return [_pair_row(record_of(picked[row.file][row.number], row.split), row.decided_by) for row in turns]
 
 
 def _in_turn(rows: Mapping[str, Sequence[Row]], n: int) -> list[Row]:
@@ -100,21 +90,26 @@ def _rank(decided_by: str) -> tuple[int, str]:
     return (FACTORS.index(first) if first in FACTORS else len(FACTORS), decided_by)
 
 
-def _inspected(record: PairRecord, decided_by: str) -> InspectedPair:
+def _pair_row(record: PairRecord, decided_by: str) -> PairRow:
     pair = record.pair
-    better = "" if pair.delta is None else winner_of(pair.delta)
+    better: Letter = "" if pair.delta is None else winner_of(pair.delta)
     size = f"{abs(pair.delta or 0.0):.1f} points"
-    label = {"": "Not labelled", "tie": "No difference that matters"}.get(better, f"{better} is better by {size}")
-    return InspectedPair(
-        record=record,
-        decided_by=decided_by,
+    licence = record.licence or "licence not stated"
+    return PairRow(
+        id=pair.id,
         pictures=(
-            _data_url(picture_of(record, "first"), record.first_bytes),
-            _data_url(picture_of(record, "second"), record.second_bytes),
+            PairPicture(_caption(record, pair.edit_first), _data_url(picture_of(record, "first"), record.first_bytes)),
+            PairPicture(
+                _caption(record, pair.edit_second), _data_url(picture_of(record, "second"), record.second_bytes)
+            ),
         ),
-        captions=(_caption(record, pair.edit_first), _caption(record, pair.edit_second)),
+        factor=decided_by,
         better=better,
-        label=label,
+        label={"": "not labelled", "tie": "no difference that matters"}.get(better, f"{better} is better by {size}"),
+        size=None if pair.delta is None else abs(pair.delta),
+        run=pair.split,
+        text=() if record.rationale is None else ((record.rationale.text, None),),
+        notes=(f"{pair.split} · {pair.group} · {pair.id} · {licence}",),
     )
 
 
@@ -133,7 +128,7 @@ def _data_url(picture: LoadedImage, data: bytes) -> str:
     return jpeg_url(data)
 
 
-def render(*, name: str, found: Statistics, report: Mapping[str, Any] | None, pairs: Sequence[InspectedPair]) -> str:
+def render(*, name: str, found: Statistics, report: Mapping[str, Any] | None, pairs: Sequence[PairRow]) -> str:
     """Return the page.
 
     Args:
@@ -146,13 +141,16 @@ def render(*, name: str, found: Statistics, report: Mapping[str, Any] | None, pa
         MissingDependency: jinja2 is absent.
     """
     splits = ", ".join(f"{found.by_split[split].pairs:,} {split}" for split in SPLITS)
+    from markupsafe import Markup
+
     return page_template("redaes.datagen", "inspect.html.j2", extra="demo").render(
         name=name,
         splits=splits,
         found=found,
         n_pairs=sum(sizes.pairs for sizes in found.by_split.values()),
         report=report,
-        pairs=pairs,
+        pairs=Markup(pair_table(pairs, runs="Split")),
+        n_shown=len(pairs),
         histogram=histogram_svg(found.deltas),
         factors=bars_svg(
             [(name, found.by_factor[name].pairs, _typical(found, name)) for name in sorted(found.by_factor, key=_rank)],

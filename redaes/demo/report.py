@@ -17,6 +17,7 @@ from redaes.html_pages import jpeg_url, page_template
 from redaes.progress_lines import duration_in_words
 from redaes.records import PairRecord
 from redaes.types import FACTORS, TIE_MARGIN, Edit, Factor, winner_of
+from redaes.viewer.pair_table import PairRow, pair_table
 
 MISSING = "–"
 """Shown for a number that is not defined."""
@@ -168,7 +169,7 @@ def gallery(records: Sequence[PairRecord], before: HeldOut, after: HeldOut) -> l
         pair = record.pair
         chosen[pair.factors] = GalleryItem(
             pictures=(record.first_bytes, record.second_bytes),
-            captions=(_edit(pair.edit_first), _edit(pair.edit_second)),
+            captions=(edit_in_words(pair.edit_first), edit_in_words(pair.edit_second)),
             label=item.outcome.label,
             factors=pair.factors,
             reasoning="" if record.rationale is None else record.rationale.text,
@@ -255,6 +256,7 @@ def render(
     seconds: Mapping[str, float],
     provenance: Mapping[str, Any],
     credits: Sequence[str],
+    pairs: Sequence[PairRow] = (),
 ) -> str:
     """Return the page.
 
@@ -267,6 +269,7 @@ def render(
         provenance: ``data`` (hash), ``settings`` (plan of the dataset), ``scale``, ``stages`` (run records),
             ``environment``.
         credits: name, licence and author of each photograph, where known.
+        pairs: rows of the table of pairs (:func:`redaes.demo.answered_pairs.answered_pairs`).
 
     Raises:
         InputError: the evaluations are of different pairs.
@@ -303,6 +306,7 @@ def render(
         total_seconds=sum(seconds.values()),
         provenance=provenance,
         credits=credits,
+        pairs=Markup(pair_table(pairs, runs="Model")) if pairs else None,
     )
 
 
@@ -319,7 +323,8 @@ def _changes(moments: Sequence[Moment], mode: Any) -> list[tuple[MeasureChange, 
     return changes
 
 
-def _edit(edit: Edit | None) -> str:
+def edit_in_words(edit: Edit | None) -> str:
+    """Return what was done to a picture, in words."""
     return "no edit of its own" if edit is None else f"{edit.instruction.rstrip('.')} (strength {edit.strength:.2f})"
 
 

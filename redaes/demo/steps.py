@@ -446,6 +446,7 @@ def _compare(out: Path, model: str, adapter: Path | None) -> None:
 
 def _report(out: Path, report: Path, seconds: dict[str, float], credits: dict[Path, str]) -> None:
     """Gather everything and write the page."""
+    from redaes.demo.answered_pairs import answered_pairs
     from redaes.demo.report import DemoComparison, LearningCurve, Moment, gallery, render
     from redaes.evaluation.truth import check_measured, measured_orders
     from redaes.training.run_record import environment
@@ -499,5 +500,6 @@ def _report(out: Path, report: Path, seconds: dict[str, float], credits: dict[Pa
             "environment": environment(),
         },
         credits=sorted({f"{path.stem}: {credit}" for path, credit in credits.items()}),
+        pairs=answered_pairs(records["test"], moments),
     )
     write_atomically(report, page.encode("utf-8"))

@@ -1,36 +1,37 @@
-"""Reasonings beside their pictures and what was measured in them, as one HTML page that fetches nothing.
+"""One self-contained HTML page of reasonings beside their pictures and measurements.
 
-First how true they are, in numbers; then the worst: a right verdict for a false reason before all else. A card shows
-the pictures as the reasoning's letters have them, the labelled answer framed; the text is behind a click.
+It begins with figures on how true the reasonings are. Then come all pairs with their shown reasonings, the worst first:
+right verdicts with false reasons come before all others. A row shows the pictures in the order of the reasoning's
+letters.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from redaes.assessing.measured import marked
+from redaes.assessing.measured import WHY, marked
 from redaes.evaluation.rationales import RationaleQuality
 from redaes.evaluation.report import cell
-from redaes.evaluation.truth import CheckedPair, CheckedReason, RationaleTruth
+from redaes.evaluation.truth import CheckedPair, RationaleTruth
 from redaes.evidence.claims import CheckedClaim
 from redaes.evidence.measurements import OTHER_SIDE, PairEvidence
 from redaes.evidence.prompting import told
 from redaes.evidence.quantities import QUANTITIES, figures
 from redaes.evidence.rationale_truth import Truth
-from redaes.heldout import HeldOut, place_drawn
+from redaes.heldout import HeldOut
 from redaes.html_pages import jpeg_bytes, jpeg_url, page_template
 from redaes.records import PairRecord, picture_of
-from redaes.types import Edit, winner_of
+from redaes.types import Edit, Side, winner_of
+from redaes.viewer.pair_table import Outcome, PairPicture, PairRow, Statement, pair_table
 
-N_WORST = 24
-"""Cards of the worst reasonings."""
+MAX_SHOWN = 2000
+"""Most pairs on a page."""
 
-N_DRAWN = 8
-"""Cards of reasonings that are drawn without looking at them."""
+_THUMBNAIL, _SMALL_THUMBNAIL = 320, 200
+"""Longest side of a picture, in pixels, and the same if there are many pairs."""
 
-_THUMBNAIL = 420
-"""Longest side of a picture, in pixels."""
+_MANY = 300
+"""Number of pairs from which on the pictures are small."""
 
 WORDS: dict[Truth, str] = {
     "true": "the pixels confirm the reason",
@@ -54,53 +55,48 @@ def rationale_page(
         records: the pairs, with their pictures.
         evaluation: their answers.
         checked: the statements of the answers, checked.
-        quality: what the reasoning is worth by factors.
+        quality: quality of the reasoning by factors.
         truth: how true it is.
 
     Raises:
         RecordError: a picture does not decode.
         MissingDependency: jinja2 is absent.
     """
+    from markupsafe import Markup
+
     by_id = {record.pair.id: record for record in records}
-
-    def cards(chosen: Sequence[CheckedPair]) -> list[dict[str, Any]]:
-        return [_card(by_id[one.pair], one) for one in chosen]
-
-    drawn = sorted(checked, key=lambda one: place_drawn(evaluation.seed, one.pair))[:N_DRAWN]
+    shown = worst(checked)[:MAX_SHOWN]
+    side = _SMALL_THUMBNAIL if len(shown) > _MANY else _THUMBNAIL
     return page_template("redaes.evaluation", "rationales.html.j2", extra="eval", filters={"cell": cell}).render(
         evaluation=evaluation,
         quality=quality,
         truth=truth,
         words=WORDS,
-        sections=[
-            (
-                "The worst",
-                "A right verdict for a false reason first, then the most contradicted.",
-                cards(worst(checked)),
-            ),
-            ("Drawn by lot", "Without regard to what they say.", cards(drawn)),
-        ],
+        pairs=Markup(pair_table([_row_of(by_id[one.pair], one, side) for one in shown])),
+        n_shown=len(shown),
+        n_pairs=len(checked),
     )
 
 
 def worst(checked: Sequence[CheckedPair]) -> list[CheckedPair]:
-    """Return the pairs whose shown reasoning is contradicted, worst first, at most :data:`N_WORST`."""
+    """Return the pairs, worst first: those with a wrong reason for a right verdict, then the contradicted ones."""
 
-    def rank(one: CheckedPair) -> tuple[bool, int, str]:
+    def rank(one: CheckedPair) -> tuple[bool, bool, int, str]:
         reason = one.shown.reason
         return (
             not (one.shown.right and reason.truth == "false"),
+            reason.n_contradicted == 0,
             reason.n_supported - reason.n_contradicted,
             one.pair,
         )
 
-    return sorted((one for one in checked if one.shown.reason.n_contradicted), key=rank)[:N_WORST]
+    return sorted(checked, key=rank)
 
 
-def _card(record: PairRecord, checked: CheckedPair) -> dict[str, Any]:
+def _row_of(record: PairRecord, checked: CheckedPair, longest: int) -> PairRow:
     pair, shown = record.pair, checked.shown
     swapped = shown.order == "swapped"
-    sides = [("first", pair.edit_first), ("second", pair.edit_second)]
+    sides: list[tuple[Side, Edit | None]] = [("first", pair.edit_first), ("second", pair.edit_second)]
     label = pair.delta or 0.0
     if swapped:
         sides, label = sides[::-1], 0.0 - label
@@ -108,57 +104,58 @@ def _card(record: PairRecord, checked: CheckedPair) -> dict[str, Any]:
     said = checked.winner
     if swapped and said is not None and said != "tie":
         said = OTHER_SIDE[said]
-    return {
-        "pair": pair.id,
-        "pictures": [
-            {
-                "letter": letter,
-                "url": _thumbnail(record, side),
-                "edit": _edit(edit),
-                "better": better == letter,
-            }
-            for letter, (side, edit) in zip("AB", sides, strict=True)
-        ],
-        "label": label,
-        "better": better,
-        "said": said,
-        "undecided": checked.undecided is not None,
-        "right": None if checked.undecided else shown.right,
-        "swapped": swapped,
-        "truth": shown.reason.truth,
-        "reason": shown.reason,
-        "symptom": shown.symptom,
-        "text": [] if shown.text is None else marked(shown.text, shown.claims),
-        "claims": [_claim(one) for one in _claims(shown)],
-        "measured": [] if checked.evidence is None else _measured(checked.evidence, swapped),
-    }
+    (a, edit_a), (b, edit_b) = sides
+    notes = ["Written with the pair's second picture as A; the pictures stand as the letters say."] if swapped else []
+    if shown.symptom is not None:
+        notes.append(f"The fault that decides is {'named' if shown.symptom else 'not named'}.")
+    return PairRow(
+        id=pair.id,
+        pictures=(
+            PairPicture(_edit(edit_a), _thumbnail(record, a, longest)),
+            PairPicture(_edit(edit_b), _thumbnail(record, b, longest)),
+        ),
+        factor=", ".join(pair.factors) or "tie",
+        better=better,
+        label="a tie" if better == "tie" else f"{better} is better by {abs(label):.1f} points",
+        size=abs(label),
+        outcome=_outcome(checked),
+        verdict="" if said is None else "a tie" if said == "tie" else f"{said} is better",
+        truth=shown.reason.truth,
+        text=() if shown.text is None else marked(shown.text, shown.claims),
+        counts=shown.reason.counts,
+        statements=[] if shown.claims is None else [_statement(one) for one in shown.claims.checked],
+        measured=[] if checked.evidence is None else _measured(checked.evidence, swapped),
+        notes=(*notes, f"Pair {pair.id}"),
+    )
 
 
-def _measured(evidence: PairEvidence, swapped: bool) -> list[dict[str, Any]]:
+def _outcome(checked: CheckedPair) -> Outcome:
+    if checked.undecided is not None:
+        return "undecided"
+    if checked.winner is None:
+        return "failed"
+    right = checked.shown.right
+    return "open" if right is None else "right" if right else "wrong"
+
+
+def _measured(evidence: PairEvidence, swapped: bool) -> list[tuple[str, str, str]]:
     first, second = evidence.first.values, evidence.second.values
     a, b = (second, first) if swapped else (first, second)
     return [
-        {"name": one.spoken, "unit": one.unit, "values": figures(one, (a[one.name], b[one.name]))}
+        (f"{one.spoken}, {one.unit}" if one.unit else one.spoken, *figures(one, (a[one.name], b[one.name])))
         for one in told(evidence)
     ]
 
 
-def _claims(shown: CheckedReason) -> tuple[CheckedClaim, ...]:
-    return () if shown.claims is None else shown.claims.checked
-
-
-def _claim(one: CheckedClaim) -> dict[str, Any]:
-    claim = one.claim
-    quantity = QUANTITIES.get(claim.quantity or "")
-    return {
-        "text": claim.text,
-        "about": quantity.spoken if quantity else (claim.fault or "").replace("_", " "),
-        "status": one.status,
-        "why": one.why,
-        "stated": [_figure(value) for value in claim.stated],
-        "measured": [_figure(value) for value in one.measured],
-        "unit": quantity.unit if quantity else "",
-    }
+def _statement(one: CheckedClaim) -> Statement:
+    quantity = QUANTITIES.get(one.claim.quantity or "")
+    about = quantity.spoken if quantity else (one.claim.fault or "").replace("_", " ")
+    details = [WHY[one.why]] if one.why else []
+    if any(value is not None for value in one.measured):
+        unit = f" {quantity.unit}" if quantity and quantity.unit else ""
+        a, b = (_figure(value) for value in one.measured)
+        details.append(f"measured {about} {a}{unit} in A, {b}{unit} in B")
+    return Statement(one.claim.text, one.status, "; ".join(details))
 
 
 def _figure(value: float | None) -> str:
@@ -169,7 +166,7 @@ def _edit(edit: Edit | None) -> str:
     return "no edit" if edit is None else f"{edit.operation.replace('_', ' ')}, strength {edit.strength:.2f}"
 
 
-def _thumbnail(record: PairRecord, side: Any) -> str:
+def _thumbnail(record: PairRecord, side: Side, longest: int) -> str:
     image = picture_of(record, side).image.copy()
-    image.thumbnail((_THUMBNAIL, _THUMBNAIL))
-    return jpeg_url(jpeg_bytes(image, 85))
+    image.thumbnail((longest, longest))
+    return jpeg_url(jpeg_bytes(image, 75))

@@ -1,4 +1,4 @@
-"""A run, or several side by side, as Markdown, JSON and one HTML page with plots that fetches nothing."""
+"""Report of a run, or of several side by side, as Markdown, JSON and one self-contained HTML page with plots."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ from redaes.estimates import Estimate
 from redaes.evaluation import calibration
 from redaes.evaluation.benchmarks import LoadedBenchmark
 from redaes.evaluation.comparison import ComparedRun, PublishedResult, published
+from redaes.evaluation.pair_rows import pair_rows
 from redaes.evaluation.questions import PictureReader
 from redaes.evaluation.runner import RunResults, RunTiming, load_again, read_predictions, read_timing
 from redaes.evaluation.summary import Prediction
 from redaes.file_writing import write_atomically
 from redaes.html_pages import jpeg_bytes, jpeg_url, page_template
+from redaes.viewer.pair_table import PairRow, pair_table
 
 N_POINTS = 2000
-"""Points of the scatter at most; evenly taken from the pictures in order of their labels."""
+"""Most points of the scatter plot, taken evenly from the pictures in the order of their labels."""
 
 N_EXAMPLES = 6
-"""Pictures or pairs shown on each side."""
+"""Number of pictures shown on each side."""
 
 _THUMBNAIL_PIXELS = 240 * 180
 
@@ -33,29 +35,33 @@ def write_report(
     """Write ``report.md``, ``report.json`` and ``report.html``.
 
     Args:
-        out: folder.
+        out: folder of the report.
         sides: one or more runs of one benchmark.
         folders: folder of each run.
-        examples: whether the page shows pictures, for which the benchmark must still be where it was.
+        examples: whether the page shows pictures, for which the benchmark must still be in its place.
 
     Returns:
         The files.
 
     Raises:
-        RecordError: a run whose predictions cannot be read, a benchmark that is no longer there, or a folder that
-            cannot be written to.
+        RecordError: predictions of a run cannot be read, the benchmark is no longer in its place, or the folder cannot
+            be written to.
         MissingDependency: jinja2 is absent.
     """
     others = published(sides[0].results.run["benchmark"])
     timings = [read_timing(folder) for folder in folders]
+    pairs = {side.name: _read(folder / "pairs.csv") for side, folder in zip(sides, folders, strict=True)}
+    loaded = [load_again(folder) if examples else None for folder in folders]
     plots = [
-        _plots(side.results, folder, load_again(folder) if examples else None)
-        for side, folder in zip(sides, folders, strict=True)
+        _plots(side.results, folder, None if pairs[side.name] else one)
+        for side, folder, one in zip(sides, folders, loaded, strict=True)
     ]
+    rows = pair_rows({name: found for name, found in pairs.items() if found}, loaded[0])
+    n_pairs = max(map(len, pairs.values()))
     written = {
         "report.md": markdown(sides, timings, others),
         "report.json": _json(sides, timings, others),
-        "report.html": _html(sides, timings, others, plots),
+        "report.html": _html(sides, timings, others, plots, rows, n_pairs),
     }
     for name, text in written.items():
         write_atomically(out / name, text.encode("utf-8"))
@@ -63,7 +69,7 @@ def write_report(
 
 
 def markdown(sides: Sequence[ComparedRun], timings: Sequence[RunTiming], others: Sequence[PublishedResult]) -> str:
-    """Return the numbers as Markdown tables; published ones in a table of their own."""
+    """Return the figures as Markdown tables, with published results in a separate table."""
     run = sides[0].results.run
     lines = [
         f"# {run['title']}",
@@ -94,7 +100,7 @@ def markdown(sides: Sequence[ComparedRun], timings: Sequence[RunTiming], others:
 
 
 def cell(metric: Estimate | None) -> str:
-    """Return a value with its interval, to be read; None: not measured.
+    """Return a value with its interval as text; None: not measured.
 
     >>> cell(Estimate(value=0.5, low=0.4, high=0.6)), cell(None)
     ('0.500 [0.400, 0.600]', '–')
@@ -145,7 +151,11 @@ def _html(
     timings: Sequence[RunTiming],
     others: Sequence[PublishedResult],
     plots: Sequence[Mapping[str, Any]],
+    rows: Sequence[PairRow],
+    n_pairs: int,
 ) -> str:
+    from markupsafe import Markup
+
     return page_template("redaes.evaluation", "report.html.j2", extra="eval", filters={"cell": cell}).render(
         run=sides[0].results.run,
         sides=sides,
@@ -153,25 +163,31 @@ def _html(
         about=[_about(side, timing) for side, timing in zip(sides, timings, strict=True)],
         plots=plots,
         published=others,
+        pairs=Markup(pair_table(rows)) if rows else None,
+        n_shown=len({row.id for row in rows}),
+        n_pairs=n_pairs,
     )
+
+
+def _read(file: Path) -> list[Prediction]:
+    return read_predictions(file) if file.exists() else []
 
 
 def _plots(results: RunResults, folder: Path, loaded: LoadedBenchmark | None) -> dict[str, Any]:
     """Return points of the plots in a square of 100, and examples."""
-    pictures = read_predictions(folder / "pictures.csv") if (folder / "pictures.csv").exists() else []
-    pairs = read_predictions(folder / "pairs.csv") if (folder / "pairs.csv").exists() else []
+    pictures = _read(folder / "pictures.csv")
     return {
         "scatter": _scatter(pictures) if results.run["kind"] == "scores" else None,
         "reliability": [
             {"x": 100 * one.predicted, "y": 100 - 100 * one.observed, "n": one.n} for one in results.summary.reliability
         ],
         "bars": _bars(results),
-        "examples": None if loaded is None else _examples(loaded, pictures, pairs),
+        "examples": None if loaded is None else _examples(loaded, pictures),
     }
 
 
 def _bars(results: RunResults) -> list[dict[str, Any]]:
-    """Return bars of shares with their intervals: of all pairs, and by what decides them."""
+    """Return bars of shares with their intervals: for all pairs, and by deciding factor."""
     summary = results.summary
     found = []
     for name, title in (
@@ -218,41 +234,28 @@ def _scatter(pictures: Sequence[Prediction]) -> dict[str, Any] | None:
     }
 
 
-def _examples(loaded: LoadedBenchmark, pictures: Sequence[Prediction], pairs: Sequence[Prediction]) -> dict[str, Any]:
-    """Return the clearest pairs won and lost; without pairs, the pictures that are placed best and worst."""
-    if pairs:
-        decided = [(one.predicted, one) for one in pairs if one.predicted is not None and one.label != 0.5]
-        ranked = sorted(decided, key=lambda item: (-abs(item[0]), item[1].id))
-        won = [one for value, one in ranked if value * (one.label - 0.5) > 0]
-        lost = [one for value, one in ranked if value * (one.label - 0.5) < 0]
-    else:
-        answered = [(one.predicted, one) for one in pictures if one.predicted is not None]
-        by_score = sorted(answered, key=lambda item: (item[0], item[1].id))
-        by_label = sorted(answered, key=lambda item: (item[1].label, item[1].id))
-        places = {one.id: place for place, (_, one) in enumerate(by_score)}
-        off = sorted((abs(places[one.id] - place), one.id, one) for place, (_, one) in enumerate(by_label))
-        won, lost = [item[2] for item in off], [item[2] for item in reversed(off)]
+def _examples(loaded: LoadedBenchmark, pictures: Sequence[Prediction]) -> dict[str, Any]:
+    """Return the pictures that are placed best and worst."""
+    answered = [(one.predicted, one) for one in pictures if one.predicted is not None]
+    by_score = sorted(answered, key=lambda item: (item[0], item[1].id))
+    by_label = sorted(answered, key=lambda item: (item[1].label, item[1].id))
+    places = {one.id: place for place, (_, one) in enumerate(by_score)}
+    off = sorted((abs(places[one.id] - place), one.id, one) for place, (_, one) in enumerate(by_label))
+    won, lost = [item[2] for item in off], [item[2] for item in reversed(off)]
     known = {
         picture.id: (picture.id, loaded.pictures / picture.file, picture.box) for picture in loaded.labels.pictures
     }
     reader = PictureReader(_THUMBNAIL_PIXELS)
 
     def show(one: Prediction) -> dict[str, Any]:
-        shown = []
-        for name in one.id.split("\t"):
-            try:
-                image = reader.read(known[name], pixels=True).loaded.image
-            except InputError as error:  # named instead: the page is about numbers
-                shown.append({"name": name, "url": None, "why": str(error)})
-                continue
-            shown.append({"name": name, "url": jpeg_url(jpeg_bytes(image, 80)), "why": None})
-        reason = one.reason
-        return {
-            "pictures": shown,
-            "label": one.label,
-            "predicted": one.predicted,
-            "reason": reason,
-            "wrong_reason": bool(one.right) and reason is not None and reason.truth == "false",
-        }
+        url: str | None
+        why: str | None
+        try:
+            image = reader.read(known[one.id], pixels=True).loaded.image
+        except InputError as error:  # named instead: the page is about numbers
+            url, why = None, str(error)
+        else:
+            url, why = jpeg_url(jpeg_bytes(image, 80)), None
+        return {"name": one.id, "url": url, "why": why, "label": one.label, "predicted": one.predicted}
 
     return {"won": [show(one) for one in won[:N_EXAMPLES]], "lost": [show(one) for one in lost[:N_EXAMPLES]]}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import io
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -126,7 +127,17 @@ def recognise(data: bytes, path: Path) -> str:
     for signature, what in _FOREIGN:
         if data.startswith(signature) or start[: len(signature)].lower() == signature.lower():
             raise foreign(path, what)
-    raise foreign(path, f"not a known picture format (it begins with {data[:8]!r})")
+    raise foreign(path, f"not a known picture format (it begins with {_readable(data[:8])})")
+
+
+def _readable(data: bytes) -> str:
+    """The first bytes of a file for a person: as text where they are printable, else in hexadecimal.
+
+    >>> _readable(b"hello"), _readable(bytes([0, 255]))
+    ("'hello'", 'the bytes 00 ff')
+    """
+    text = data.decode("ascii", "replace")
+    return f"'{text}'" if text.isascii() and text.isprintable() else f"the bytes {data.hex(' ')}"
 
 
 def foreign(path: Path, what: str) -> ImageError:
@@ -137,7 +148,8 @@ def foreign(path: Path, what: str) -> ImageError:
 def damaged(kind: str, path: Path, error: Exception) -> ImageError:
     """Return the error for a file of a known format that its reader gives up on."""
     other, remedy = (", or one of a kind that is not read", f", or {CONVERT}") if kind == "TIFF" else ("", "")
-    return ImageError(f"{path}: damaged or truncated {kind}{other} ({error}); copy or download it again{remedy}")
+    reason = re.sub(r"\bb(?=['\"])", "", str(error))  # readers write bytes as Python does: b'IHDR'
+    return ImageError(f"{path}: damaged or truncated {kind}{other} ({reason}); copy or download it again{remedy}")
 
 
 @dataclass(frozen=True)

@@ -393,7 +393,7 @@ def _copied(value: Any) -> Any:
 
 
 def _pixels(batch: Mapping[str, Any]) -> dict[int, bytes]:
-    """digests of the pictures in a batch, by identity."""
+    """Return digests of the pictures in a batch, by identity."""
     pictures = {id(image): image for images in batch.get("images", ()) for image in images or ()}
     return {key: hashlib.sha256(image.tobytes()).digest() for key, image in pictures.items()}
 

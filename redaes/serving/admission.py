@@ -20,6 +20,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from redaes.serving.limits import ServiceLimits
+from redaes.serving.page_files import SERVICE_PAGE
 from redaes.strangers import LOOPBACK_HOSTS, stranger
 
 LOG = logging.getLogger("redaes.serving")
@@ -29,9 +30,8 @@ of a picture.
 
 _KNOWN_PATHS = frozenset(
     {
-        "/", "/page.css", "/page.js", "/viewer.css", "/viewer.js", "/health", "/metrics", "/openapi.json",
-        "/v1/models", "/v1/compare", "/v1/rank", "/v1/score", "/v1/teach",
-        "/v1/chat/completions", "/teach.js", "/teach.css", "/taught.js",
+        "/health", "/metrics", "/openapi.json", "/page.json", "/v1/models", "/v1/compare", "/v1/rank", "/v1/score",
+        "/v1/teach", "/v1/chat/completions", *(f"/{name}" for name in SERVICE_PAGE),
     }
 )  # fmt: skip
 """Paths that metrics and logs name; any other is "other", so that callers cannot fill them with arbitrary text."""

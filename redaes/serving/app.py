@@ -24,7 +24,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from redaes import prompts, viewer
+from redaes import prompts
 from redaes.assessing.reasons import whole
 from redaes.assessor import Assessor, ReferenceSet, Result, Score
 from redaes.backends.base import Answer, Backend
@@ -40,6 +40,7 @@ from redaes.models import nano
 from redaes.prompts import Mode
 from redaes.serving.admission import Admission, ServiceMetrics, error_body
 from redaes.serving.limits import ServiceLimits
+from redaes.serving.page_files import SERVICE_PAGE
 from redaes.serving.request_parsing import (
     CHAT_FIELDS,
     CompareRequest,
@@ -56,8 +57,11 @@ from redaes.serving.teaching import add_teaching
 from redaes.strangers import LOOPBACK_HOSTS
 from redaes.types import Form, PairAnswer, Ranking, Record, Sampling
 
-_PAGE = Path(__file__).with_name("page")
-_VIEWER = Path(viewer.__file__).parent
+PAGE_MARGIN = 4
+"""The page shrinks pictures to this many times the area that the model looks at: measuring noise and sharpness needs
+more pixels than the model does."""
+_PATIENCE_S = 15.0
+"""How much longer than the service takes at most the page waits for it, in seconds."""
 _CACHE_FORMAT = "redaes-service-1"
 
 _CSP = (
@@ -311,11 +315,23 @@ def create_app(
     async def metrics_page() -> Response:
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
-    _add_page(app, "/", _PAGE / "index.html")
-    for name in ("page.js", "page.css", "teach.js", "teach.css", "taught.js"):
-        _add_page(app, f"/{name}", _PAGE / name)
-    for name in ("viewer.js", "viewer.css"):
-        _add_page(app, f"/{name}", _VIEWER / name)
+    @app.get("/page.json", include_in_schema=False)
+    async def page_settings() -> dict[str, Any]:
+        return {
+            "model": backend.model,
+            "revision": backend.revision,
+            "about": nano.limits(backend.model, backend.revision),
+            "limits": {
+                "model_pixels": MAX_PIXELS,
+                "picture_pixels": min(PAGE_MARGIN * MAX_PIXELS, limits.max_pixels),
+                "body_bytes": limits.max_body_bytes,
+                "pictures": limits.max_images,
+                "seconds": limits.upload_s + limits.timeout_s + _PATIENCE_S,
+            },
+        }
+
+    for name, file in SERVICE_PAGE.items():
+        _add_page(app, f"/{name}", file)
     if isinstance(backend, ServerBackend):
         _add_chat(app, backend, desk, limits)
     return app

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from redaes import viewer
 from redaes.errors import ImageError, InputError, MissingDependency, RecordError
 from redaes.html_pages import jpeg_bytes
 from redaes.images import LoadedImage, load_image
 from redaes.local_pages import HEADERS, for_friends, refusal, serve_page, small_json
 from redaes.ranking import fit_strengths, outcomes_of
+from redaes.serving.page_files import FOLDER_PAGE, MEDIA_TYPES
 from redaes.serving.teaching import WINNERS, PersonAnswer, TeachAnswer, as_answered
 from redaes.taste.pair_pool import PairPool
 from redaes.taste.preference_file import Preference, PreferenceFile
@@ -39,15 +39,6 @@ _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-_PAGE = Path(__file__).with_name("page")
-_VIEWER = Path(viewer.__file__).parent
-_FILES = {
-    "": (_PAGE / "folder.html", "text/html"),
-    **{name: (_PAGE / name, "text/javascript") for name in ("folder.js", "teach.js")},
-    **{name: (_PAGE / name, "text/css") for name in ("page.css", "teach.css")},
-    "viewer.js": (_VIEWER / "viewer.js", "text/javascript"),
-    "viewer.css": (_VIEWER / "viewer.css", "text/css"),
-}
 
 
 @dataclass(frozen=True)
@@ -246,10 +237,10 @@ def teach_app(desk: TeachDesk) -> Starlette:
 
     @for_friends
     async def file(request: Request) -> Response:
-        found = _FILES.get(request.path_params.get("name", ""))
-        if found is None:
+        path = FOLDER_PAGE.get(request.path_params.get("name", ""))
+        if path is None:
             return refusal(HTTPStatus.NOT_FOUND, "there is no such page")
-        path, kind = found
+        kind = MEDIA_TYPES[path.suffix]
         return Response(await asyncio.to_thread(path.read_bytes), media_type=kind, headers=headers)
 
     @for_friends

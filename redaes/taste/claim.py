@@ -1,16 +1,15 @@
-"""Whether a taste was learnt: held-out decisions before and after, and how easily chance would look like it.
+"""Test whether a taste was learnt: held-out decisions before and after learning, against what chance would give.
 
-Two tests must both say so, each at 2.5 %, one-sided:
+Two tests must both be significant, each at 2.5 %, one-sided:
 
-* **Answers at random.** All answers of a series are turned round, or none, by the toss of a coin, and everything is
-  learnt and asked again, many times. Of somebody who answers at random the true answers are but one more toss, so the
-  gain that was found is among the largest 2.5 % in at most 2.5 % of cases: exact, whatever the learning does, and
-  although the models of the folds have learnt from each other's held-out answers. It takes for granted that the pairs
-  would be the same if the answers were turned, which holds nearly, not exactly, where a question followed from earlier
-  answers, or where somebody picks one of several: the worst one would be as odd a pick as the best.
-* **No gain.** Whether a series was better judged after than before is the toss of a coin, if learning made no
-  difference: the sign-flip test, in all ways that there are. This is for people who do have a taste, which the model
-  knew before as well as after.
+* **Answers at random.** A coin decides for each series whether all its answers are inverted, and everything is learnt
+and evaluated again, many times. For somebody who answers at random, the true answers are just one more toss, so the
+  observed gain is among the largest 2.5 % in at most 2.5 % of cases. This is exact, whatever the learning does, and
+  although the models of the folds have learnt from each other's held-out answers. It assumes that the pairs would be
+  the same if the answers were inverted. That is only nearly true if questions depended on earlier answers, or if
+  somebody picks one of several pictures: inverted, the worst one would be the pick. * **No gain.** If learning made no
+  difference, it is a coin toss whether a series is judged better after it than before: the exact sign-flip test. This
+  is for people who do have a taste, which the model knew as well before as after.
 """
 
 from __future__ import annotations
@@ -31,18 +30,18 @@ MOST_P = 0.025
 """One-sided probability under chance above which nothing is claimed."""
 
 N_TOSSES = 199
-"""Times that everything is learnt anew from turned answers; the smallest probability that can be found is 1/200."""
+"""Number of times that everything is learnt again from inverted answers; the smallest possible p-value is 1/200."""
 
 _Z = 1.959964
-"""Standard deviations of a 95 % interval."""
+"""Number of standard deviations of a 95 % interval."""
 
 
 @dataclass(frozen=True)
 class HeldOutDecision:
-    """A decision, and what was said of it by a model that had not seen its series."""
+    """A decision, and the verdicts of a model that had not learnt from its series."""
 
     decision: str
-    """Its id."""
+    """Id of the decision."""
     series: str
     fold: int
     sign: int
@@ -50,33 +49,33 @@ class HeldOutDecision:
     before: float
     """Log-odds of the first before learning, the mean over both orders."""
     after: float
-    """The same after learning from the other folds."""
+    """Log-odds of the first after learning from the other folds, the mean over both orders."""
 
 
 class TasteClaim(Record):
-    """What can be said of the learning."""
+    """The result of testing whether anything was learnt."""
 
     n_decisions: int
-    """That were held out and say which picture is preferred."""
+    """Number of held-out decisions that prefer a picture."""
     n_series: int
     before: Estimate
-    """Share of the held-out decisions that the model agreed with before."""
+    """Share of the held-out decisions with which the model agreed before learning."""
     after: Estimate
     difference: Estimate
-    """After less before."""
+    """Share after learning minus share before."""
     n_gained: int
-    """Decisions judged wrongly before and rightly after."""
+    """Number of decisions judged wrongly before and rightly after."""
     n_lost: int
-    """The other way round."""
+    """Number of decisions judged rightly before and wrongly after."""
     p_random: float | None
-    """How often answers at random would gain as much; None: not asked, for the other test has said no."""
+    """p-value of the test against answers at random; None: not computed, because the other test is not significant."""
     p_no_gain: float
-    """How often so much is gained where learning makes no difference."""
+    """p-value of the test against no gain."""
     better: bool
-    """Whether it is claimed that something was learnt."""
+    """Whether both tests are significant, so that a gain is claimed."""
 
     def in_words(self) -> str:
-        """Return one plain sentence; of a gain that is not claimed it says why not."""
+        """Return the result in one sentence, with the reason if a gain is not claimed."""
         numbers = (
             f"{_percent(self.before)} of {self.n_decisions} held-out decisions ({self.n_series} series) before, "
             f"{_percent(self.after)} after, difference {_points(self.difference)}"
@@ -110,14 +109,15 @@ def judge_learning(
     n_tosses: int = N_TOSSES,
     progress: Callable[[int, int], object] = lambda done, total: None,
 ) -> TasteClaim:
-    """Compare after with before.
+    """Compare the verdicts after learning with those before.
 
     Args:
         held_out: decisions with a preferred picture; ties are neither right nor wrong and do not belong here.
-        gain_of: from the sign of each decision to the sum of `rights` after less that before, all learnt anew.
+        gain_of: function of each decision's sign; it learns everything again and returns the sum of `rights` after
+            minus that before.
         seed: seed of the tosses.
-        n_tosses: how often it is asked.
-        progress: told how many tosses are done, and how many there are.
+        n_tosses: number of tosses.
+        progress: called with the number of finished tosses and of all tosses.
 
     Raises:
         InputError: there is nothing to compare.
@@ -159,7 +159,7 @@ def _chance_of(
     n_tosses: int,
     progress: Callable[[int, int], object],
 ) -> float:
-    """Return the share of tosses, the true answers among them, that gain as much."""
+    """Return the share of tosses, including the true answers, that gain at least as much."""
     places = {name: place for place, name in enumerate(dict.fromkeys(names))}
     of_series = np.array([places[name] for name in names])
     coins = np.random.default_rng(seed)
@@ -177,7 +177,7 @@ def flip_probability(gains: Sequence[int], least: int) -> float:
     >>> flip_probability([1, 1, 1, 1], 4), flip_probability([1, -1], 0)
     (0.0625, 0.75)
     """
-    sums = np.ones(1)  # of what was added up so far, from the smallest sum to the largest
+    sums = np.ones(1)  # distribution of the sum so far, from the smallest to the largest
     reach = 0
     for gain in map(abs, gains):
         wider = np.zeros(len(sums) + 2 * gain)
@@ -188,7 +188,7 @@ def flip_probability(gains: Sequence[int], least: int) -> float:
 
 
 def _share(right: Sequence[int], names: Sequence[str]) -> Estimate:
-    """Return the share of right answers, with Wilson's interval for as many independent ones as they are worth."""
+    """Return the share of right answers, with Wilson's interval for the effective number of independent answers."""
     n = len(right)
     share = sum(right) / (2 * n)
     apart: dict[str, float] = defaultdict(float)
@@ -203,7 +203,7 @@ def _share(right: Sequence[int], names: Sequence[str]) -> Estimate:
 
 
 def _difference(gains: Sequence[int], n: int) -> Estimate:
-    """Return the mean gain of a decision with its normal interval, series by series."""
+    """Return the mean gain of a decision, with a normal interval clustered by series."""
     value = sum(gains) / (2 * n)
     half = _Z * math.sqrt(sum((gain / 2) ** 2 for gain in gains)) / n
     return Estimate(value=value, low=max(-1.0, value - half), high=min(1.0, value + half), n=n)

@@ -1,4 +1,4 @@
-"""What one person decided about two pictures, as learning a taste takes it."""
+"""Decisions of one person about two pictures, from which a taste is learnt."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from redaes.errors import InputError
 
 @dataclass(frozen=True)
 class DecidedPicture:
-    """A picture that somebody compared with another."""
+    """A picture of a decision."""
 
     id: str
     """SHA-256 of its file."""
     path: Path
-    """Where it is, or was when the decision was read."""
+    """Path of its file, at the time when the decision was read."""
 
 
 @dataclass(frozen=True)
 class TasteDecision:
-    """Which of two pictures somebody prefers. Nothing else is learnt from: no scores, no reasons."""
+    """Which of two pictures somebody prefers. A taste is learnt from this alone, not from scores or reasons."""
 
     id: str
-    """Follows from the two pictures, whatever their order."""
+    """Id, derived from the two pictures in any order."""
     first: DecidedPicture
     second: DecidedPicture
     p_first: float
     """Share of the answers that prefer the first, in [0, 1]; one half is a tie."""
     series: str
-    """What it belongs to: decisions of one series are held out together."""
+    """The series of the decision; decisions of one series are held out together."""
     n_votes: int | None = 1
-    """Answers that it stands for; None: they were not counted."""
+    """Number of answers behind the decision; None: they were not counted."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.p_first <= 1:

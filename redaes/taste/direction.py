@@ -1,12 +1,12 @@
-"""A taste as one direction: what of a pair's reading speaks for its first picture, by this person.
+"""A taste as one direction in the last layer, found by logistic regression.
 
 A LoRA of rank 1 on the last layer's ``down_proj`` adds w·h to the verdict's log-odds (times the norm's scale), where h
-is what goes into that matrix. To find w is logistic regression with the verdicts from before as its offset: stage 2's
-loss over both orders of every pair, which has one minimum that is found exactly. Nothing is drawn at random.
+is the input of that matrix. Finding w is logistic regression with the verdicts before learning as offset: stage 2's
+loss over both orders of every pair, whose only minimum is found exactly. Nothing is random.
 
-Two things keep w small: a ridge, and the edited pairs, on which the verdicts are to stay as they are (the second-order
-part of the cross-entropy with the verdicts from before). Both are in one quadratic form, so that all that is needed of
-it is a kernel between readings.
+Two penalties keep w small: a ridge, and the edited pairs, on which the verdicts should not change (the second-order
+part of the cross-entropy with the verdicts before learning). Both form one quadratic form, so only a kernel between
+readings is needed.
 """
 
 from __future__ import annotations
@@ -24,25 +24,27 @@ _SMALLEST_STEP = 1e-4
 
 
 _LEAST_STIFFNESS = 0.05
-"""Of a kept verdict: p (1 - p) of one that is nearly certain would let it go anywhere."""
+"""Smallest weight of a kept verdict, because p (1 - p) of a nearly certain one would not hold it."""
 
 
 @dataclass(frozen=True)
 class TasteKernel:
-    """N pairs as learning needs them; what is learnt is a weight for each of their 2N readings."""
+    """The data of N pairs that learning needs; it learns a weight for each of their 2N readings."""
 
     kernel: NDArray[np.float64]
-    """(2N, 2N) how much a weight on one reading moves the log-odds of another; both orders of a pair are neighbours."""
+    """How much a weight on one reading changes the log-odds of another, (2N, 2N); both orders of a pair are
+    neighbours.
+    """
     basis: NDArray[np.float64]
-    """(2N, d) what a weight on a reading adds to the row w."""
+    """What a weight on a reading adds to the row w, (2N, d)."""
     log_odds: NDArray[np.float64]
-    """(N, 2) before."""
+    """Log-odds before learning, (N, 2)."""
     dots: NDArray[np.float64]
-    """(N, 2) product of the last state and the verdict's direction."""
+    """Product of the last state and the verdict's direction, (N, 2)."""
     squares: NDArray[np.float64]
-    """(N, 2) mean square of the last state."""
+    """Mean square of the last state, (N, 2)."""
     stretch: float
-    """Square length of the verdict's direction, times the number of its entries."""
+    """Squared length of the verdict's direction, times the number of its entries."""
     epsilon: float
 
     @classmethod
@@ -53,11 +55,11 @@ class TasteKernel:
 
         Args:
             head: head of the model.
-            pairs: readings of N pairs: those that are learnt from, and those that are asked about.
-            kept: of the pairs whose verdicts are to stay.
-            n_learnt: how many decisions are learnt from.
-            ridge: precision of w, where readings have a mean square distance of 1 from their centre.
-            keep: how much all kept pairs together count against all decisions that are learnt from.
+            pairs: readings of N pairs: those to learn from, and those to predict.
+            kept: readings of the pairs whose verdicts should not change.
+            n_learnt: number of decisions to learn from.
+            ridge: precision of w, if readings have a mean square distance of 1 from their centre.
+            keep: weight of all kept pairs together, relative to all decisions to learn from.
         """
         n, d = len(pairs.log_odds), pairs.inputs.shape[-1]
         rows = head.normed(pairs).reshape(2 * n, d)
@@ -69,7 +71,7 @@ class TasteKernel:
             kept_rows = head.normed(kept).reshape(-1, d) * unit
             share = 1 / (1 + np.exp(-kept.log_odds.reshape(-1)))
             stiff = np.maximum(share * (1 - share), _LEAST_STIFFNESS) * keep * n_learnt / len(kept.log_odds)
-            # Woodbury: the inverse of ridge + kept' stiff kept, without a d x d matrix.
+            # Woodbury's identity: the inverse of ridge + kept' stiff kept without a d x d matrix.
             small = ridge * np.diag(1 / stiff) + kept_rows @ kept_rows.T
             basis = basis - (np.linalg.solve(small, kept_rows @ rows.T).T @ kept_rows) / ridge
         return cls(
@@ -87,10 +89,10 @@ class TasteKernel:
 
         Args:
             places: places of M pairs.
-            p_first: (M,) share of the answers about each that prefer its first picture.
+            p_first: share of the answers about each pair that prefer its first picture, (M,).
 
         Returns:
-            (2M,) weights of their readings.
+            Weights of their readings, (2M,).
         """
         rows = _readings(places)
         kernel = self.kernel[np.ix_(rows, rows)]
@@ -108,18 +110,18 @@ class TasteKernel:
         Args:
             asked: places of pairs.
             places: places of the M pairs that were learnt from.
-            weights: (2M,) of their readings.
+            weights: weights of their readings, (2M,).
         """
         change = (self.kernel[np.ix_(_readings(asked), _readings(places))] @ weights).reshape(-1, 2)
         at = np.asarray(asked, dtype=np.intp)
-        moved = change * np.sqrt(self.squares[at] + self.epsilon)  # the norm divides by this
-        # The state moves along the verdict's direction, so far that their product grows by ``moved``.
+        moved = change * np.sqrt(self.squares[at] + self.epsilon)  # the norm's divisor
+        # The state moves along the verdict's direction until their product has grown by ``moved``.
         squares = self.squares[at] + (2 * moved * self.dots[at] + moved**2) / self.stretch
         after: NDArray[np.float64] = (self.dots[at] + moved) / np.sqrt(squares + self.epsilon)
         return after
 
     def row(self, places: Sequence[int] | NDArray[np.intp], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return (d,) the row w: its product with what goes into the matrix moves the state along the verdict's
+        """Return the row w, (d,): its product with the input of the matrix moves the state along the verdict's
         direction.
         """
         found: NDArray[np.float64] = weights @ self.basis[_readings(places)]
@@ -135,10 +137,10 @@ def _readings(places: Sequence[int] | NDArray[np.intp]) -> NDArray[np.intp]:
 def _logistic(
     kernel: NDArray[np.float64], wanted: NDArray[np.float64], offset: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return weights a with the least cross-entropy of offset + kernel a, and a'kernel a / 2 beside it (Newton's
-    method).
+    """Return the weights a that minimize the cross-entropy of offset + kernel a plus a'kernel a / 2 (Newton's method).
 
-    A step is halved until it helps, for the verdicts from before may be far out where the loss is nearly straight.
+    A step is halved until the loss falls, because the loss is nearly linear far from zero, where earlier verdicts may
+    be.
     """
     weights = np.zeros(len(wanted))
     loss = _loss(kernel, wanted, offset, weights)

@@ -1,8 +1,7 @@
-"""Pairs made on the spot by the embedded editor: what a model is not to forget, and what it forgot.
+"""Pairs that the embedded editor makes, to limit and to measure what a model forgets.
 
-Which of two edits of a photograph is better needs nobody's label. The model's own verdicts before learning are kept on
-some of these pairs; on others, of photographs that the first ones do not show, it is counted how often it agrees with
-the edits before and after.
+Which of two edits of a photograph is better is known without labels. On some of these pairs the model's verdicts before
+learning are kept. On others, of other photographs, its agreement with the edits is counted before and after.
 """
 
 from __future__ import annotations
@@ -20,10 +19,10 @@ from redaes.taste.decisions import DecidedPicture
 from redaes.types import winner_of
 
 OWN_PHOTOGRAPHS = 60
-"""Most of somebody's own photographs of which edits are made [ours]."""
+"""Largest number of a person's own photographs of which edits are made [ours]."""
 
 MOST_KEPT, MOST_TESTED = 300, 150
-"""Pairs that are used, of all that can be made [ours]: more of them change nothing that was measured."""
+"""Largest numbers of pairs that are used [ours]; more did not change any measured result."""
 
 MAX_SIDE = 256
 """Longest side of the edited pictures, in pixels."""
@@ -36,35 +35,35 @@ class EditedPair:
     first: DecidedPicture
     second: DecidedPicture
     sign: int
-    """1: the first is the better one, -1: the second; 0: neither."""
+    """1: the first is better, -1: the second, 0: neither."""
 
 
 @dataclass(frozen=True)
 class EditedPairs:
-    """What is to be kept in mind, and what it is tested on."""
+    """Edited pairs whose verdicts are kept, and edited pairs for testing."""
 
     kept: tuple[EditedPair, ...]
-    """The model's own verdicts on these are learnt again."""
+    """Pairs on which the model's verdicts before learning are kept."""
     tested: tuple[EditedPair, ...]
-    """Of other photographs; all of them have a better picture."""
+    """Pairs of other photographs for testing; each has a better picture."""
 
     @property
     def all(self) -> tuple[EditedPair, ...]:
-        """Those kept, then those tested."""
+        """The kept pairs, then the tested ones."""
         return *self.kept, *self.tested
 
 
 def make_edited_pairs(own: Iterable[Path], folder: Path, *, seed: int, most: int = OWN_PHOTOGRAPHS) -> EditedPairs:
-    """Make them from some of somebody's photographs and from the reference photographs of the package.
+    """Make edited pairs from some of a person's photographs and from the reference photographs of the package.
 
     Args:
         own: photographs, one of each series, of which at most ``most`` are drawn by their names.
-        folder: a new one, for the pictures.
+        folder: a new folder for the pictures.
         seed: seed of the edits and the draws.
-        most: most of one's own photographs.
+        most: largest number of the person's own photographs.
     """
     drawn = sorted(set(own), key=lambda path: hashlib.sha256(f"{seed}:{path.name}".encode()).digest())[:most]
-    clean = [one.path for one in reference_photographs()[::2]]  # each is followed by its spoilt copy
+    clean = [one.path for one in reference_photographs()[::2]]  # each is followed by its degraded copy
     settings = DatasetSettings(
         views=max(1, round(100 / (len(drawn) + len(clean)))),
         variants=4,
@@ -84,7 +83,7 @@ def make_edited_pairs(own: Iterable[Path], folder: Path, *, seed: int, most: int
 
 
 def _drawn(records: Iterable[PairRecord], most: int) -> list[PairRecord]:
-    """Return some of the pairs, by their ids."""
+    """Return some of the pairs, drawn by their ids."""
     return sorted(records, key=lambda record: hashlib.sha256(record.pair.id.encode()).digest())[:most]
 
 

@@ -1,4 +1,4 @@
-"""Which decisions are held out together, and when."""
+"""Divide decisions into folds that are held out together."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from redaes.taste.decisions import TasteDecision
 
 
 def fold_numbers(decisions: Sequence[TasteDecision], n_folds: int, seed: int = 0) -> list[int]:
-    """Return the fold in which each decision is held out: whole series, in folds of about equal size.
+    """Return the number of the fold in which each decision is held out; folds consist of whole series and have about
+    equal size.
 
     Args:
-        decisions: in any order; the folds do not depend on it.
-        n_folds: at most so many; fewer where there are fewer series.
+        decisions: decisions in any order; the folds do not depend on it.
+        n_folds: largest number of folds; there are fewer if there are fewer series.
         seed: seed of the draw among series of equal size.
 
     Raises:

@@ -1,7 +1,7 @@
-"""Learn a taste: from all decisions but some, asked about those, in turn; then from all.
+"""Learn a taste: first by cross-validation over folds of the decisions, then from all of them.
 
-Every series is held out once, in one of a few folds. What is told of the learning is told of the held-out decisions;
-the adapter that is kept has learnt from all.
+Every series is held out once, in one of a few folds. Figures about the learning are those of held-out decisions; the
+adapter that is kept has learnt from all.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from redaes.training.formatting import check_chat
 from redaes.training.processor import training_processor
 
 Progress = Callable[[str, int, int], object]
-"""Told what is done, how much of it, and of how much."""
+"""Called with the name of the work, the number of finished units, and the number of all units."""
 
 
 def _untold(work: str, done: int, total: int) -> None:
@@ -41,18 +41,18 @@ def _untold(work: str, done: int, total: int) -> None:
 
 @dataclass(frozen=True)
 class TasteSettings:
-    """What decides about the result, besides the model and the decisions."""
+    """Settings that determine the result, besides the model and the decisions."""
 
     folds: int = 5
-    """Parts of the decisions that are held out in turn."""
+    """Number of folds of the decisions that are held out in turn."""
     ridge: float = 0.03
-    """How much a change is held back: precision of the prior, for inputs with a mean square distance of 1."""
+    """Strength of the ridge: precision of the prior, for inputs with a mean square distance of 1."""
     keep: float = 2.0
-    """How much the edited pairs, on which verdicts are to stay, count together against all decisions."""
+    """Weight of all kept edited pairs together, relative to all decisions."""
     max_pixels: int | None = None
     """Cap on a picture's area; None: that of the adapter or the model."""
     seed: int = 0
-    """Of the folds, the edits and the tosses of the test."""
+    """Seed of the folds, the edits and the tosses of the test."""
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.ridge) and self.ridge > 0):
@@ -65,7 +65,7 @@ class TasteSettings:
 
 @dataclass(frozen=True)
 class Forgetting:
-    """Share of edited pairs on which the better picture is told, of photographs whose edits were not kept in mind."""
+    """Share of tested edited pairs on which the model names the better picture, before and after learning."""
 
     n: int
     before: float
@@ -74,7 +74,7 @@ class Forgetting:
 
 @dataclass(frozen=True)
 class TasteReadings:
-    """What a model said of pairs, in the order of what they belong to."""
+    """A model's readings of pairs, in the order of the decisions and edited pairs."""
 
     decisions: PairReadings
     kept: PairReadings
@@ -83,10 +83,10 @@ class TasteReadings:
 
 @dataclass(frozen=True)
 class TasteRow:
-    """What was learnt, and what is known of it."""
+    """The learnt row, and the figures about it."""
 
     row: NDArray[np.float64]
-    """(d,) for what goes into the last ``down_proj``; learnt from all decisions."""
+    """The row, (d,), for the input of the last ``down_proj``; learnt from all decisions."""
     claim: TasteClaim
     held_out: tuple[HeldOutDecision, ...]
     forgetting: Forgetting
@@ -94,7 +94,7 @@ class TasteRow:
 
 @dataclass(frozen=True)
 class TasteBase:
-    """A model whose taste can be learnt on."""
+    """A model on which a taste can be learnt."""
 
     name: str
     folder: Path
@@ -106,16 +106,16 @@ class TasteBase:
 
     @classmethod
     def load(cls, model: str, adapter: Path | None, *, max_pixels: int | None, device: str | None = None) -> TasteBase:
-        """Load one.
+        """Load a model.
 
         Args:
             model: name or folder of the base.
             adapter: a LoRA on it; None: there is none.
             max_pixels: cap on a picture's area; None: that of the adapter or the model.
-            device: such as ``cpu`` or ``cuda:1``; None: the best there is.
+            device: where the model computes, such as ``cpu`` or ``cuda:1``; None: the best device of this machine.
 
         Raises:
-            BackendError, TrainingError: it cannot be had, or a taste cannot be learnt on it.
+            BackendError, TrainingError: the model cannot be loaded, or a taste cannot be learnt on it.
         """
         folder = model_folder(model)
         if adapter is not None:
@@ -132,7 +132,7 @@ class TasteBase:
     def read(
         self, decisions: Sequence[TasteDecision], edited: EditedPairs, progress: Progress = _untold
     ) -> TasteReadings:
-        """Read all pairs, each picture looked at once.
+        """Read all pairs; each picture passes the vision tower once.
 
         Raises:
             ImageError, InputError: a picture cannot be used.
@@ -150,7 +150,7 @@ class TasteBase:
 
 @dataclass(frozen=True)
 class LearnedTaste:
-    """What was learnt, on its model."""
+    """A learnt taste with its model."""
 
     base: TasteBase
     taste: TasteRow
@@ -172,13 +172,13 @@ def learn(
         model: name or folder of the base.
         adapter: a LoRA on it to go on from; None: there is none.
         decisions: decisions of one person; their order does not matter.
-        settings: what decides about the result; None: the defaults.
-        device: such as ``cpu`` or ``cuda:1``; None: the best there is.
-        edited: pairs to be kept in mind and tested on; None: they are made from some of the pictures.
-        progress: told how far it is.
+        settings: settings of the learning; None: the defaults.
+        device: where the model computes, such as ``cpu`` or ``cuda:1``; None: the best device of this machine.
+        edited: edited pairs to keep and to test; None: they are made from some of the pictures.
+        progress: called with the progress.
 
     Raises:
-        InputError: no decisions, or none that can be held out.
+        InputError: there are no decisions, or none can be held out.
         BackendError, TrainingError, ImageError: the model or a picture cannot be used.
     """
     settings = settings or TasteSettings()
@@ -188,7 +188,7 @@ def learn(
     with tempfile.TemporaryDirectory() as folder:
         if edited is None:
             progress("making edited pairs", 0, 1)
-            # One photograph of each series, for its others may be versions of it.
+            # One photograph of each series, because the others may be versions of it.
             own = {one.series: one.first.path for one in ordered}.values()
             edited = make_edited_pairs(own, Path(folder) / "edits", seed=settings.seed)
         readings = base.read(ordered, edited, progress)
@@ -200,7 +200,7 @@ def check_decided(decisions: Sequence[TasteDecision], settings: TasteSettings) -
     """Return the folds of the decisions that prefer a picture.
 
     Raises:
-        InputError: there are none, or none can be held out.
+        InputError: there are no such decisions, or none can be held out.
     """
     decided = [one for one in decisions if one.sign]
     if not decided:
@@ -216,18 +216,18 @@ def learn_row(
     settings: TasteSettings,
     progress: Progress = _untold,
 ) -> TasteRow:
-    """Learn from pairs that have been read; the model is not needed any more.
+    """Learn from readings of pairs; the model is not needed any more.
 
     Args:
         head: head of the model.
         decisions: decisions of one person, by their ids.
         readings: readings of their pairs, and of edited pairs.
-        tested: sign of each edited pair that is tested on.
-        settings: what decides about the result.
-        progress: told how far the test is.
+        tested: sign of each tested edited pair.
+        settings: settings of the learning.
+        progress: called with the progress of the test.
 
     Raises:
-        InputError: no decisions, or none that can be held out.
+        InputError: there are no decisions, or none can be held out.
     """
     folds = np.array(check_decided(decisions, settings))
     trial = _Trial(head, readings, decisions, folds, settings)
@@ -248,7 +248,7 @@ def learn_row(
 
 
 class _Trial:
-    """Decisions learnt without each fold in turn, and asked about it."""
+    """Cross-validation: learning without each fold in turn, and predicting that fold."""
 
     def __init__(
         self,
@@ -259,12 +259,12 @@ class _Trial:
         settings: TasteSettings,
     ) -> None:
         self._decisions = decisions
-        self._folds = folds  # of those that prefer a picture
+        self._folds = folds  # places of the decisions that prefer a picture
         self._decided = np.array([place for place, one in enumerate(decisions) if one.sign])
         self.p_first = np.array([one.p_first for one in decisions])
         self._signs = np.array([one.sign for one in decisions])[self._decided]
         fold_of = {decisions[place].series: int(fold) for place, fold in zip(self._decided, folds, strict=True)}
-        # Ties of a series that is held out are not learnt from either; those of other series always are.
+        # Ties of a held-out series are not learnt from either; those of other series always are.
         every = np.array([fold_of.get(one.series, -1) for one in decisions])
         self._rest = {fold: np.flatnonzero(every != fold) for fold in range(int(folds.max()) + 1)}
         self._kernels = {
@@ -282,7 +282,9 @@ class _Trial:
         self._before = (log_odds[:, 0] - log_odds[:, 1]) / 2
 
     def _after(self, p_first: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return log-odds of the first, the mean over both orders, of each decision that prefers a picture."""
+        """Return the log-odds of the first picture, the mean over both orders, of each decision that prefers a
+        picture.
+        """
         found = np.zeros(len(self._decided))
         for fold, rest in self._rest.items():
             asked = self._folds == fold
@@ -292,7 +294,7 @@ class _Trial:
         return found
 
     def held_out(self) -> tuple[HeldOutDecision, ...]:
-        """Return every decision as it was judged by what was learnt without its fold."""
+        """Return every decision with the prediction of the model that learnt without its fold."""
         rows = zip(self._decided, self._folds, self._before, self._after(self.p_first), strict=True)
         return tuple(
             HeldOutDecision(one.id, one.series, int(fold), one.sign, float(before), float(after))
@@ -301,7 +303,7 @@ class _Trial:
         )
 
     def gain(self, signs: NDArray[np.int_]) -> int:
-        """Return the sum of `rights` after less that before, if the answers had these signs."""
+        """Return the sum of `rights` after learning minus that before, if the answers had these signs."""
         p_first = self.p_first.copy()
         turned = self._decided[signs != self._signs]
         p_first[turned] = 1 - p_first[turned]
@@ -309,7 +311,7 @@ class _Trial:
 
 
 def _agreement(signs: NDArray[np.int_], log_odds: NDArray[np.float64]) -> float:
-    """Return the share of pairs on which the model tells the better picture; an even verdict is half right."""
+    """Return the share of pairs on which the model names the better picture; an undecided verdict counts one half."""
     if not len(signs):
         return math.nan
     return float(rights(signs, log_odds[:, 0] - log_odds[:, 1]).mean() / 2)

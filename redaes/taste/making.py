@@ -1,7 +1,7 @@
-"""From sources of decisions to the folder of a taste, which appears whole or not at all.
+"""Make the folder of a taste from sources of decisions; it appears completely or not at all.
 
-Nothing goes on where a killed run was: all of it is minutes. More decisions later start from the same base again, with
-the earlier ones beside them, so that what is held out has never been learnt from.
+A killed run is not resumed, because everything takes only minutes. With more decisions later, learning starts from the
+same base again with all of them, so that held-out decisions have never been learnt from.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from redaes.taste.saving import EarlierDecisions, earlier_report, save_taste
 
 @dataclass(frozen=True)
 class TasteSources:
-    """Where decisions come from."""
+    """The sources of decisions."""
 
     sources: tuple[Path, ...]
     earlier: Path | None
@@ -46,16 +46,16 @@ def make_taste(
     """Read the decisions, learn, and write the folder.
 
     Args:
-        given: where the decisions come from.
+        given: the sources of the decisions.
         out: a folder that does not exist yet.
-        work: an empty folder, for pictures that come without a file.
+        work: an empty folder for pictures without a file.
         settings: settings of the learning.
         model: name or folder of the base; None: that of the earlier taste, or the embedded model.
-        device: None: the best there is.
-        progress: told how far it is.
+        device: where the model computes; None: the best device of this machine.
+        progress: called with the progress.
 
     Returns:
-        The report, as it is written.
+        The report that is written.
 
     Raises:
         InputError: no decision can be used or held out, or the earlier taste is on another model.

@@ -1,9 +1,9 @@
-"""Pairs among which questions about a taste are chosen, and what an answer about one says of all the others.
+"""The pool of pairs for questions about a taste, and the choice of the pair whose answer tells most about all others.
 
-A taste is learned as one direction in a model's readings of pairs (:mod:`redaes.taste.direction`), so what is known of
-it is a normal distribution of the changes of all verdicts. The model's own verdicts are left out of it: they are no
+A taste is learned as one direction in a model's readings of pairs (:mod:`redaes.taste.direction`), so the knowledge of
+it is a normal distribution of the changes of all verdicts. The model's own verdicts are not used, because they are no
 evidence of what this person likes. The next question is the one whose answer is expected to lower the variance of all
-verdicts together most (I-optimal design), not the one that is least certain: toss-ups say little of a direction.
+verdicts most (I-optimal design), not the least certain one: toss-ups tell little about a direction.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from redaes.errors import InputError
 from redaes.points import sigmoid
 
 MAX_POOL = 1000
-"""Pairs that are chosen among; of more, so many are drawn."""
+"""Largest number of pairs in the pool; if there are more, this many are drawn."""
 
 PLAIN_RIDGE = 0.03
-"""Precision of the direction, where readings have a mean square of 1: as a taste is learned by default."""
+"""Precision of the direction, if readings have a mean square of 1; the default when a taste is learned."""
 
 _LEAST_CURVE = 0.02
 
@@ -31,11 +31,11 @@ PoolPair = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class PairPool:
-    """Pairs, and how the changes of their verdicts go together."""
+    """Pairs, and the covariance of the changes of their verdicts."""
 
     pairs: tuple[PoolPair, ...]
     kernel: NDArray[np.float64]
-    """Shape (P, P): covariance of the changes of the log-odds that the first is better, before any answer."""
+    """Prior covariance of the changes of the log-odds that the first is better, shape (P, P)."""
     _places: dict[PoolPair, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -48,25 +48,25 @@ class PairPool:
         """Return the pool of some pairs that a model has read.
 
         Args:
-            pairs: P of them.
-            apart: shape (P, d), for each pair half of what it is read as, less half of what it is read as in the other
-                order; of any size.
+            pairs: the P pairs.
+            apart: for each pair half of its reading minus half of its reading in the other order, shape (P, d), on any
+                scale.
         """
         size = float(np.sqrt((apart**2).sum(axis=1).mean())) if len(apart) else 0.0
         rows = apart / size if size > 0 else apart
-        # Twice, for an answer counts in both orders.
+        # Twice, because an answer counts in both orders.
         return cls(tuple(pairs), 2.0 / PLAIN_RIDGE * rows @ rows.T)
 
     def place_of(self, series: int, first: int, second: int) -> int | None:
-        """Return where a pair is, in either order; None: it is not in the pool."""
+        """Return the place of a pair, given in either order; None: it is not in the pool."""
         return self._places.get((series, min(first, second), max(first, second)))
 
     def worth(self, places: Sequence[int], said: Sequence[float]) -> NDArray[np.float64]:
-        """By how much an answer about each pair is expected to lower the variance of all verdicts, shape (P,).
+        """Return how much an answer about each pair is expected to lower the variance of all verdicts, shape (P,).
 
         Args:
             places: places of the pairs that were answered.
-            said: 1: the first of the pair is preferred; 0: the second; 0.5: neither.
+            said: the answers: 1: the first of the pair is preferred; 0: the second; 0.5: neither.
         """
         mean, covariance = self._known(places, said)
         variance = np.maximum(covariance.diagonal(), 1e-12)
@@ -75,7 +75,7 @@ class PairPool:
         return np.asarray((covariance**2).sum(axis=0) / (variance + 1.0 / curve))
 
     def _known(self, places: Sequence[int], said: Sequence[float]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return means and covariance of all changes after answers (Laplace's approximation)."""
+        """Return the means and covariance of all changes after answers (Laplace's approximation)."""
         if not places:
             return np.zeros(len(self.pairs)), self.kernel
         at = np.array(places, dtype=np.intp)
@@ -96,15 +96,15 @@ class PairPool:
 
 
 def pool_pairs(sizes: Sequence[int], *, seed: int = 0, most: int = MAX_POOL) -> list[PoolPair]:
-    """Return all pairs within series, or as many of them as are chosen among, drawn.
+    """Return all pairs within series, or ``most`` of them, drawn at random.
 
     >>> pool_pairs([2, 3])
     [(0, 0, 1), (1, 0, 1), (1, 0, 2), (1, 1, 2)]
 
     Args:
-        sizes: pictures of each series.
+        sizes: number of pictures of each series.
         seed: seed of the draw.
-        most: pairs.
+        most: largest number of pairs.
     """
     ends = np.cumsum([n * (n - 1) // 2 for n in sizes])
     total = int(ends[-1]) if len(ends) else 0
@@ -115,7 +115,7 @@ def pool_pairs(sizes: Sequence[int], *, seed: int = 0, most: int = MAX_POOL) -> 
     for number in chosen.tolist():
         series = int(np.searchsorted(ends, number, side="right"))
         n = sizes[series]
-        left = int(ends[series]) - number  # pairs from this one to the end of its series, itself with them
+        left = int(ends[series]) - number  # number of pairs from this one to the end of its series, inclusive
         i = n - 2 - int((np.sqrt(8 * left - 7) - 1) // 2)
         before = n * (n - 1) // 2 - (n - i) * (n - i - 1) // 2
         j = number - (int(ends[series]) - n * (n - 1) // 2) - before + i + 1

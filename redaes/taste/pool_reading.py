@@ -1,4 +1,4 @@
-"""The pool of questions about a taste, read by a model in this process."""
+"""Read the pool of questions about a taste with a model in this process."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def read_pool(
     seed: int = 0,
     progress: Callable[[str, int, int], object],
 ) -> PairPool:
-    """Read pairs within series in both orders, once each.
+    """Read pairs within series, each once in both orders.
 
     Args:
         backend: the model.
-        series: pictures of each, at least two.
-        seed: seed of the draw among very many pairs.
-        progress: told what is done, how much of it, and of how much.
+        series: at least two pictures of each series.
+        seed: seed of the draw, if there are too many pairs.
+        progress: called with the name of the work, the number of finished units, and of all units.
 
     Raises:
         TrainingError: a taste cannot be learned on this model.

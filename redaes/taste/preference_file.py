@@ -1,6 +1,6 @@
-"""Answers about pairs in a CSV file that ``redaes data import`` takes, one row each, on the disk as they come.
+"""A CSV file of answers about pairs, as ``redaes data import`` takes it; each row is written to disk at once.
 
-A row is written in one piece, and the last one can be taken back; all others stay, also those that are no answers.
+A row is written in one piece, and the last one can be taken back. All other rows stay, also unreadable ones.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ _FORMULA = tuple("=+-@\t\r")
 
 @dataclass(frozen=True)
 class Preference:
-    """What a person said of two pictures."""
+    """A person's answer about two pictures."""
 
     first: str
-    """Name of a picture, relative to a folder."""
+    """Name of the first picture, relative to a folder."""
     second: str
     winner: PreferredSide
     series: str
 
 
 class PreferenceFile:
-    """A file of preferences that one process at a time adds to."""
+    """A file of preferences, to which one process at a time adds."""
 
     def __init__(self, path: Path) -> None:
-        """Go on with a file, or begin one.
+        """Open a file to add to it, or create it.
 
         Raises:
-            RecordError: it cannot be written, or another process adds to it.
-            InputError: it holds something else.
+            RecordError: the file cannot be written, or another process adds to it.
+            InputError: the file has other content.
         """
         self.path = path
         try:
@@ -73,22 +73,22 @@ class PreferenceFile:
         self._places = [(start, preference_of(row)) for start, row in rows if row.strip()]
         self._size = len(data)
         self._is_cut = bool(data) and not data.endswith(b"\n")
-        """What a kill or a full disk cut off stays a line of its own."""
+        """Whether the last line was cut off by a kill or a full disk; it stays a line of its own."""
         if not head[1]:
             self._append(",".join(PREFERENCE_COLUMNS).encode() + b"\r\n")
 
     @property
     def preferences(self) -> list[Preference]:
-        """All that are in the file, in the order in which they were given."""
+        """All preferences in the file, in the order in which they were given."""
         return [one for _, one in self._places if one is not None]
 
     @property
     def n_unreadable(self) -> int:
-        """Rows that are no preferences; they stay as they are."""
+        """Number of unreadable rows, which stay as they are."""
         return sum(one is None for _, one in self._places)
 
     def add(self, preference: Preference) -> None:
-        """Keep one; it is on the disk when this returns.
+        """Add a preference; it is on the disk when this returns.
 
         Raises:
             RecordError: it cannot be written.
@@ -99,10 +99,10 @@ class PreferenceFile:
         self._places.append((start, preference))
 
     def take_back(self) -> Preference:
-        """Take the last row out again.
+        """Remove the last row, and return its preference.
 
         Raises:
-            InputError: there is none, or it is no preference.
+            InputError: there is no row, or it is not a preference.
             RecordError: the file cannot be changed.
         """
         if not self._places or self._places[-1][1] is None:
@@ -136,12 +136,12 @@ class PreferenceFile:
         self._size = size
 
     def close(self) -> None:
-        """Let another process have it."""
+        """Close the file, so that another process can use it."""
         self._file.close()
 
 
 def preference_of(row: bytes) -> Preference | None:
-    """Return the preference of a row; None: it is none.
+    """Return the preference of a row; None: the row is unreadable.
 
     >>> preference_of(b"a.jpg,'=b.jpg,tie,1\\n")
     Preference(first='a.jpg', second='=b.jpg', winner='tie', series='1')
@@ -156,7 +156,7 @@ def preference_of(row: bytes) -> Preference | None:
 
 
 def _guarded(field: str) -> str:
-    """With an apostrophe before what spreadsheets would run as a formula."""
+    """Return the field with an apostrophe before text that spreadsheets would run as a formula."""
     return f"'{field}" if field[:1] in _FORMULA and field else field
 
 
@@ -169,7 +169,7 @@ def _fields(row: bytes) -> list[str] | None:
 
 
 def _rows(data: bytes) -> list[tuple[int, bytes]]:
-    """Return rows with where they begin; one whose quotes are open goes on in the next line."""
+    """Return the rows with the bytes at which they begin; a row with open quotes continues in the next line."""
     return list(_joined(data))
 
 

@@ -1,13 +1,13 @@
-"""Which two pictures to ask a person about next: to learn the person's taste, or the person's order of these pictures.
+"""Choose which two pictures to ask a person about next, to learn the person's taste or order of these pictures.
 
-What a model says of the pictures is weak evidence of what the person will say, with its uncertainty; an answer of the
-person's is strong evidence. Both make a normal distribution of the person's strengths. For the order of these very
-pictures the next question is the pair whose answer is expected to tell most about them.
+A model's strengths of the pictures, with their uncertainty, are weak evidence of the person's; an answer of the person
+is strong evidence. Both together give a normal distribution of the person's strengths. For the order of these pictures,
+the next question is the pair whose answer is expected to tell most about them.
 
-For a taste, which is to hold for other pictures, it is the pair of a pool that tells most of all others
-(:mod:`redaes.taste.pair_pool`), where a model has read one, and else drawn, series by series in turn. Pairs whose order
-is least certain are those between which the difference is smallest, and these teach least: asked of them, made-up
-persons were understood much later than by lot (docs/own-data.md).
+For a taste, which applies to other pictures, it is the pair of a pool that tells most about all others
+(:mod:`redaes.taste.pair_pool`) if a model has read one; otherwise it is drawn, series by series in turn. The pairs
+whose order is least certain have the smallest differences, and teach least: with them, the taste of simulated persons
+was learnt much later than with random pairs (docs/own-data.md).
 """
 
 from __future__ import annotations
@@ -25,21 +25,23 @@ from redaes.ranking import Z_SETTLED, Outcome, Strengths
 from redaes.taste.pair_pool import PairPool
 
 Aim = Literal["taste", "order"]
-"""What is asked for: what the person likes in pictures of any kind, or how these pictures follow one another."""
+"""The aim of the questions: what the person likes in pictures of any kind, or the order of these pictures."""
 
 TRUST = 0.5
-"""Of a logit that lies between two pictures for the model, so much is expected to lie between them for the person
-[our decision]."""
+"""Expected difference of a person's strengths for a difference of one logit in the model's [our decision]."""
 
 PERSON_SD = 2.0
-"""By how much a person's strengths differ from what is expected of them, in logits [our decision]: what a person
-prefers, seen from a strength that the model cannot know, is seen again in about four of five answers."""
+"""Standard deviation of a person's strengths around the expected ones, in logits [our decision]; a person's preference
+that the model does not know then shows in about four of five answers.
+"""
 
 NEARLY_BEST = 0.5
-"""Pairs worth at least this share of the best one are good enough for a series whose turn it is [our decision]."""
+"""Pairs with at least this share of the best pair's information are good enough for the series whose turn it is [our
+decision].
+"""
 
 _DECIMALS = 9
-"""Worths that agree to this many decimals are equal: rounding errors must not decide a question."""
+"""Informations that agree to this many decimals are equal, because rounding errors must not decide a question."""
 
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(24)
 _WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
@@ -53,11 +55,11 @@ class AskedPair:
     first: int
     second: int
     information: float
-    """On the order of its series that is expected of the answer, in bits; at most 1."""
+    """Expected information of the answer about the order of the series, in bits; at most 1."""
 
 
 class Teaching:
-    """Series of pictures, what a model says of them, and what a person has answered so far.
+    """Series of pictures, a model's strengths of them, and a person's answers so far.
 
     The same series, answers and seed give the same next question.
 
@@ -77,8 +79,8 @@ class Teaching:
     ) -> None:
         """
         Args:
-            series: what the model says of each; zero values with a covariance of zeros where it said nothing.
-            aim: what the questions are for.
+            series: the model's strengths of each series; zeros, also in the covariance, if there are none.
+            aim: the aim of the questions.
             pool: pairs of these series that a model has read; None: questions about a taste are drawn.
             seed: seed of the choice among equal pairs, and of which picture is shown first.
         """
@@ -95,16 +97,16 @@ class Teaching:
         self.n_answers = 0
 
     def answer(self, series: int, first: int, second: int, won: float) -> None:
-        """Take in an answer; the pair is not asked again.
+        """Record an answer; the pair is not asked again.
 
         Args:
-            series: counted from 0.
-            first: a picture of it, counted from 0.
-            second: another one.
+            series: number of the series, from 0.
+            first: number of a picture in it, from 0.
+            second: number of another picture.
             won: 1: the first is better; 0: the second; 0.5: neither.
 
         Raises:
-            InputError: there are no two such pictures, or ``won`` is none of these.
+            InputError: there are no such pictures, or ``won`` is another number.
         """
         if not 0 <= series < len(self._prior):
             raise InputError(f"there is no series {series}; there are {len(self._prior)}, counted from 0")
@@ -123,7 +125,7 @@ class Teaching:
             self._said.append(won if first < second else 1.0 - won)
 
     def strengths(self, series: int) -> Strengths:
-        """Return the person's strengths in a series, as far as they are known."""
+        """Return the person's estimated strengths in a series."""
         if not self._fresh[series]:
             self._now[series] = after_answers(self._prior[series], self._outcomes[series])
             self._fresh[series] = True
@@ -131,7 +133,7 @@ class Teaching:
 
     @property
     def n_open(self) -> int:
-        """Pairs that were not answered and of which it is not settled, with 95 %, which picture is the better one."""
+        """Number of pairs that were not answered and whose better picture is not settled with 95 %."""
         total = 0
         for series, left in enumerate(self._open):
             now = self.strengths(series)
@@ -142,9 +144,9 @@ class Teaching:
     def next_pair(self) -> AskedPair | None:
         """Return the pair to ask about; None: every pair of every series was answered.
 
-        For a taste the pair of the pool that tells most of the others; without a pool, or when it is used up, any pair
-        of the series that has had the fewest answers for its size. For the order, among the pairs
-        worth at least :data:`NEARLY_BEST` of the best one, those of that series, and the best of them first.
+        For a taste it is the pair of the pool that tells most about the others; without a pool, or when it is used up,
+        any pair of the series with the fewest answers for its size. For the order it is the best pair of that series
+        with at least :data:`NEARLY_BEST` of the best pair's information, if there is one.
         """
         rng = np.random.default_rng([self._seed, self.n_answers])
         told = self._most_telling(rng) if self._aim == "taste" else None
@@ -171,7 +173,7 @@ class Teaching:
         return AskedPair(int(place), int(one), int(other), information)
 
     def _most_telling(self, rng: np.random.Generator) -> AskedPair | None:
-        """Return the open pair of the pool that tells most of the others; None: there is none."""
+        """Return the open pair of the pool that tells most about the others; None: there is none."""
         if self._pool is None or len(set(self._places)) == len(self._pool.pairs):
             return None
         worth = self._pool.worth(self._places, self._said).round(_DECIMALS)
@@ -187,26 +189,26 @@ class Teaching:
 
 
 def expected_of_person(model: Strengths) -> Strengths:
-    """Return a person's strengths as they are expected before the person has answered anything.
+    """Return a person's expected strengths before any answer.
 
     Args:
-        model: what a model says of the same pictures, with its uncertainty.
+        model: a model's strengths of the same pictures, with their uncertainty.
     """
     own = PERSON_SD**2 * np.eye(len(model.values))
     return Strengths(TRUST * model.values, TRUST**2 * model.covariance + own)
 
 
 def after_answers(prior: Strengths, outcomes: Sequence[Outcome]) -> Strengths:
-    """Return strengths after answers: P(i is preferred to j) = 1 / (1 + exp(strength_j - strength_i)).
+    """Return the strengths after answers: P(i is preferred to j) = 1 / (1 + exp(strength_j - strength_i)).
 
-    The maximum of the posterior and its inverse curvature there (Laplace's approximation).
+    They are the maximum of the posterior and its inverse curvature there (Laplace's approximation).
 
     >>> two = Strengths(np.zeros(2), np.eye(2))
     >>> after_answers(two, [(0, 1, 1.0, 1.0)]).values.round(2).tolist()
     [0.34, -0.34]
 
     Args:
-        prior: with a covariance that has an inverse.
+        prior: prior strengths, whose covariance must be invertible.
         outcomes: outcomes of pictures ``0 .. n-1``; a tie is half a win on either side.
     """
     table = np.array(outcomes, dtype=np.float64).reshape(-1, 4)
@@ -231,17 +233,17 @@ def after_answers(prior: Strengths, outcomes: Sequence[Outcome]) -> Strengths:
 
 
 def expected_information(gap: NDArray[np.float64], variance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return what an answer is expected to tell about the strengths, in bits.
+    """Return the expected information of an answer about the strengths, in bits.
 
-    The entropy of the answer less that part of it which would remain if the strengths were known (Houlsby et al. 2011,
-    Bayesian active learning by disagreement): a pair that is known to be a toss-up tells nothing, however even it is.
+    It is the entropy of the answer minus the entropy that would remain if the strengths were known (Houlsby et al.
+    2011, Bayesian active learning by disagreement): a pair that is known to be a toss-up tells nothing.
 
     >>> expected_information(np.array([0.0, 0.0, 9.0]), np.array([0.01, 9.0, 1.0])).round(2).tolist()
     [0.0, 0.48, 0.0]
 
     Args:
-        gap: shape (k,), means of the differences of strengths, in logits.
-        variance: shape (k,), of the differences.
+        gap: means of the differences of strengths, in logits, shape (k,).
+        variance: variances of the differences, shape (k,).
     """
     likely = sigmoid(gap[:, None] + np.sqrt(variance)[:, None] * _NODES)
     return np.asarray(_entropy(likely @ _WEIGHTS) - _entropy(likely) @ _WEIGHTS)
@@ -250,14 +252,14 @@ def expected_information(gap: NDArray[np.float64], variance: NDArray[np.float64]
 def _known(
     n: int, first: NDArray[np.intp], second: NDArray[np.intp], weight: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return what answers add to the precision, shape (n, n)."""
+    """Return the precision that answers add, shape (n, n)."""
     between = np.bincount(first * n + second, weight, n * n).reshape(n, n)
     between += between.T
     return np.asarray(np.diag(between.sum(axis=1)) - between)
 
 
 def _entropy(probability: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Of an answer with this probability, in bits."""
+    """Return the entropy of an answer with this probability, in bits."""
     p = np.clip(probability, 1e-300, 1.0)
     q = np.clip(1.0 - probability, 1e-300, 1.0)
     return np.asarray(-(p * np.log2(p) + q * np.log2(q)))

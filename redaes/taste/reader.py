@@ -1,9 +1,9 @@
-"""A model's fast verdict about pairs, with what in the last layer it follows from.
+"""Read a model's fast verdicts about pairs, with the inputs of the last layer from which they follow.
 
-The vision tower's tokens of each picture are computed once and kept. A pair is then one short reading in each order, of
-which three things stay: the log-odds of the verdict, what goes into the last layer's ``down_proj`` where the verdict is
-to follow, and the state that this layer hands to the last norm there. What any change of that one matrix would do to
-the verdict follows from these (:mod:`redaes.taste.direction`); the model is not asked again.
+The vision tower's tokens of each picture are computed once and kept. A pair then needs one short forward pass in each
+order, of which three things are kept: the log-odds of the verdict, the input of the last layer's ``down_proj`` at the
+verdict token, and the state that this layer passes to the last norm there. The effect of any change of that matrix on
+the verdict follows from these (:mod:`redaes.taste.direction`), without the model.
 """
 
 from __future__ import annotations
@@ -41,25 +41,25 @@ _LAST_MATRIX = re.compile(r".*language_model\.layers\.(\d+)\.mlp\.down_proj")
 @dataclass(frozen=True)
 class _SeenPicture:
     grid: Tensor
-    """(1, 3), on the CPU."""
+    """Grid of the picture, (1, 3), on the CPU."""
     tokens: PictureTokens
-    """On the CPU, in the tower's number type."""
+    """The tower's tokens, on the CPU, in the tower's number type."""
 
 
 @dataclass(frozen=True)
 class PairReadings:
-    """What was read of N pairs, each in both orders: as it is, and with its second picture as A."""
+    """Readings of N pairs, each in both orders: as given, and with its second picture as A."""
 
     log_odds: NDArray[np.float64]
-    """(N, 2) logit of " A" minus logit of " B" where the verdict is to follow."""
+    """Logit of " A" minus logit of " B" at the verdict token, (N, 2)."""
     inputs: NDArray[np.float64]
-    """(N, 2, d) what goes into the last ``down_proj`` there."""
+    """Inputs of the last ``down_proj`` there, (N, 2, d)."""
     states: NDArray[np.float64]
-    """(N, 2, h) what goes into the last norm there."""
+    """Inputs of the last norm there, (N, 2, h)."""
 
     @classmethod
     def joined(cls, *parts: PairReadings) -> PairReadings:
-        """Return several, one after the other."""
+        """Return several readings, one after the other, as one."""
         names = ("log_odds", "inputs", "states")
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
@@ -71,17 +71,18 @@ class PairReadings:
 
 @dataclass(frozen=True)
 class VerdictHead:
-    """How a verdict follows from the last state."""
+    """The part of a model that computes a verdict from the last state."""
 
     direction: NDArray[np.float64]
-    """(h,) by which the state, divided by its root mean square, is multiplied to give the log-odds of A."""
+    """The vector (h,) whose product with the state, divided by its root mean square, is the log-odds of A."""
     epsilon: float
-    """Added to the mean square."""
+    """The number that the norm adds to the mean square."""
     matrix: str
     """Name of the last ``down_proj`` in the network."""
 
     def normed(self, pairs: PairReadings) -> NDArray[np.float64]:
-        """Return (N, 2, d) what goes into the matrix, in units in which its product with a row is a change of log-odds.
+        """Return the inputs of the matrix, (N, 2, d), in units in which their product with a row is a change of
+        log-odds.
 
         The last norm divides by the root mean square of the state.
         """
@@ -91,14 +92,14 @@ class VerdictHead:
 
 
 class VerdictReader:
-    """Reads pairs.
+    """Read verdicts about pairs.
 
     Args:
         model: a Qwen-VL in evaluation mode, with a LoRA or without.
-        processor: of it.
+        processor: processor of the model.
 
     Raises:
-        TrainingError: the model's last layer is of another build.
+        TrainingError: the model's last layer has another architecture.
     """
 
     def __init__(self, model: Any, processor: Any) -> None:
@@ -136,11 +137,11 @@ class VerdictReader:
 
     @torch.no_grad()
     def look(self, pictures: Sequence[DecidedPicture], progress: Callable[[int], object] = lambda n: None) -> None:
-        """Compute and keep the tokens of pictures, each by itself, so that they do not depend on the others.
+        """Compute and keep the tokens of pictures, each by itself, so that they do not depend on other pictures.
 
         Raises:
-            ImageError: one cannot be read.
-            InputError: one is too thin for the model.
+            ImageError: a picture cannot be read.
+            InputError: a picture is too thin for the model.
         """
         for number, picture in enumerate(pictures, 1):
             if picture.id not in self._seen:
@@ -163,10 +164,10 @@ class VerdictReader:
     def read(
         self, pairs: Sequence[PicturePair], batch_size: int = 16, progress: Callable[[int], object] = lambda n: None
     ) -> PairReadings:
-        """Read pairs whose pictures have been looked at.
+        """Read pairs whose pictures' tokens have been computed by :meth:`look`.
 
         Raises:
-            TrainingError: the verdict does not follow from the last layer as it should.
+            TrainingError: the verdict does not follow from the last layer as expected.
         """
         parts: list[tuple[NDArray[np.float64], ...]] = []
         for start in range(0, len(pairs), batch_size):
@@ -182,7 +183,7 @@ class VerdictReader:
         return readings
 
     def _check(self, readings: PairReadings) -> None:
-        """Refuse a model in which the log-odds are not what the last state says."""
+        """Refuse a model whose log-odds do not follow from the last state."""
         states = readings.states
         scale = np.sqrt((states**2).mean(-1) + self.head.epsilon)
         apart = np.abs(states @ self.head.direction / scale - readings.log_odds) / (1 + np.abs(readings.log_odds))
@@ -194,7 +195,7 @@ class VerdictReader:
             )
 
     def _read(self, pairs: Sequence[PicturePair]) -> tuple[NDArray[np.float64], ...]:
-        """Return (2N,) log-odds, (2N, d) inputs and (2N, h) states."""
+        """Return log-odds (2N,), inputs (2N, d) and states (2N, h)."""
         names = list(dict.fromkeys(name for pair in pairs for name in pair))
         place = {name: number for number, name in enumerate(names)}
         grids = torch.cat([self._seen[name].grid for name in names])
@@ -220,7 +221,7 @@ class VerdictReader:
     def _asked(
         self, inputs: dict[str, Any], shown: Sequence[str], places: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return log-odds, inputs and states at places of one row; None: at its last token."""
+        """Return log-odds, inputs and states at places of one row; ``places`` None: at its last token."""
         at = torch.tensor([-1], device=self._network.device) if places is None else places
         caught: dict[str, Tensor] = {}
 
@@ -233,7 +234,7 @@ class VerdictReader:
         ]
         try:
             with self._telling(shown):
-                # Never looked at.
+                # These pixels are never read.
                 pixels = torch.zeros(1, 1, dtype=self._network.dtype, device=self._network.device)
                 keep = 1 if places is None else places
                 logits = self._model(**inputs, pixel_values=pixels, logits_to_keep=keep, use_cache=False).logits[0]

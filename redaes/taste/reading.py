@@ -1,7 +1,7 @@
-"""Decisions from lists, folders of rated pictures, and an earlier taste, put together.
+"""Read decisions from lists, folders of rated pictures and an earlier taste, and combine them.
 
-What a source may be is what ``redaes data import`` takes. All answers about the same two pictures are one decision;
-decisions that share a picture, a near copy of one, or a stated source belong to one series.
+Sources are those that ``redaes data import`` takes. All answers about the same two pictures are one decision; decisions
+that share a picture, a near copy of one, or a stated source belong to one series.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from redaes.taste.decisions import DecidedPicture, TasteDecision
 from redaes.types import TAU
 
 N_NAMED = 20
-"""Findings of a kind that are named; the others are counted."""
+"""Number of findings of a kind that are named; the others are only counted."""
 
 
 @dataclass
@@ -38,18 +38,18 @@ class _Answers:
 
 @dataclass(frozen=True)
 class ReadDecisions:
-    """What was read."""
+    """The decisions that were read, and what was left out."""
 
     decisions: tuple[TasteDecision, ...]
     n_answers: int
-    """That the decisions are made of."""
+    """Number of answers from which the decisions are made."""
     contradictory: tuple[str, ...]
-    """Names of pairs of which some answers prefer the one picture and some the other."""
+    """Names of pairs about which answers disagree."""
     left_out: tuple[UnusableRow, ...]
     """Answers that cannot be used, with the reason."""
 
     def reasons(self) -> dict[str, int]:
-        """Return how many answers were left out for which reason."""
+        """Return the number of answers that were left out, by reason."""
         return dict(Counter(row.reason for row in self.left_out).most_common())
 
 
@@ -57,8 +57,8 @@ def stated_in(sources: Sequence[Path], settings: ReadingSettings) -> Iterator[St
     """Yield the answers of several sources, one after the other.
 
     Raises:
-        InputError: one cannot be read.
-        MissingDependency: a package that one needs is absent.
+        InputError: a source cannot be read.
+        MissingDependency: a package that a source needs is absent.
     """
     for source in sources:
         yield from read_source(find_source(source), settings, set())
@@ -71,13 +71,13 @@ def read_decisions(
     ids: Callable[[str], tuple[str, str] | None] = lambda where: None,
     progress: Callable[[int], object] = lambda n: None,
 ) -> ReadDecisions:
-    """Put answers together.
+    """Combine answers into decisions.
 
     Args:
         rows: the answers.
-        folder: takes pictures that come without a file of their own.
-        ids: from where a row stands to the ids that its pictures must have; None: any.
-        progress: told how many answers were looked at.
+        folder: folder for pictures that have no file of their own.
+        ids: for the place of a row, the ids that its pictures must have; None: any.
+        progress: called with the number of answers that were read.
     """
     pictures = NamedPictures(folder / "pictures")
     shown = _Shown(pictures, folder)
@@ -123,19 +123,19 @@ def read_decisions(
 
 
 def _place(picture: StatedPicture) -> str:
-    """Return where it is, for several lists may have pictures of the same name; else its name."""
+    """Return the path of a picture, because several lists may have pictures of the same name; without one, its name."""
     return picture.name if picture.path is None else str(picture.path)
 
 
 class _Shown:
-    """Pictures as a model will be shown them."""
+    """Pictures in the form in which a model will be shown them."""
 
     def __init__(self, pictures: NamedPictures, folder: Path) -> None:
         self._pictures = pictures
         self._folder = folder
 
     def take(self, picture: StatedPicture) -> DecidedPicture | tuple[str, str]:
-        """Return the picture, or reason and detail of why there is none."""
+        """Return the picture, or the reason and detail why it cannot be used."""
         if picture.path is not None and not picture.path.is_file():
             return "picture missing", f"{picture.path} is no file"
         try:
@@ -168,8 +168,10 @@ def _decision(answers: _Answers, linked: LinkedNames) -> TasteDecision:
 
 
 def _share(label: StatedLabel) -> tuple[float, float]:
-    """Return the share of those who answered that preferred the first, and their number; a difference is one answer."""
+    """Return the share of answers that prefer the first picture, and their number; a difference counts as one
+    answer.
+    """
     if label.votes is not None:
         return label.votes[0] / sum(label.votes), sum(label.votes)
-    assert label.delta is not None  # one of the two is there
+    assert label.delta is not None  # one of the two is given
     return NormalDist().cdf(label.delta / TAU), 1.0

@@ -1,4 +1,4 @@
-"""The folder of a taste: an adapter where something was learnt, and in any case the decisions and what was measured.
+"""The folder of a taste: an adapter if something was learnt, and always the decisions and the measurements.
 
 ::
 
@@ -33,7 +33,7 @@ from redaes.training.run_record import environment
 
 REPORT, DECISIONS = "report.json", "decisions.jsonl"
 _FORM = 1
-"""Of the folder's own files."""
+"""Version of the folder's own files."""
 
 
 def save_taste(
@@ -46,11 +46,11 @@ def save_taste(
     """Write the files into an empty folder.
 
     Args:
-        folder: it is there.
-        learned: with its model, on which nothing is done afterwards.
-        decisions: that it was learnt from.
+        folder: an existing, empty folder.
+        learned: the learnt taste; its model must not be used afterwards.
+        decisions: the decisions from which it was learnt.
         settings: settings of the learning.
-        told: what else the report has.
+        told: further entries of the report.
 
     Returns:
         The report.
@@ -88,7 +88,7 @@ def _save_adapter(folder: Path, learned: LearnedTaste) -> None:
     base, head = learned.base, learned.base.reader.head
     row = torch.from_numpy(learned.taste.row)
     column = torch.from_numpy(head.direction / (head.direction @ head.direction))
-    # Their product is what counts; of equal length, neither loses digits.
+    # Only their product counts; with equal lengths, neither loses digits.
     factor = (row.norm() / column.norm()).sqrt()
     config = LoraConfig(
         r=1, lora_alpha=1, lora_dropout=0.0, target_modules=re.escape(head.matrix), task_type="CAUSAL_LM"
@@ -117,10 +117,10 @@ def _row(one: TasteDecision) -> dict[str, Any]:
 
 
 def earlier_report(folder: Path) -> dict[str, Any]:
-    """Return what an earlier taste says of itself.
+    """Return the report of an earlier taste.
 
     Raises:
-        RecordError: the folder holds no taste, or a damaged one.
+        RecordError: the folder contains no taste, or a damaged one.
     """
     file = folder / REPORT
     if not file.is_file() or not (folder / DECISIONS).is_file():
@@ -134,12 +134,12 @@ def earlier_report(folder: Path) -> dict[str, Any]:
 
 
 class EarlierDecisions:
-    """The decisions of an earlier taste, as answers again."""
+    """The decisions of an earlier taste, in the form of answers."""
 
     def __init__(self, folder: Path) -> None:
         """
         Raises:
-            RecordError: they cannot be read, or are not as many as the taste was learnt from.
+            RecordError: the decisions cannot be read, or their number differs from that of the taste.
         """
         n_told = earlier_report(folder)["decisions"]["n"]
         self._ids: dict[str, tuple[str, str]] = {}
@@ -176,5 +176,5 @@ class EarlierDecisions:
         return iter(self._rows)
 
     def ids(self, where: str) -> tuple[str, str] | None:
-        """Return the ids that the pictures of a row must have; None: it is none of these."""
+        """Return the ids that the pictures of a row must have; None: the row is not from this taste."""
         return self._ids.get(where)

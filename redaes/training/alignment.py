@@ -7,6 +7,7 @@ that the language does not drift. Nothing is generated.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,22 +48,36 @@ from redaes.types import TAU
 class AlignmentConfig(TrainingArguments):
     """``TrainingArguments`` and the weights of stage 2's losses."""
 
-    objective: str = field(default="relative", metadata={"help": "what tells this recipe from one for dpo"})
-    tau: float = field(default=TAU, metadata={"help": "points that make one standard deviation of judgement"})
-    gamma: float = field(default=TAU**2, metadata={"help": "variance added in Thurstone's denominator, points²"})
-    preference_weight: float = field(default=1.0, metadata={"help": "soft cross-entropy of both orders"})
-    antisymmetry_weight: float = field(default=1.0, metadata={"help": "agreement of the two orders"})
-    thurstone_weight: float = field(default=1.0, metadata={"help": "fidelity of the single-picture scores"})
-    nll_weight: float = field(default=0.1, metadata={"help": "token likelihood of one full answer"})
+    objective: str = field(
+        default="relative",
+        metadata={"help": "Marks a recipe for the relative alignment, as against preferences (redaes train dpo)."},
+    )
+    tau: float = field(default=TAU, metadata={"help": "Standard deviation of a judgement in points."})
+    gamma: float = field(
+        default=TAU**2, metadata={"help": "Variance that is added in the denominator of Thurstone's law, in points²."}
+    )
+    preference_weight: float = field(
+        default=1.0, metadata={"help": "Loss weight of the soft cross-entropy of the verdict, in both orders."}
+    )
+    antisymmetry_weight: float = field(
+        default=1.0, metadata={"help": "Loss weight of the agreement between the two orders."}
+    )
+    thurstone_weight: float = field(
+        default=1.0, metadata={"help": "Loss weight of the fidelity of the single-picture scores."}
+    )
+    nll_weight: float = field(default=0.1, metadata={"help": "Loss weight of the token likelihood of one full answer."})
     short_question: bool = field(
         default=False,
-        metadata={"help": "ask for the verdict without the question's words: more pairs a second, to begin with"},
+        metadata={
+            "help": "Ask for the verdict without the words of the question, which reads more pairs per second. Use "
+            "it only at the beginning."
+        },
     )
     share_prompts: bool = field(
         default=True,
         metadata={
-            "help": "read once what questions and answers of a batch have in common, pictures above all, where the "
-            "model allows it; false: with each of them"
+            "help": "Read only once what the questions and answers of a batch have in common, above all the "
+            "pictures, where the model allows it. With false, it is read with each of them."
         },
     )
 
@@ -73,14 +88,16 @@ class AlignmentConfig(TrainingArguments):
         refuse_what_spoils(self, ALIGNMENT)
         if self.objective != "relative":  # an abbreviated option, or another script
             raise TrainingError(
-                f"objective is {self.objective!r}: write --objective dpo in full, or train with relative"
+                f"objective is {self.objective!r}; write --objective dpo as a separate option, or set it to relative"
             )
         for name in ("tau", "gamma"):
             if not getattr(self, name) > 0:
-                raise TrainingError(f"{name} is {getattr(self, name)}, it must be positive")
+                raise TrainingError(f"{name} is {getattr(self, name)}; give a positive number")
         weights = [getattr(self, f"{name}_weight") for name in ("preference", "antisymmetry", "thurstone", "nll")]
         if min(weights) < 0 or not any(weights):
-            raise TrainingError(f"loss weights {weights}: none may be negative, and one must be positive")
+            raise TrainingError(
+                f"the loss weights are {weights}; give no negative weight and at least one positive one"
+            )
 
 
 def choice_ids(processor: ProcessorMixin, prefix: str, choices: tuple[str, ...]) -> list[int]:
@@ -100,6 +117,30 @@ def choice_ids(processor: ProcessorMixin, prefix: str, choices: tuple[str, ...])
     if len(set(ids)) != len(ids):
         raise TrainingError(f"{choices} after {prefix!r} begin with the same token in this tokenizer")
     return ids
+
+
+def both_orders(pictures: PictureBatch, records: Sequence[PairRecord], prompt: prompts.Prompt) -> dict[str, Tensor]:
+    """2B prompts that ask about B pairs and end before the verdict token, all forward orders first.
+
+    Args:
+        pictures: of these pairs, and perhaps of others.
+        records: the pairs.
+        prompt: of the fast mode.
+    """
+    shown = [(record.pair.first.id, record.pair.second.id) for record in records]
+    both = [*shown, *(pair[::-1] for pair in shown)]
+    return pictures.prompts([chat_text(pictures.processor, prompt, WINNER_PREFIX)] * len(both), both)
+
+
+def verdict_log_odds(logits: Tensor, tokens: Sequence[int]) -> Tensor:
+    """(2B,) log-odds that the picture shown first is better.
+
+    Args:
+        logits: (2B, V) where the verdict is to follow.
+        tokens: of " A" and " B", as `choice_ids` finds them.
+    """
+    verdicts = logits.float()
+    return verdicts[:, tokens[0]] - verdicts[:, tokens[1]]
 
 
 class AlignmentCollator:
@@ -133,9 +174,7 @@ class AlignmentCollator:
             "pictures": pictures.tensors,
         }
         if self.compares:
-            ending = chat_text(self.processor, self.fast, WINNER_PREFIX)
-            both = [*shown, *(pair[::-1] for pair in shown)]
-            batch["compare"] = pictures.prompts([ending] * len(both), both)
+            batch["compare"] = both_orders(pictures, records, self.fast)
         if self.scores:
             batch["singles"] = torch.tensor([[pictures.place[pair[side]] for pair in shown] for side in range(2)])
             ending = chat_text(self.processor, self.score, SCORE_PREFIX)
@@ -193,8 +232,7 @@ class AlignmentTrainer(ExactCheckpoints, ValidatedTrainer):
             else:
                 found = read_padded(model, cache, inputs)
         if found.verdicts is not None:
-            verdicts = found.verdicts.float()  # (2B, V)
-            log_odds = verdicts[:, self._verdict_ids[0]] - verdicts[:, self._verdict_ids[1]]  # (2B,)
+            log_odds = verdict_log_odds(found.verdicts, self._verdict_ids)  # (2B,)
             parts["preference"] = preference_loss(log_odds, torch.cat([wanted, 1 - wanted]))
             parts["antisymmetry"] = antisymmetry_loss(*log_odds.chunk(2))
         if found.scores is not None:

@@ -31,11 +31,22 @@ from redaes.training.weighted_draws import draw_weights
 class PairDPOConfig(DPOConfig):
     """``DPOConfig`` with defaults that two pictures need."""
 
-    objective: str = field(default="dpo", metadata={"help": "what tells this recipe from stage 2's own"})
-    max_length: int | None = field(default=None, metadata={"help": "tokens; a cut would take picture tokens away"})
+    objective: str = field(
+        default="dpo",
+        metadata={"help": "Marks a recipe for preferences, as against the relative alignment of redaes train align."},
+    )
+    max_length: int | None = field(
+        default=None,
+        metadata={
+            "help": "Longest row in tokens. Only null is accepted, because cutting a row would remove picture tokens."
+        },
+    )
     share_prompts: bool = field(
         default=True,
-        metadata={"help": "read a prompt once for both answers, where the model allows it; false: with each of them"},
+        metadata={
+            "help": "Read each prompt only once for both of its answers, where the model allows it. With false, it "
+            "is read with each answer."
+        },
     )
 
     def __post_init__(self) -> None:

@@ -16,30 +16,52 @@ class FGAesQArguments:
     """Arguments of the FGAesQ training besides the trainer's own. Batch sizes are per process."""
 
     series: str | None = field(
-        default=None, metadata={"help": "series as JSON lines; without them, small ones are made from samples"}
+        default=None,
+        metadata={"help": "JSON Lines file of series. By default, small series are made from sample photographs."},
     )
     coarse: str | None = field(
-        default=None, metadata={"help": "score distributions as JSON lines; with series of your own, none by default"}
+        default=None,
+        metadata={"help": "JSON Lines file of score distributions. With your own series, there are none by default."},
     )
     clip: str | None = field(
-        default=None, metadata={"help": "folder of a CLIP model with patches of 16 px; without one, a tiny random one"}
+        default=None,
+        metadata={
+            "help": "Folder of a CLIP model with patches of 16 pixels. By default, a tiny CLIP with random weights "
+            "is used."
+        },
     )
-    coarse_epochs: int = field(default=3, metadata={"help": "epochs over the coarse data alone"})
-    joint_epochs: int = field(default=7, metadata={"help": "epochs over the series, with coarse batches between"})
-    series_per_batch: int = field(default=14, metadata={"help": "series of a fine batch (14 have some 64 pairs)"})
-    pictures_per_batch: int = field(default=128, metadata={"help": "pictures of a coarse batch"})
-    max_pairs: int = field(default=10, metadata={"help": "most pairs of a series in one epoch, drawn anew in each"})
-    align_weight: float = field(default=losses.ALIGN_WEIGHT, metadata={"help": "weight of CTAlign; 0: without"})
-    rank_weight: float = field(default=1.0, metadata={"help": "weight of RankReg; 0: without"})
-    difference_tokens: bool = field(default=True, metadata={"help": "DiffToken; false: every picture seen alone"})
+    coarse_epochs: int = field(default=3, metadata={"help": "Number of epochs over the coarse data alone."})
+    joint_epochs: int = field(
+        default=7, metadata={"help": "Number of epochs over the series, with coarse batches in between."}
+    )
+    series_per_batch: int = field(
+        default=14, metadata={"help": "Number of series in a fine batch (14 series have about 64 pairs)."}
+    )
+    pictures_per_batch: int = field(default=128, metadata={"help": "Number of pictures in a coarse batch."})
+    max_pairs: int = field(
+        default=10, metadata={"help": "Largest number of pairs of a series in one epoch; each epoch draws them anew."}
+    )
+    align_weight: float = field(
+        default=losses.ALIGN_WEIGHT, metadata={"help": "Weight of the loss CTAlign. 0 turns it off."}
+    )
+    rank_weight: float = field(default=1.0, metadata={"help": "Weight of the loss RankReg. 0 turns it off."})
+    difference_tokens: bool = field(
+        default=True, metadata={"help": "Use DiffToken. With false, each picture is seen alone."}
+    )
     budget: int | None = field(
-        default=None, metadata={"help": "most tokens of a picture; default: 512, for the tiny CLIP 80"}
+        default=None,
+        metadata={"help": "Largest number of tokens of a picture. The default is 512, or 80 for the tiny CLIP."},
     )
     fine_blocks: int | None = field(
-        default=None, metadata={"help": "blocks kept at full resolution; default: 14, for the tiny CLIP 5"}
+        default=None,
+        metadata={"help": "Number of blocks that stay at full resolution. The default is 14, or 5 for the tiny CLIP."},
     )
     min_side: int | None = field(
-        default=None, metadata={"help": "pixels small pairs are enlarged to; default: 384, for the tiny CLIP 0"}
+        default=None,
+        metadata={
+            "help": "Side in pixels to which the pictures of a small pair are enlarged. The default is 384, or 0 for "
+            "the tiny CLIP, which enlarges none."
+        },
     )
 
     def check(self) -> None:
@@ -55,7 +77,10 @@ class FGAesQArguments:
             if getattr(self, name) < 0:
                 raise TrainingError(f"{name} is {getattr(self, name)}; give 0 or more")
         if not self.align_weight and not self.rank_weight and self.joint_epochs:
-            raise TrainingError("align_weight and rank_weight are both 0: series have nothing to teach; give one")
+            raise TrainingError(
+                "align_weight and rank_weight are both 0, so that the series would teach nothing; give at least one "
+                "of them a positive value"
+            )
 
     @property
     def series_file(self) -> Path:
@@ -65,7 +90,7 @@ class FGAesQArguments:
             TrainingError: no list was given.
         """
         if self.series is None:
-            raise TrainingError("no series: give --series FILE")
+            raise TrainingError("no series are given; give a file as --series")
         return Path(self.series)
 
     def tokens(self) -> TokenSettings:

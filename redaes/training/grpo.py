@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ from redaes.rewards.trl import MEASURED, observations, reward_functions
 from redaes.training.checkpoints import ExactCheckpoints
 from redaes.training.completion_pages import write_page
 from redaes.training.group_batches import GroupSampler, check_batch
+from redaes.training.held_verdicts import HeldVerdicts
 from redaes.training.pair_evidence import measure_training_pairs
 from redaes.training.patch_cache import PatchCache
 from redaes.training.ranking_rows import groups_of, ranking_dataset
@@ -63,43 +65,68 @@ class RankingGRPOConfig(GRPOConfig):
     """``GRPOConfig`` with the ranking groups and the reward's components."""
 
     pictures_per_group: int = field(
-        default=0, metadata={"help": "most pictures of a ranking group; 0: all of a view, with all their pairs"}
+        default=0,
+        metadata={
+            "help": "Largest number of pictures in a ranking group. 0 means all pictures of a view, with all their "
+            "pairs."
+        },
     )
     # TRL checks the batch size because its evaluation samples answers; ours asks the model as users do.
-    num_generations_eval: int | None = field(default=1, metadata={"help": "has no effect: validation is not sampled"})
-    mode: str = field(default="reasoned", metadata={"help": "form of the answers: reasoned or fast"})
+    num_generations_eval: int | None = field(
+        default=1, metadata={"help": "Has no effect, because the validation does not sample."}
+    )
+    mode: str = field(default="reasoned", metadata={"help": "The mode of the answers: reasoned or fast."})
     rewards: list[str] = field(
         default_factory=lambda: [
             "format", "preference", "difference", "swap_consistency", "group_consistency", "thurstone", "factor",
         ],
         metadata={
-            "help": "components; their weights are reward_weights, in the same order. thurstone adds prompts that "
-            "ask for the score of each picture of a group"
+            "help": "Names of the reward's components. Their weights are reward_weights, in the same order. The "
+                   "component thurstone adds prompts that ask for the score of each picture of a group."
         },
     )  # fmt: skip
     reward_plugin: list[str] = field(
         default_factory=list,
         metadata={
-            "help": "components of one's own, module:function or path/to/file.py:function, one or several; their "
-            "weights follow those of rewards (docs/rewards.md)",
+            "help": "Your own reward components, one or several, each as module:function or "
+            "path/to/file.py:function. Their weights follow those of rewards in reward_weights "
+            "(docs/rewards.md).",
             "action": _EachTime,
         },
     )
     share_prompts: bool = field(
         default=True,
         metadata={
-            "help": "read a prompt once for all its answers in a batch, where the model allows it; false: once for each"
+            "help": "Read each prompt only once for all its answers in a batch, where the model allows it. With "
+            "false, it is read once for each answer."
+        },
+    )
+    fast_antisymmetry_weight: float = field(
+        default=0.0,
+        metadata={
+            "help": "Weight of stage 2's antisymmetry loss, which keeps the fast verdict the same in both orders. "
+            "It is taken on the pairs of each step and added to GRPO's loss. 0 means that it is not added."
+        },
+    )
+    fast_preference_weight: float = field(
+        default=0.0,
+        metadata={
+            "help": "Weight of stage 2's preference loss, which trains the fast verdict on the labelled "
+            "difference. It is taken on the pairs of each step and added to GRPO's loss. 0 means that it is not added."
         },
     )
     completion_page_steps: int = field(
-        default=50, metadata={"help": "steps between pages with the completions of a group; 0: none"}
+        default=50,
+        metadata={
+            "help": "Number of steps between two HTML pages that show the completions of a group. 0 means no pages."
+        },
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.remove_unused_columns = False
         if self.mode not in prompts.COMPARE:
-            raise TrainingError(f"mode is {self.mode!r}, it must be one of {', '.join(prompts.COMPARE)}")
+            raise TrainingError(f"mode is {self.mode!r}; give one of {', '.join(prompts.COMPARE)}")
         if self.completion_page_steps < 0:
             raise TrainingError(f"completion_page_steps is {self.completion_page_steps}; give 0 or more")
         reward_functions(self.rewards)
@@ -119,14 +146,15 @@ class RankingGRPOConfig(GRPOConfig):
         of_reasons = [name for name in self.rewards if name == "factor" or name in MEASURED]
         if self.mode == "fast" and of_reasons:
             raise TrainingError(
-                f"fast answers name no factor and give no reason: drop {', '.join(of_reasons)} from rewards, or use "
-                "mode: reasoned"
+                f"fast answers name no factor and give no reasons: remove {', '.join(of_reasons)} from rewards, or "
+                "set mode: reasoned"
             )
         if self.accelerator_config.dispatch_batches or self.accelerator_config.split_batches:
             raise TrainingError(
-                "dispatch_batches and split_batches would cut ranking groups between processes: leave them off"
+                "dispatch_batches and split_batches would divide ranking groups between processes; set both to false"
             )
         refuse_what_spoils(self, SAMPLING)
+        self._check_held_verdicts()
         self._check_resumable()
         if self.use_vllm:
             check_vllm(self, self.n_processes)
@@ -154,6 +182,21 @@ class RankingGRPOConfig(GRPOConfig):
         measured = {"evidence_version": f"{EVIDENCE_VERSION} {CLAIMS_VERSION}"} if self.needs_evidence else {}
         return {**super().to_dict(), "reward_plugin_files": list(self.reward_plugin_files), **measured}
 
+    def _check_held_verdicts(self) -> None:
+        """Refuse negative weights, and gradient checkpointing that does not allow a second pass through the model."""
+        weights = {name: getattr(self, name) for name in ("fast_antisymmetry_weight", "fast_preference_weight")}
+        for name, value in weights.items():
+            if value < 0:
+                raise TrainingError(f"{name} is {value:g}; give a weight above 0, or 0 to leave this loss out")
+        shared_out = self.world_size > 1 or os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true"
+        reentrant = bool((self.gradient_checkpointing_kwargs or {}).get("use_reentrant"))
+        if any(weights.values()) and self.gradient_checkpointing and reentrant and shared_out:
+            raise TrainingError(
+                f"with {' and '.join(name for name in weights if weights[name])} each batch passes the model twice, "
+                "and with reentrant gradient checkpointing neither DDP nor DeepSpeed allows that: remove use_reentrant "
+                "from gradient_checkpointing_kwargs"
+            )
+
     def _check_resumable(self) -> None:
         """Refuse checkpoints at steps where no new completions are generated, because completions are not part of a
         checkpoint.
@@ -163,7 +206,8 @@ class RankingGRPOConfig(GRPOConfig):
         if per_generation % per_step and per_step % per_generation:
             raise TrainingError(
                 f"steps_per_generation × num_iterations is {per_generation} and gradient_accumulation_steps is "
-                f"{per_step}; one must be a multiple of the other, or a step ends in the middle of a generation batch"
+                f"{per_step}; one must be a multiple of the other, because otherwise a step ends in the middle of a "
+                "generation batch"
             )
         # With "best", a checkpoint is written at each validation.
         steps = {"steps": "save_steps", "best": "eval_steps"}.get(self.save_strategy)
@@ -172,9 +216,8 @@ class RankingGRPOConfig(GRPOConfig):
             value = getattr(self, steps)
             if value is not None and (value != int(value) or int(value) % every):
                 raise TrainingError(
-                    f"{steps} is {value:g}, but completions are made every {every} steps and are not "
-                    f"saved: a run could not go on from there as if nothing had happened; "
-                    f"make {steps} a multiple of {every}"
+                    f"{steps} is {value:g}, but completions are made every {every} steps and are not saved, so that a "
+                    f"resumed run would differ; make {steps} a multiple of {every}"
                 )
 
     @property
@@ -256,12 +299,13 @@ class AllCutOff(TrainerCallback):
             sys.stderr.write(f"step {state.global_step}: {what}: an answer that is cut off cannot be read\n")
         if self._in_a_row >= self.MOST:
             raise TrainingError(
-                f"{what} in {self._in_a_row} logs in a row, and earned the same: nothing is learned; raise "
-                "max_completion_length, or begin with a model that ends its answers (a stage 1 adapter)"
+                f"{what} in {self._in_a_row} logs in a row, and all earned the same reward, so that nothing is "
+                "learned; raise max_completion_length, or start from a model that ends its answers (a stage 1 "
+                "adapter)"
             )
 
 
-class RankingGRPOTrainer(SharedPrompts, ExactCheckpoints, ValidatedTrainer, GRPOTrainer):
+class RankingGRPOTrainer(HeldVerdicts, SharedPrompts, ExactCheckpoints, ValidatedTrainer, GRPOTrainer):
     """``GRPOTrainer`` whose batches consist of whole ranking groups, and which writes pages with samples."""
 
     def __init__(self, *, sampler: GroupSampler, **kwargs: Any) -> None:
@@ -279,8 +323,12 @@ class RankingGRPOTrainer(SharedPrompts, ExactCheckpoints, ValidatedTrainer, GRPO
         """Keep the vision cache of the training, and use a separate one for the held-out pictures."""
         return nullcontext() if self._vision_cache is None else self._vision_cache.apart()
 
+    def while_processing(self) -> AbstractContextManager[None]:
+        """Within this context, a picture whose patches are cached is not processed again."""
+        return self._patches.answering_for(self.processing_class.image_processor)
+
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-        with self._patches.answering_for(self.processing_class.image_processor):
+        with self.while_processing():
             found: dict[str, Any] = super()._generate_and_score_completions(inputs)
         return found
 
@@ -368,6 +416,7 @@ def run_grpo(arguments: StageArguments, config: RankingGRPOConfig) -> Path:
     make = partial(
         RankingGRPOTrainer,
         validation=validation,
+        verdict_pairs=pairs,
         sampler=sampler,
         model=model,
         args=config,

@@ -26,18 +26,27 @@ class LaunchArguments:
     """Options that start processes. They are not part of a recipe."""
 
     num_processes: int | None = field(
-        default=None, metadata={"help": "processes (GPUs) to start, of all machines together; default: this one alone"}
+        default=None,
+        metadata={
+            "help": "Number of processes (usually GPUs) to start, counted over all machines. By default, the "
+            "command trains in its own process."
+        },
     )
     accelerate_config: str | None = field(
         default=None,
         metadata={
-            "help": "how they share the work: ddp, zero2, zero3 … (redaes train --list), or a file of accelerate"
+            "help": "How the processes share the work: the name of a configuration, such as ddp, zero2 or zero3 "
+            "(redaes train --list shows all), or an accelerate configuration file."
         },
     )
-    num_machines: int | None = field(default=None, metadata={"help": "machines, on each of which the command is given"})
-    machine_rank: int | None = field(default=None, metadata={"help": "which of them this is, from 0"})
-    main_process_ip: str | None = field(default=None, metadata={"help": "address of the first machine"})
-    main_process_port: int | None = field(default=None, metadata={"help": "port on it; one machine takes a free one"})
+    num_machines: int | None = field(
+        default=None, metadata={"help": "Number of machines. Give the same command on each of them."}
+    )
+    machine_rank: int | None = field(default=None, metadata={"help": "Rank of this machine, counted from 0."})
+    main_process_ip: str | None = field(default=None, metadata={"help": "Network address of the first machine."})
+    main_process_port: int | None = field(
+        default=None, metadata={"help": "Port on the first machine. A run on one machine takes any free port."}
+    )
 
     @property
     def asked(self) -> bool:
@@ -71,7 +80,7 @@ def read_launch(argv: Sequence[str]) -> tuple[LaunchArguments, list[str]]:
     try:
         given, rest = parser.parse_known_args(list(argv))
     except SystemExit as error:
-        raise InputError("an option of the launch has no usable value; see the line above") from error
+        raise InputError("an option that starts processes has an unusable value; see the line above") from error
     arguments = LaunchArguments(**vars(given))
     if not arguments.asked:
         return arguments, rest
@@ -80,7 +89,10 @@ def read_launch(argv: Sequence[str]) -> tuple[LaunchArguments, list[str]]:
         if value is not None and value < 1:
             raise InputError(f"{name} is {value}; give a positive number")
     if {"LOCAL_RANK", "ACCELERATE_MIXED_PRECISION"} & os.environ.keys():
-        raise InputError("this process was started by a launcher: --num_processes and the like are its options")
+        raise InputError(
+            "this process was itself started by a launcher; leave --num_processes and the other launch options out, "
+            "or start the command directly"
+        )
     return arguments, rest
 
 
@@ -93,7 +105,10 @@ def launcher_words(arguments: LaunchArguments, *, on_cpu: bool) -> list[str]:
     file, values = _configuration(arguments, on_cpu=on_cpu)
     n_processes = _n_processes(arguments, values)
     if n_processes > 1 and values.get("distributed_type") == "NO":
-        raise InputError(f"{file} starts one process, not {n_processes}; leave --accelerate_config out, or take ddp")
+        raise InputError(
+            f"{file} starts one process, but {n_processes} were asked for; leave --accelerate_config out, or give "
+            "--accelerate_config ddp"
+        )
     words = ["--config_file", str(file)]
     for item in fields(arguments):
         value = getattr(arguments, item.name)
@@ -157,7 +172,7 @@ def launch(arguments: LaunchArguments, command: Sequence[str], settings: Mapping
     except SignalException as error:
         sys.exit(_status(-error.sigval))
     except (ValueError, ConnectionError) as error:
-        raise TrainingError(f"accelerate starts no such processes: {error}") from error
+        raise TrainingError(f"accelerate cannot start these processes: {error}") from error
 
 
 def _status(code: int) -> int:

@@ -38,7 +38,7 @@ _NEWER = frozenset({"prompts"})
 
 _UNTIL_ADDED: Mapping[str, Any] = {
     "share_prompts": False, "short_question": False, "answers": True, "place_weight": 0.0, "matching_weight": 0.0,
-    "matching_pictures": 8, "same_place_pixels": 0,
+    "matching_pictures": 8, "same_place_pixels": 0, "fast_antisymmetry_weight": 0.0, "fast_preference_weight": 0.0,
 }  # fmt: skip
 """Values that such runs used before the setting existed."""
 

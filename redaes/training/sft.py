@@ -28,12 +28,17 @@ from redaes.training.weighted_draws import draw_weights
 class PairSFTConfig(SFTConfig):
     """TRL's ``SFTConfig`` with the defaults that rows with two pictures need."""
 
-    max_length: int | None = field(default=None, metadata={"help": "tokens; a number is refused, for it would cut"})
+    max_length: int | None = field(
+        default=None,
+        metadata={
+            "help": "Longest row in tokens. Only null is accepted, because cutting a row would remove picture tokens."
+        },
+    )
     share_prompts: bool = field(
         default=True,
         metadata={
-            "help": "read two pictures once for the fast and the reasoned answer about them, which then share a batch, "
-            "where the model allows it; false: with each of them"
+            "help": "Read two pictures only once for the fast and the reasoned answer about them, which then share "
+            "a batch, where the model allows it. With false, they are read with each answer."
         },
     )
 

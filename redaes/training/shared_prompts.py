@@ -1,10 +1,10 @@
-"""Stage 3 with each prompt read once, however many answers it has.
+"""Stage 3 with each prompt passed through the model once, however many answers it has.
 
-TRL gives the model every answer behind its whole prompt, two pictures and a question, that is longer than the answer.
-Here the answers of a batch are packed into one row (`redaes.attention.packed_answers`), for the policy, the old policy
-and the reference alike, and the answers to a prompt stay in the same batch. Log-probabilities, losses and gradients
-are the same up to rounding. Answers are sampled likewise (`redaes.training.shared_sampling`), from the same
-probabilities; vLLM, which keeps what it has read by itself, is left to do so.
+TRL gives the model every answer after its whole prompt, and the prompt (two pictures and a question) is longer than the
+answer. Here the answers of a batch are packed into one row (`redaes.attention.packed_answers`), for the policy, the old
+policy and the reference alike, and the answers to a prompt stay in the same batch. Log-probabilities, losses and
+gradients are the same up to rounding. Answers are sampled in the same way (`redaes.training.shared_sampling`), from the
+same probabilities; vLLM has its own prefix cache and is left alone.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from redaes.training.shared_rows import begin_sharing, network_of
 from redaes.training.shared_sampling import AskedPrompts, SampledAnswers, lora_added, sample_answers
 
 _NEEDED = ("pixel_values", "image_grid_thw", "num_images", "mm_token_type_ids")
-"""What of a batch a packed row is made of, besides tokens."""
+"""Entries of a batch that a packed row needs, besides tokens."""
 
 _SAMPLING = frozenset({"suppress_tokens", "min_new_tokens"})
-"""Further settings of ``generate`` that sampling from packed rows takes."""
+"""Further settings of ``generate`` that sampling from packed rows supports."""
 
 
 def check_sharing(*, batch_size: int, num_generations: int) -> None:
-    """Refuse batches that would cut the answers to a prompt unevenly; called before anything is loaded.
+    """Refuse batch sizes that would split the answers to a prompt unevenly; called before anything is loaded.
 
     Args:
         batch_size: ``per_device_train_batch_size``.
-        num_generations: answers to each prompt.
+        num_generations: number of answers to each prompt.
 
     Raises:
         TrainingError: with the next size that fits.
@@ -52,10 +52,10 @@ def check_sharing(*, batch_size: int, num_generations: int) -> None:
 
 
 def prompts_shuffled(batch: dict[str, Any], num_generations: int) -> dict[str, Any]:
-    """Return a generation batch with its prompts in another order, and the answers to each still in a row.
+    """Return a generation batch with its prompts shuffled, and the answers to each prompt still consecutive.
 
     Args:
-        batch: tensors and lists with an entry for each answer, tensors without a dimension, None.
+        batch: tensors and lists with an entry for each answer, scalars, or None.
         num_generations: answers to each prompt.
     """
     n_prompts = len(batch["prompt_ids"]) // num_generations
@@ -71,7 +71,7 @@ def prompts_shuffled(batch: dict[str, Any], num_generations: int) -> dict[str, A
 
 
 def _padded(rows: list[list[int]], value: int, device: torch.device) -> Tensor:
-    """Return rows of tokens as (rows, longest), filled up on the left."""
+    """Return rows of tokens as a tensor (rows, longest), padded on the left."""
     longest = max(map(len, rows))
     return torch.tensor([[value] * (longest - len(row)) + list(row) for row in rows], device=device)
 
@@ -80,8 +80,8 @@ class SharedPrompts:
     """Mixin for TRL's ``GRPOTrainer``; its ``args`` have ``share_prompts``.
 
     Attributes:
-        shares_prompts: whether it does. Where the model or the settings do not allow it, TRL's own way is taken, and
-            standard error has the reason.
+        shares_prompts: whether prompts are shared. If the model or the settings do not allow it, TRL's own code runs,
+            and standard error has the reason.
     """
 
     accelerator: Any
@@ -94,7 +94,9 @@ class SharedPrompts:
         reason = None
         if getattr(self, "aux_loss_enabled", False):
             reason = "the loss that balances experts counts the tokens of every prompt (router_aux_loss_coef)"
-        self._sampled: SampledLogProbs | None = None  # of the answers just written, where TRL will ask for them
+        self._sampled: SampledLogProbs | None = (
+            None  # log-probabilities of the answers just written, for when TRL asks for them
+        )
         self.shares_prompts = begin_sharing(
             bool(self.args.share_prompts), self._models(), reason, "each answer is read with a prompt of its own"
         )
@@ -105,7 +107,9 @@ class SharedPrompts:
         return [self.accelerator.unwrap_model(model) for model in found]
 
     def _prepare_inputs(self, generation_batch: Any) -> Any:
-        """As TRL has it, but prompts are shuffled and not answers: those of a prompt stay together."""
+        """Prepare inputs as TRL does, but shuffle prompts instead of answers, so that those of a prompt stay
+        together.
+        """
         steps: int = self.args.steps_per_generation
         trainer: Any = self
         due = trainer._step % (steps * trainer.num_iterations) == 0 or trainer._buffered_inputs is None
@@ -117,8 +121,8 @@ class SharedPrompts:
         return trainer._buffered_inputs[trainer._step % steps]
 
     def as_read(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Return what the model reads of a batch as TRL keeps it, for a dry run's lengths; a prompt's answers are in a
-        row.
+        """Return what the model reads of a batch in TRL's form, for a dry run's lengths; a prompt's answers are
+        consecutive.
         """
         if not self.shares_prompts:
             return batch
@@ -134,11 +138,11 @@ class SharedPrompts:
     def samples_itself(self) -> bool:
         """Return whether answers are sampled here, and not by TRL's own loop or vLLM."""
         given = set(self.args.generation_kwargs or {}) - _SAMPLING
-        cut_up = is_deepspeed_zero3_enabled()  # all processes would have to write equally many tokens
+        cut_up = is_deepspeed_zero3_enabled()  # all processes would have to write the same number of tokens
         return self.shares_prompts and not (self.args.use_vllm or self.args.cache_implementation or given or cut_up)
 
     def notes_log_probs(self) -> bool:
-        """Return whether the old policy's log-probabilities are those that answers had when they were drawn."""
+        """Return whether the old policy's log-probabilities are those with which the answers were sampled."""
         return (
             self.samples_itself()
             and needs_old_policy(self.args)
@@ -155,7 +159,9 @@ class SharedPrompts:
         *more: Any,
         **named: Any,
     ) -> tuple[list[list[int]], None]:
-        """As TRL has it: the tokens of an answer to each prompt, of which ``num_generations`` in a row are the same."""
+        """Return the tokens of an answer to each prompt, as TRL does; each prompt occurs ``num_generations`` times in a
+        row.
+        """
         if (
             not self.samples_itself()
             or images is None
@@ -213,7 +219,8 @@ class SharedPrompts:
         compute_aux_loss: bool = False,
         **shown: Any,
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """As TRL has it: (B, C) log-probabilities and entropies of the answers' tokens, no loss that balances experts.
+        """Return log-probabilities and entropies (B, C) of the answers' tokens, as TRL does, without a loss that
+        balances experts.
 
         Answers that the mask leaves out have zeros, as in TRL.
         """
@@ -223,7 +230,7 @@ class SharedPrompts:
             )
         n_prompt = input_ids.shape[1] - logits_to_keep
         if self._sampled is not None and not torch.is_grad_enabled():
-            sampled, self._sampled = self._sampled, None  # asked for once, before the reference is
+            sampled, self._sampled = self._sampled, None  # they are asked for once, before those of the reference
             if not compute_entropy and sampled.policy == policy_at_work(self.accelerator.unwrap_model(model)):
                 old = sampled.of(input_ids[:, n_prompt:], attention_mask[:, n_prompt:])
                 if old is not None:

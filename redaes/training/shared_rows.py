@@ -1,9 +1,9 @@
-"""Stage 1 and the preferences with what the rows of a batch share read once.
+"""Stage 1 and its preference variant, with the parts that rows of a batch share passed through the model once.
 
-TRL gives the model every row by itself: two pictures and a question again for each answer about them. Here the rows of
-a batch are packed into one (`redaes.attention.packed_sequences`) inside the model's forward pass, and what comes out is
-laid out as TRL expects it. So every model that TRL asks, the policy and its reference alike, reads packed rows, and
-TRL's losses and figures are what they are. Pictures that rows share are processed and looked at once.
+TRL gives the model every row by itself, with two pictures and a question for each answer about them. Here the rows of a
+batch are packed into one (`redaes.attention.packed_sequences`) inside the model's forward pass, and the results are
+arranged as TRL expects them. So every model that TRL calls, policy and reference alike, reads packed rows, and TRL's
+losses and figures are unchanged. Pictures that rows share are processed once.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from redaes.training.patch_cache import PatchCache
 from redaes.training.vision_cache import BatchVisionCache, vision_tower
 
 SHOWN = "shown_pictures"
-"""In a batch, (rows, pictures of a row): which of the batch's different pictures each row shows."""
+"""Key of a batch's tensor (rows, pictures of a row) that says which of the different pictures each row shows."""
 
 
 def network_of(model: Any) -> Any:
@@ -37,16 +37,16 @@ def network_of(model: Any) -> Any:
 
 
 def begin_sharing(wanted: bool, models: Sequence[Any], reason: str | None, otherwise: str) -> bool:
-    """Have models take packed rows where that is wanted and can be; standard error says where it cannot.
+    """Make models read packed rows if that is wanted and possible; standard error says if it is not possible.
 
     Args:
         wanted: ``share_prompts``.
-        models: all that read rows, without what distributes them.
-        reason: what in the settings keeps them from it; None: nothing.
+        models: all models that read rows, not wrapped for distribution.
+        reason: the setting that prevents it; None: none does.
         otherwise: what is done instead, in words.
 
     Returns:
-        Whether they do.
+        Whether the models read packed rows.
     """
     if not wanted:
         return False
@@ -63,22 +63,23 @@ def begin_sharing(wanted: bool, models: Sequence[Any], reason: str | None, other
 
 @dataclass
 class DifferentPictures:
-    """A collator of TRL's, with each different picture of a batch processed and handed on once.
+    """TRL's collator, except that each different picture of a batch is processed and passed on once.
 
     Args:
-        collate: TRL's, for rows with pictures; its rows may be the examples' several times over.
-        processor: whose image processor it uses.
+        collate: TRL's collator for rows with pictures; it may make several rows of an example.
+        processor: processor with the image processor that the collator uses.
     """
 
     collate: Callable[[list[dict[str, Any]]], dict[str, Any]]
     processor: ProcessorMixin
 
     def __post_init__(self) -> None:
-        self._patches = PatchCache(n_kept=0)  # a picture seldom comes again in the next batch
+        self._patches = PatchCache(n_kept=0)  # a picture rarely occurs again in the next batch
 
     def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
-        """Return what TRL's collator makes, but ``pixel_values`` and ``image_grid_thw`` of the P different pictures,
-        and `SHOWN`, (rows, pictures of a row): which of them each row shows."""
+        """Return the batch of TRL's collator, with ``pixel_values`` and ``image_grid_thw`` of the P different pictures,
+        and with `SHOWN`.
+        """
         place: dict[tuple[Any, ...], int] = {}
         shown = [
             [
@@ -89,7 +90,7 @@ class DifferentPictures:
         ]
         with self._patches.answering_for(self.processor.image_processor):
             batch = dict(self.collate(examples))
-        shown *= len(batch["input_ids"]) // len(examples)  # chosen answers, then those rejected
+        shown *= len(batch["input_ids"]) // len(examples)  # the chosen answers, then the rejected ones
         grid = batch["image_grid_thw"]
         patches = batch["pixel_values"].split(grid.prod(-1).tolist())
         showings = [number for row in shown for number in row]
@@ -102,16 +103,16 @@ class DifferentPictures:
 
 @dataclass(frozen=True)
 class PackedRows:
-    """B padded rows of T tokens in one packed row, and where their predictions are in it."""
+    """B padded rows of T tokens in one packed row, and the places of their predictions in it."""
 
     packed: PackedSequences
     labels: Tensor
-    """(1, L) the token that each place is to predict, -100 where none is asked for."""
+    """The token that each place has to predict, (1, L); -100: none."""
     places: Tensor
-    """(B, T - 1) the place that predicts the next token of a row; -1 where none is asked for."""
+    """The place that predicts the next token of a row, (B, T - 1); -1: none."""
 
     def unpacked(self, values: Tensor) -> Tensor:
-        """Return (1, L) values of the predictions as (B, T - 1), 0 where none is asked for."""
+        """Return the values (1, L) of predictions as (B, T - 1), with 0 where there is no prediction."""
         return values[0][self.places.clamp(min=0)].masked_fill(self.places < 0, 0)
 
 
@@ -119,17 +120,17 @@ def packed_rows(network: Any, ids: Tensor, mask: Tensor, labels: Tensor, shown: 
     """Pack padded rows for a model.
 
     Args:
-        network: a Qwen-VL, no LoRA around it.
-        ids: (B, T).
+        network: a Qwen-VL without a LoRA around it.
+        ids: token ids, (B, T).
         mask: (B, T), 1 where a token counts.
-        labels: (B, T) what is to be predicted, -100 elsewhere, as TRL has it.
-        shown: (B, pictures of a row) numbers of the pictures.
-        grids: (pictures, 3).
+        labels: tokens to predict, (B, T), -100 elsewhere, as in TRL.
+        shown: numbers of the pictures, (B, pictures of a row).
+        grids: grids of the pictures, (pictures, 3).
     """
     all_ids, seen, wanted = ids.cpu(), mask.bool().cpu(), (labels != -100).cpu()
     columns = [row.nonzero()[:, 0] for row in seen]
     scored = [row[column] for row, column in zip(wanted, columns, strict=True)]
-    # What comes behind the last prediction is not read; the last token is never.
+    # What follows the last prediction is not read, so the last token never is.
     kept = [max(1, int(one.nonzero()[-1])) if bool(one.any()) else len(one) for one in scored]
     sequences = [
         TokenSequence(row[column[:n]].tolist(), tuple(pictures))
@@ -140,7 +141,7 @@ def packed_rows(network: Any, ids: Tensor, mask: Tensor, labels: Tensor, shown: 
     places = torch.full((ids.shape[0], ids.shape[1] - 1), -1)
     targets = torch.full((n_places,), -100)
     for row, (column, one, place) in enumerate(zip(columns, scored, packed.places, strict=True)):
-        predicted = one[1:].nonzero()[:, 0]  # the token after each
+        predicted = one[1:].nonzero()[:, 0]  # the token after each place
         at = place[predicted]
         places[row, column[predicted + 1] - 1] = at
         targets[at] = all_ids[row, column[predicted + 1]]
@@ -148,10 +149,11 @@ def packed_rows(network: Any, ids: Tensor, mask: Tensor, labels: Tensor, shown: 
 
 
 class PackedForward:
-    """A model's forward pass that reads the rows of a batch packed, where TRL asks for their log-probabilities.
+    """A forward pass that packs the rows of a batch when TRL asks for their log-probabilities.
 
     Args:
-        network: a Qwen-VL, no LoRA around it, with TRL's ``fused_lm_head``. Its ``forward`` is replaced for good.
+        network: a Qwen-VL without a LoRA around it, with TRL's ``fused_lm_head``. Its ``forward`` is replaced
+            permanently.
     """
 
     def __init__(self, network: Any) -> None:
@@ -159,14 +161,14 @@ class PackedForward:
         self._plain = network.forward
         self._visual = vision_tower(network)
 
-        @functools.wraps(type(network).forward)  # whose parameters `generate` looks at
+        @functools.wraps(type(network).forward)  # `generate` inspects its parameters
         def forward(_: Any, *given: Any, **named: Any) -> Any:
             return self._read(*given, **named)
 
         network.forward = types.MethodType(forward, network)
 
     def pack(self, batch: Mapping[str, Any]) -> PackedRows:
-        """Return a batch of `DifferentPictures` as the model reads it."""
+        """Return a batch of `DifferentPictures` as the packed row that the model reads."""
         labels = batch.get("labels")
         if labels is None:
             labels = batch["input_ids"].masked_fill(batch["completion_mask"] == 0, -100)
@@ -200,8 +202,8 @@ class SharedRows:
     """Mixin for TRL's trainers of rows with pictures; their ``args`` have ``share_prompts``.
 
     Attributes:
-        shares_prompts: whether the rows of a batch are read packed. Where the model or the settings do not allow it,
-            TRL's own way is taken, and standard error has the reason.
+        shares_prompts: whether the rows of a batch are packed. If the model or the settings do not allow it, TRL's own
+            code runs, and standard error has the reason.
     """
 
     args: Any
@@ -222,13 +224,15 @@ class SharedRows:
             self._packed = [PackedForward(network_of(model)) for model in models]
 
     def why_apart(self) -> str | None:
-        """Return what in the settings keeps rows from being packed; None: nothing."""
+        """Return the setting that prevents packing rows; None: none does."""
         if getattr(self, "aux_loss_enabled", False):
             return "the loss that balances experts counts the tokens of every row (router_aux_loss_coef)"
         return None
 
     def as_read(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Return what of a batch passes the language model (``input_ids``) and the vision tower (``pixel_values``)."""
+        """Return the parts of a batch that pass the language model (``input_ids``) and the vision tower
+        (``pixel_values``).
+        """
         if not self.shares_prompts:
             return batch
         return {**self._packed[0].pack(batch).packed.inputs, "pixel_values": batch["pixel_values"]}

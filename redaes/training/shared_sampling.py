@@ -1,7 +1,7 @@
-"""Answers sampled from prompts that are read once each, by transformers' own rules of what may be drawn.
+"""Sample answers from prompts that are read once each, with transformers' own logits processors.
 
-All different prompts are read in one packed row; their keys and values are kept once, whatever the number of answers;
-and answers that have ended take no part any more. A LoRA is added into the weights meanwhile.
+All different prompts are read in one packed row; their keys and values are stored once, whatever the number of answers;
+and answers that have ended are dropped from the computation. A LoRA is added to the weights meanwhile.
 """
 
 from __future__ import annotations
@@ -23,25 +23,26 @@ from redaes.attention.token_trees import BRANCHES, Segment
 
 
 class _KeptElsewhere(Cache):
-    """What a model hands its new keys and values to, and gets them back from: `BranchDecoding` keeps them."""
+    """A cache that stores nothing and returns the new keys and values, because `BranchDecoding` keeps them."""
 
     def __init__(self) -> None:
         self.layers: list[Any] = []
 
     def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
-        """Return both as they are."""
+        """Return both unchanged."""
         return key_states, value_states
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
-        """Some: the token that is given is not the first."""
+        """Return a length above 0, because the given token is not the first."""
         return 1
 
 
 @contextmanager
 def lora_added(model: torch.nn.Module) -> Iterator[None]:
-    """While it lasts, the weights of linear layers have their active LoRA in them; afterwards they are the very same.
+    """Add the active LoRA to the weights of linear layers within the context; afterwards the weights are exactly as
+    before.
 
-    Other kinds of adapted layers are left alone, and add theirs as ever.
+    Other kinds of adapted layers are left alone.
     """
     before: list[tuple[Any, Any, Tensor]] = []
     try:
@@ -65,38 +66,40 @@ def lora_added(model: torch.nn.Module) -> Iterator[None]:
 
 
 def drawn(scores: Tensor) -> Tensor:
-    """Return one token a row by the probabilities that (rows, vocabulary) scores stand for: (rows,).
+    """Sample one token for each row from scores (rows, vocabulary); shape (rows,).
 
-    One uniform number a row: torch's multinomial draws one for each word of the vocabulary.
+    This draws one uniform number for each row; torch's multinomial draws one for each word of the vocabulary.
     """
     cumulative = scores.double().softmax(-1).cumsum(-1)
     total = cumulative[:, -1:]
     at = torch.rand(len(scores), 1, device=scores.device, dtype=torch.float64) * total
-    # Below the total, so that it falls on a token that has a probability.
+    # Below the total, so that it falls on a token with a probability.
     at = torch.minimum(at, torch.nextafter(total, torch.zeros_like(total)))
     return torch.searchsorted(cumulative, at, right=True)[:, 0]
 
 
 @dataclass(frozen=True)
 class AskedPrompts:
-    """N prompts, one answer of one token to each that stands for those to come, and how many there are to be."""
+    """N prompts, each with a one-token answer as a placeholder, and the number of answers to sample."""
 
     batch: PromptedAnswers
     n_answers: int
-    """Of each prompt."""
+    """Number of answers to each prompt."""
     end_tokens: Sequence[int]
     scored_at: float | None = None
-    """The temperature at which the log-probability of each drawn token is noted; None: it is not."""
+    """Temperature at which the log-probability of each sampled token is recorded; None: it is not recorded."""
 
 
 @dataclass(frozen=True)
 class SampledAnswers:
-    """Answers to N prompts, those to a prompt one after the other, T tokens at most."""
+    """Answers to N prompts, those to a prompt one after the other, of at most T tokens."""
 
     tokens: Tensor
-    """(N * answers, T), -1 behind the end of each."""
+    """Tokens, (N * answers, T); -1 after the end of each answer."""
     log_probs: Tensor | None
-    """As ``tokens``, float32, 0 behind the end: of the model's own probabilities, whatever was allowed to be drawn."""
+    """Log-probabilities, shaped as ``tokens``, float32, 0 after the end: those of the model itself, whatever tokens
+    were allowed.
+    """
 
 
 @torch.no_grad()
@@ -109,14 +112,14 @@ def sample_answers(
     asked: AskedPrompts,
     **_: Any,
 ) -> SampledAnswers:
-    """Return what ``generate`` is given as ``custom_generate``, with ``asked`` bound.
+    """Sample answers; passed to ``generate`` as ``custom_generate``, with ``asked`` bound.
 
     Args:
-        network: takes packed rows (`redaes.attention.token_trees.use_branch_attention`).
-        input_ids: (N, P) the prompts, for the processors.
-        logits_processor: what may be drawn.
-        generation_config: ``max_new_tokens``; greedy without ``do_sample``.
-        asked: the same prompts.
+        network: a network that reads packed rows (`redaes.attention.token_trees.use_branch_attention`).
+        input_ids: the prompts, (N, P), for the logits processors.
+        logits_processor: the logits processors.
+        generation_config: settings, of which ``max_new_tokens`` and ``do_sample`` are used.
+        asked: the same prompts, and the number of answers.
     """
     batch, device = asked.batch, input_ids.device
     shared = batch.rows_by_prompt()
@@ -136,7 +139,7 @@ def sample_answers(
     room = int(generation_config.max_new_tokens or 0)
     state = BranchDecoding(
         [(layer.keys, layer.values) for layer in cache.layers],
-        # Each prompt, and behind it the branch of one token that is its last.
+        # Each prompt, followed by a branch that consists of its last token.
         [slice(prompt.start, last.end) for prompt, last in zip(layout[::2], layout[1::2], strict=True)],
         counts,
         room,

@@ -1,4 +1,4 @@
-"""What a stage is told besides its trainer's own arguments: dataset, base, adapter, LoRA, size of pictures."""
+"""Arguments of a stage besides its trainer's own: dataset, base model, adapter, LoRA, picture size."""
 
 from __future__ import annotations
 
@@ -19,63 +19,85 @@ from redaes.training.validation_pairs import ValidationArguments
 
 @dataclass
 class StageArguments(ValidationArguments):
-    """What a stage needs besides its trainer's own arguments."""
+    """Arguments of a stage besides its trainer's own."""
 
     data: str | None = field(
-        default=None, metadata={"help": "RED dataset folder; without one, a small one is built from samples"}
+        default=None,
+        metadata={"help": "Folder of a RED dataset. By default, a small one is built from sample photographs."},
     )
-    model: str = field(default=nano.BASE, metadata={"help": "base model: folder, hub name or redaes/nano-base"})
-    adapter: str | None = field(default=None, metadata={"help": "LoRA adapter to go on from (an earlier stage's)"})
+    model: str = field(
+        default=nano.BASE,
+        metadata={"help": "The base model: a folder, a name on the Hugging Face Hub, or redaes/nano-base."},
+    )
+    adapter: str | None = field(
+        default=None,
+        metadata={"help": "Folder of a LoRA adapter to continue from, such as the final/ folder of an earlier stage."},
+    )
     full_training: bool = field(
-        default=False, metadata={"help": "train all weights, vision tower included, instead of LoRA (warm-up)"}
+        default=False,
+        metadata={
+            "help": "Train all weights, including the vision tower, instead of a LoRA. The embedded model's warm-ups "
+            "need this."
+        },
     )
-    lora_r: int | None = field(default=None, metadata={"help": "LoRA rank; None: the adapter's, or 16"})
-    lora_alpha: int | None = field(default=None, metadata={"help": "LoRA alpha; None: the adapter's, or 32"})
-    lora_dropout: float | None = field(default=None, metadata={"help": "LoRA dropout; None: the adapter's, or 0"})
+    lora_r: int | None = field(
+        default=None, metadata={"help": "Rank of the LoRA. The default is that of the adapter, or else 16."}
+    )
+    lora_alpha: int | None = field(
+        default=None, metadata={"help": "Alpha of the LoRA. The default is that of the adapter, or else 32."}
+    )
+    lora_dropout: float | None = field(
+        default=None, metadata={"help": "Dropout of the LoRA. The default is that of the adapter, or else 0."}
+    )
     lora_targets: str | None = field(
         default=None,
         metadata={
-            "help": "where the LoRA goes: language, language+merger, language+experts, all (these, the vision tower "
-            "and the experts), or a regular expression of whole module names; None: the adapter's, or language"
+            "help": "Which modules get a LoRA: language, language+merger, language+experts, all (these, the vision "
+            "tower and the experts), or a regular expression of whole module names. The default is that of "
+            "the adapter, or else language."
         },
     )
     max_pixels: int | None = field(
-        default=None, metadata={"help": "cap on a picture's area; None: the adapter's, or the model's"}
+        default=None,
+        metadata={
+            "help": "Largest area of a picture in pixels; larger pictures are reduced to it. The default is "
+            "that of the adapter, or else that of the model."
+        },
     )
     leave_out: list[str] = field(
         default_factory=list,
-        metadata={"help": "edits never to train on, to see how far learning carries"},
+        metadata={"help": "Names of edits that are never trained on, to test how far learning generalises."},
     )
     plan: DryRunPlan | None = field(default=None, init=False)
-    """What a dry run reckons for; None: a run is wanted."""
+    """The plan of a dry run; None: this is not a dry run."""
 
     def check(self) -> None:
-        """Refuse impossible settings before anything is loaded, and fill in those of the LoRA.
+        """Refuse impossible settings before anything is loaded, and fill in the LoRA's defaults.
 
         Raises:
-            TrainingError: names the setting, its value and the remedy.
+            TrainingError: a setting is impossible; the message names it, its value and the remedy.
             BackendError: the adapter's settings cannot be read.
         """
         check_max_pixels(self.max_pixels)
         self.check_validation()
         if self.full_training and self.adapter:
-            raise TrainingError(f"full_training trains no LoRA: drop adapter {self.adapter!r} or full_training")
+            raise TrainingError(f"full_training trains no LoRA, but adapter is {self.adapter!r}; leave one of them out")
         if self.adapter:
             check_adapter(self.adapter)
             if not (Path(self.adapter) / ADAPTER_WEIGHTS).is_file():
                 raise TrainingError(
-                    f"adapter {self.adapter!r} has no {ADAPTER_WEIGHTS}; copy or train the adapter again"
+                    f"adapter {self.adapter!r} has no file {ADAPTER_WEIGHTS}; copy or train the adapter again"
                 )
         lora.settle(self)
 
     @property
     def data_folder(self) -> Path:
-        """The dataset; whoever reads the arguments has seen to it that there is one."""
+        """The dataset's folder, which exists once the arguments have been read."""
         if self.data is None:
-            raise TrainingError("no dataset: give --data DIR")
+            raise TrainingError("no dataset is given; give its folder as --data")
         return Path(self.data)
 
     @property
     def adapter_folder(self) -> Path | None:
-        """The adapter to go on from; None: there is none."""
+        """Folder of the adapter from which training continues; None: there is none."""
         return Path(self.adapter) if self.adapter else None

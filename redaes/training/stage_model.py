@@ -1,4 +1,4 @@
-"""What a stage trains: the processor, and the model with or without a LoRA, in the number type that fits."""
+"""Load what a stage trains: the processor, and the model with or without a LoRA, in a suitable number type."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from redaes.training.stage_arguments import StageArguments
 
 
 def base_processor(arguments: StageArguments) -> ProcessorMixin:
-    """Return the processor to train with, at the size that is asked for, the adapter's or else the base model's.
+    """Return the processor to train with, at the requested picture size: the adapter's, or else the base model's.
 
-    Its chat template has one rendering.
+    Its chat template renders a prompt in one way only.
     """
     return check_chat(training_processor(model_folder(arguments.model), arguments.adapter_folder, arguments.max_pixels))
 
 
 def load_model(arguments: StageArguments, dtype: torch.dtype) -> PreTrainedModel | PeftModel:
-    """Return the model to train: with a fresh LoRA, with an earlier stage's, or all of it; for a dry run without
-    weights.
+    """Return the model to train: with a new LoRA, with that of an earlier stage, or fully trainable; for a dry run
+    without weights.
     """
     if arguments.plan is None:
         return _load_model(arguments, dtype)
@@ -56,13 +56,15 @@ def _load_model(arguments: StageArguments, dtype: torch.dtype) -> PreTrainedMode
         use_float32_attention(model)
     if arguments.full_training:
         return model
-    # peft keeps a LoRA in float32 on weights of fewer bits; ZeRO-3 gathers both together and needs one number type.
+    # peft keeps a LoRA in float32 on weights of fewer bits, but ZeRO-3 gathers both together and needs one number type.
     autocast = not is_deepspeed_zero3_enabled()
     return lora.put_on(model, arguments, autocast_adapter_dtype=autocast)
 
 
 def training_dtype(config: TrainingArguments, plan: DryRunPlan | None = None) -> torch.dtype:
-    """Return weights are float32 on a CPU (autocast does the rest), bfloat16 where ``bf16`` is asked for on a GPU."""
+    """Return the number type of the weights: float32 on a CPU (autocast does the rest), bfloat16 with ``bf16`` on a
+    GPU.
+    """
     if plan is not None:
         return torch.bfloat16 if plan.half_weights else torch.float32
     return torch.bfloat16 if config.bf16 and not config.use_cpu and torch.cuda.is_available() else torch.float32

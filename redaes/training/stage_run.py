@@ -1,4 +1,4 @@
-"""A stage's run in its output folder, from the claim on the folder to the result and its record."""
+"""A stage's run in its output folder, from claiming the folder to the result and its record."""
 
 from __future__ import annotations
 
@@ -63,39 +63,39 @@ FINAL = "final"
 
 @dataclass(frozen=True)
 class StageRun:
-    """A run that may begin, or go on, in its output folder; nothing is written there yet."""
+    """A run that may start or be resumed in its output folder; nothing is written there yet."""
 
     output_dir: Path
     settings: Mapping[str, Any]
-    """What decides about the result, as ``settings.json`` keeps it."""
+    """The settings that determine the result, as ``settings.json`` keeps them."""
     checkpoint: Path | None
-    """Where the run goes on from; None: it starts."""
+    """Checkpoint from which the run is resumed; None: it starts."""
     repository: str | None = None
-    """Where on the hub the result goes; None: nowhere."""
+    """Repository on the hub to which the result is uploaded; None: it is not uploaded."""
 
     @property
     def final(self) -> Path | None:
-        """The result of a run that is finished; None: it is not."""
+        """The result's folder if the run is finished; None: it is not."""
         final = self.output_dir / FINAL
-        # The run record is written last.
+        # The run record is the last file to be written.
         return final if (final / "run_record.json").is_file() else None
 
     def begin(self) -> None:
-        """Claim the folder for these settings; for one process, when everything else has been checked."""
+        """Claim the folder for these settings. One process calls this, when everything else has been checked."""
         write_json(self.output_dir / SETTINGS, dict(self.settings))
 
     def publish(self) -> None:
-        """Upload the result where that is asked for, from one process."""
+        """Upload the result if that is asked for, from one process."""
         if self.repository is not None and PartialState().is_main_process:
             sys.stdout.write(f"uploaded: {push(self.output_dir / FINAL, self.repository, 'model')}\n")
 
 
 def claim(stage: str, arguments: StageArguments, config: TrainingArguments) -> StageRun:
-    """Look whether a stage may run in its output folder. A finished one is uploaded where ``push_to_hub`` asks for it.
+    """Check whether a stage may run in its output folder. A finished run is uploaded if ``push_to_hub`` asks for it.
 
     Raises:
-        RecordError: no dataset, or a checkpoint is named that is none.
-        TrainingError: the folder holds a run with other settings.
+        RecordError: there is no dataset, or the named checkpoint is not one.
+        TrainingError: the folder has a run with other settings.
     """
     arguments.check()
     check_dataset(arguments.data_folder)
@@ -106,7 +106,7 @@ def claim(stage: str, arguments: StageArguments, config: TrainingArguments) -> S
         **vars(arguments),
     }
     repository = config.hub_model_id if config.push_to_hub else None
-    config.push_to_hub = False  # the trainer itself would upload checkpoints too, and a card that says less
+    config.push_to_hub = False  # the trainer itself would also upload checkpoints, and a less informative card
     run = replace(claim_folder(config, settings, arguments.plan), repository=repository)
     if run.final is not None:
         if PartialState().is_main_process:
@@ -116,7 +116,9 @@ def claim(stage: str, arguments: StageArguments, config: TrainingArguments) -> S
 
 
 def claim_folder(config: TrainingArguments, settings: Mapping[str, Any], plan: DryRunPlan | None = None) -> StageRun:
-    """As :func:`claim`, for a run whose settings, besides the trainer's, are given; in a dry run there is a plan."""
+    """Check the output folder as :func:`claim` does, for a run with given settings besides the trainer's; a dry run has
+    a plan.
+    """
     if plan is None or not plan.on_gpu:
         without_imitated_bfloat16(config)
     output_dir = Path(str(config.output_dir))
@@ -128,34 +130,35 @@ def claim_folder(config: TrainingArguments, settings: Mapping[str, Any], plan: D
 
 
 class SaysProgress(TrainerCallback):
-    """Writes lines to standard error while a run trains: steps done, time left, and how long nothing was finished.
+    """Write lines to standard error while a run trains: finished steps, remaining time, and how long no step was
+    finished.
 
-    In one process of a run. On a terminal the trainer's own bar has that, unless it is turned off.
+    One process of a run uses it. On a terminal the trainer's own progress bar shows this, unless it is turned off.
     """
 
     def __init__(self) -> None:
         self._lines: ProgressLines | None = None
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Called by the trainer, in every process."""
+        """Handle the trainer's event, in every process."""
         if state.is_world_process_zero and (args.disable_tqdm or not sys.stderr.isatty()):
             self._lines = ProgressLines("training steps").__enter__()
             self._lines.update("training steps", state.global_step, state.max_steps)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Called by the trainer, in every process."""
+        """Handle the trainer's event, in every process."""
         if self._lines is not None:
             self._lines.update("training steps", state.global_step, state.max_steps)
 
     def end(self) -> None:
-        """When the trainer has returned or failed."""
+        """End the lines, when the trainer has returned or failed."""
         if self._lines is not None:
             self._lines.__exit__()
             self._lines = None
 
 
 class StopWhenNotFinite(TrainerCallback):
-    """Ends a run at the first logged loss that is no number: what follows would be lost time."""
+    """End a run at the first logged loss that is not finite, because further training would be useless."""
 
     def on_log(
         self,
@@ -165,13 +168,15 @@ class StopWhenNotFinite(TrainerCallback):
         logs: dict[str, float] | None = None,
         **_: Any,
     ) -> None:
-        """Called by the trainer, in every process.
+        """Handle the trainer's event, in every process.
 
         Raises:
             TrainingError: the loss is NaN or infinite.
         """
         found = logs or {}
-        loss = found.get("loss", found.get("train_loss", 0.0))  # the latter at the end, whatever was logged before
+        loss = found.get(
+            "loss", found.get("train_loss", 0.0)
+        )  # the latter is logged at the end, whatever was logged before
         if not math.isfinite(loss):
             raise TrainingError(
                 f"the loss is {loss} at step {state.global_step}; lower learning_rate ({args.learning_rate}) "
@@ -187,25 +192,26 @@ def train(
     measure: Callable[[], dict[str, Any]] = dict,
     result_model: Callable[[], PreTrainedModel] | None = None,
 ) -> Path:
-    """Run a trainer, going on from its last whole checkpoint, and leave the result in ``final/``.
+    """Run a trainer, resuming from its last complete checkpoint, and save the result in ``final/``.
 
     Args:
-        run: what `claim` said.
-        trainer: ready to go.
-        processor: saved beside a fully trained model.
-        arguments: the stage's.
-        measure: further figures for the record, taken after training, before ``result_model``.
-        result_model: makes the model to save, after training, in one process; None: the trainer's own.
+        run: the run, from `claim`.
+        trainer: the trainer.
+        processor: processor that is saved beside a fully trained model.
+        arguments: arguments of the stage.
+        measure: computes further figures for the record, after training and before ``result_model``.
+        result_model: makes the model to save, after training, in one process; None: the trainer's model is saved.
 
     Returns:
-        The folder ``final/``: adapter (or model), ``prompts.json``, ``trainer_state.json``, ``run_record.json``.
+        The folder ``final/`` with the adapter (or model), ``prompts.json``, ``trainer_state.json``,
+        ``run_record.json``.
 
     Raises:
-        TrainingError: the loss became non-finite, or weights were not saved or loaded as they are.
+        TrainingError: the loss became non-finite, or weights were not saved or loaded correctly.
     """
     if arguments.plan is not None:
         print_estimate(str(run.settings["stage"]), arguments.model, trainer, processor, arguments.plan)
-        return run.output_dir  # where the result would be; nothing has been written there
+        return run.output_dir  # the result's folder; nothing has been written there
     whole = trainer.accelerator.unwrap_model(trainer.model)
     began_with = base_of_run(run, trainer, arguments, processor)
     if isinstance(whole, PeftModel):
@@ -218,7 +224,7 @@ def train(
     final = run.output_dir / FINAL
     probed = weights = None
     if result_model is None:
-        # Without the autocast that the trainer wraps around the model: whoever loads the result has none.
+        # Without the trainer's autocast, because whoever loads the result has none.
         model = trainer.accelerator.unwrap_model(trainer.model_wrapped, keep_fp32_wrapper=False)
         probed = probe(model, processor, arguments.data_folder)
         trainer.save_model(str(final))
@@ -264,13 +270,13 @@ def train(
 def base_of_run(
     run: StageRun, trainer: Trainer, arguments: StageArguments, processor: ProcessorMixin
 ) -> dict[str, str] | None:
-    """Return what a run began with, kept in its output folder: name and revision of the model, revision of the adapter,
-    and a digest of what rows are made with.
+    """Return what a run began with, and keep it in the output folder: name and revision of the model, revision of the
+    adapter, and a digest of the processor.
 
-    For one process of a run.
+    One process of a run calls this.
 
     Raises:
-        TrainingError: the run began with other weights than those that the model has now.
+        TrainingError: the run began with other weights than the model has now.
     """
     if not trainer.is_world_process_zero():
         return None
@@ -281,7 +287,7 @@ def base_of_run(
     file = run.output_dir / RUN_BASE
     if run.checkpoint is not None and file.exists():
         before = read_json(file)
-        # What is trained comes from the checkpoint; the reference of stage 3 and of dpo is that of the beginning.
+        # The trained weights come from the checkpoint, but the reference of stage 3 and DPO is that of the beginning.
         if before.get("adapter", base.get("adapter")) != base.get("adapter"):
             raise TrainingError(
                 f"{run.output_dir} holds a run that began with adapter {arguments.adapter}, whose weights have changed "
@@ -305,13 +311,13 @@ def base_of_run(
 
 
 def run_trainer(run: StageRun, trainer: Trainer) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Train, going on from the last checkpoint that was written whole, and prove that each one holds the weights.
+    """Train, resuming from the last complete checkpoint, and verify every checkpoint.
 
     Returns:
-        What a run record says of the run, and the trainer's metrics.
+        The run record's data about the run, and the trainer's metrics.
 
     Raises:
-        TrainingError: the loss became non-finite, or weights were not saved or loaded as they are.
+        TrainingError: the loss became non-finite, or weights were not saved or loaded correctly.
     """
     if trainer.is_world_process_zero():
         if run.checkpoint is not None:
@@ -321,13 +327,13 @@ def run_trainer(run: StageRun, trainer: Trainer) -> tuple[dict[str, Any], dict[s
     trainer.accelerator.wait_for_everyone()
     began_at = 0 if run.checkpoint is None else checkpoint_step(run.checkpoint) or 0
     started = time.time()
-    trainer.args.logging_nan_inf_filter = False  # it would log the mean of the other steps in place of a NaN
+    trainer.args.logging_nan_inf_filter = False  # it would log the mean of the other steps instead of a NaN
     trainer.add_callback(StopWhenNotFinite())
     proof = ProvenCheckpoints(trainer, run.checkpoint, run.settings)
     trainer.add_callback(proof)
     trainer.add_callback(OrderOfEpochs())
     if run.checkpoint is not None and has_ended(run.checkpoint):
-        # transformers looks whether enough steps were taken after a step only, and would take another one.
+        # transformers checks the number of steps only after a step, and would take another one.
         trainer._run_epoch = _no_steps
     progress = SaysProgress()
     trainer.add_callback(progress)
@@ -344,7 +350,7 @@ def run_trainer(run: StageRun, trainer: Trainer) -> tuple[dict[str, Any], dict[s
         "seconds": round(time.time() - started, 1),
     }
     state = trainer.state
-    # The trainer adds up the losses of the steps that it takes, over all of a run that was not resumed.
+    # The trainer adds up the losses of the steps that it takes itself, not those before a resume.
     loss_sum = trainer._total_loss_scalar
     metrics = of_the_whole_run(result.metrics, state.log_history, began_at, state.global_step, loss_sum)
     for entry in state.log_history[-2:]:  # a validation may follow
@@ -354,11 +360,13 @@ def run_trainer(run: StageRun, trainer: Trainer) -> tuple[dict[str, Any], dict[s
 
 
 def _no_steps(*_: Any, **__: Any) -> None:
-    """An epoch of a run that took its last step before it was ended, such as while its result was written."""
+    """Stand for an epoch without steps, of a run that was killed after its last step, such as while its result was
+    written.
+    """
 
 
 def _name_base_model(final: Path, model: str) -> None:
-    """Write the base model's name instead of its folder: folders differ between machines."""
+    """Write the base model's name instead of its folder, because folders differ between machines."""
     path = final / "adapter_config.json"
     config = read_json(path)
     config["base_model_name_or_path"] = model

@@ -1,4 +1,4 @@
-"""The stages that ``redaes train`` and the scripts in ``stages/`` start: what each takes, its recipes, what runs.
+"""The stages that ``redaes train`` and the scripts in ``stages/`` start: their arguments, recipes and functions.
 
 Nothing heavy is imported before a command line is checked.
 """
@@ -17,7 +17,7 @@ from redaes.errors import InputError, importing
 
 _STAGE_ARGUMENTS = "redaes.training.stage_arguments:StageArguments"
 _SHOWN = ("redaes.training.dry_run.plan:DryRunArguments", "redaes.training.launching:LaunchArguments")
-"""What ``--help`` lists besides; neither is part of a recipe."""
+"""Further options that ``--help`` lists; they are not part of a recipe."""
 
 
 @dataclass(frozen=True)
@@ -25,29 +25,31 @@ class Stage:
     """A training that a command starts."""
 
     name: str
-    """On the command line."""
+    """Name on the command line."""
     title: str
-    """What its last line calls it."""
+    """Its name in the last line of output."""
     recipes: str
-    """How the names of its recipes begin; the rest of a name says for which model."""
+    """Prefix of the names of its recipes; the rest of a name says for which model."""
     usual: str
-    """The rest of the name of the recipe that is taken when none is named."""
+    """The rest of the name of the default recipe."""
     run: str
-    """What trains, ``"module:function"``: from the arguments and the trainer's to the folder of the result."""
+    """The function that trains, ``"module:function"``; it takes the stage's and the trainer's arguments and returns the
+    result's folder.
+    """
     config: str
-    """The trainer's arguments, ``"module:Class"``."""
+    """Class of the trainer's arguments, ``"module:Class"``."""
     about: str
-    """What ``--help`` begins with."""
+    """The text with which ``--help`` begins."""
     arguments: str = _STAGE_ARGUMENTS
-    """What it takes besides, ``"module:Class"``."""
+    """Class of the stage's own arguments, ``"module:Class"``."""
     others: tuple[str, ...] = ()
-    """Beginnings of names that begin like its own, and are another stage's."""
+    """Longer prefixes of recipe names that belong to another stage."""
     samples: Literal["pairs", "series"] | None = None
-    """What is made of the sample photographs where no data are named."""
+    """The kind of data that is made from the sample photographs if no data are named."""
 
     @property
     def recipe(self) -> Path:
-        """The file of the recipe that is taken when none is named."""
+        """The file of the default recipe."""
         return recipe_files.find(f"{self.recipes}_{self.usual}", "stages")
 
     @property
@@ -58,14 +60,14 @@ class Stage:
 
     @property
     def can_be_planned(self) -> bool:
-        """Whether it has a dry run."""
+        """Whether the stage has a dry run."""
         return self.arguments == _STAGE_ARGUMENTS
 
     def with_recipe(self, argv: Sequence[str]) -> list[str]:
-        """Return a command line whose ``--config`` is a file: the one that was named, or the usual one.
+        """Return a command line whose ``--config`` is a file: that of the named recipe, or of the default one.
 
         Raises:
-            InputError: a name that is none of the stage's recipes, or none after ``--config``.
+            InputError: the stage has no recipe of this name, or no name follows ``--config``.
         """
         argv = apart(argv)
         if "--config" not in argv:
@@ -78,16 +80,16 @@ class Stage:
         return argv
 
     def check(self, argv: Sequence[str]) -> dict[str, Any]:
-        """Refuse what cannot be right before anything heavy is imported; answers ``--help``.
+        """Refuse options that cannot be right before anything heavy is imported; answer ``--help``.
 
         Args:
-            argv: with the recipe's file.
+            argv: the command line, with the recipe's file.
 
         Returns:
-            The recipe's values with the command line's over them, as far as they are looked at before a training.
+            The settings that are checked before a training: the recipe's values, overridden by the command line's.
 
         Raises:
-            InputError, RecordError, TrainingError, SystemExit: as `redaes.early_checks.check_stage` says.
+            InputError, RecordError, TrainingError, SystemExit: as for `redaes.early_checks.check_stage`.
         """
         shown = _SHOWN if self.can_be_planned else _SHOWN[1:]
         classes = (self.arguments, *shown, self.config)
@@ -97,10 +99,10 @@ class Stage:
         """Return the stage's and the trainer's arguments.
 
         Args:
-            argv: with the recipe's file or its name; without the program's.
+            argv: the command line with the recipe's file or name, without the program's name.
 
         Raises:
-            InputError, RecordError, TrainingError, MissingDependency: what cannot be right.
+            InputError, RecordError, TrainingError, MissingDependency: the options cannot be right.
             SystemExit: ``--help`` was answered.
         """
         argv = self.with_recipe(argv)
@@ -115,7 +117,7 @@ class Stage:
         return recipes.parse_with(arguments, config, self.recipe, argv)
 
     def train(self, arguments: Any, config: Any) -> Path:
-        """Train, or say what a dry run is asked for.
+        """Train, or make the estimate of a dry run.
 
         Returns:
             The folder with the result.
@@ -126,25 +128,25 @@ class Stage:
 
 
 def imported(place: str) -> Any:
-    """Return what ``"module:name"`` stands for."""
+    """Return the object that ``"module:name"`` names."""
     module, _, name = place.partition(":")
     return getattr(importlib.import_module(module), name)
 
 
 OBJECTIVES = {"relative": "align", "dpo": "dpo"}
-"""What ``--objective`` of stage 2 may be, and the stage that it makes of it."""
+"""Values of stage 2's ``--objective``, and the stage for each."""
 
 
 def stage_of(name: str, argv: Sequence[str]) -> tuple[Stage, list[str]]:
-    """Return the stage that a command means, and its command line with the recipe's file.
+    """Return the stage that a command starts, and its command line with the recipe's file.
 
     Raises:
-        InputError: an unknown objective, or a name that is none of the stage's recipes.
+        InputError: the objective is unknown, or the stage has no recipe of this name.
     """
     known = {"align": OBJECTIVES, "dpo": {"dpo": "dpo"}}.get(name)
     if known is None:
         return STAGES[name], STAGES[name].with_recipe(argv)
-    # What the command line says decides where a recipe is looked for; what is found there may say otherwise.
+    # The command line determines where a recipe is searched; the recipe that is found may name another objective.
     argv = STAGES[known[chosen("objective", known, argv)]].with_recipe(argv)
     recipe = Path(argv[argv.index("--config") + 1])
     return STAGES[known[chosen("objective", known, argv, recipe)]], argv
@@ -160,14 +162,14 @@ _ALL = (
         config="redaes.training.sft:PairSFTConfig",
         samples="pairs",
         about="""\
-Stage 1: supervised fine-tuning on edit-induced pairs.
+Stage 1: train a model by supervised fine-tuning on edit-induced pairs.
 
     redaes train sft                                          # embedded model, sample photographs
     redaes train sft --config qwen3_vl_8b --data my_pairs --num_processes 8
 
-The paper does not publish its first stage. Ours imitates, for two pictures in both orders, the rationale, the
-winner and the signed difference, and in a second form the answer alone; the loss falls on the answer only.
-``full_training: true`` trains all weights instead of a LoRA: the embedded model's warm-up.""",
+The paper does not publish its first stage. Ours teaches the model to write, for two pictures in both orders, the
+rationale, the winner and the signed difference, and in the fast mode the verdict alone. The loss is computed on the
+answers only. ``full_training: true`` trains all weights instead of a LoRA, as the embedded model's warm-ups need.""",
     ),
     Stage(
         name="align",
@@ -179,15 +181,15 @@ winner and the signed difference, and in a second form the answer alone; the los
         config="redaes.training.alignment:AlignmentConfig",
         samples="pairs",
         about="""\
-Stage 2: relative-pair alignment.
+Stage 2: align a model's verdicts and scores with labelled pairs.
 
     redaes train align                                        # embedded model, sample photographs
     redaes train align --adapter runs/stage1/final --data my_pairs --output_dir runs/stage2
 
-The paper names "contrastive" pre-training without its loss. Ours is relative only: the verdict token in both
-orders against p* = Phi(delta / tau), agreement of the orders, and Thurstone's law on two single-picture
-scores; a small token likelihood keeps the language (docs/training.md). Nothing is generated, no score is fitted.
-``--objective dpo`` is ``redaes train dpo``.""",
+The paper names "contrastive" pre-training but not its loss. Ours is relative only: it compares the probability of the
+verdict token, in both orders, with p* = Phi(delta / tau), asks for agreement of the two orders, and applies Thurstone's
+law to two single-picture scores. A small token likelihood preserves the language (docs/training.md). Nothing is
+generated, and no score is fitted. ``--objective dpo`` runs ``redaes train dpo``.""",
     ),
     Stage(
         name="dpo",
@@ -198,11 +200,12 @@ scores; a small token likelihood keeps the language (docs/training.md). Nothing 
         config="redaes.training.dpo:PairDPOConfig",
         samples="pairs",
         about="""\
-Stage 2 by preferences: the right answer, reasoning and verdict, rather than the one for the other order.
+Stage 2 by preferences: train a model to prefer the right answer to the answer for the other order.
 
     redaes train dpo --adapter runs/stage1/final --data my_pairs --output_dir runs/stage2
 
-Takes the place of ``redaes train align``, whose losses are of the verdict and of scores alone.""",
+This stage replaces ``redaes train align``. It teaches rationale and verdict together, whereas the losses of align
+concern only the verdict and the scores.""",
     ),
     Stage(
         name="grpo",
@@ -213,15 +216,15 @@ Takes the place of ``redaes train align``, whose losses are of the verdict and o
         config="redaes.training.grpo:RankingGRPOConfig",
         samples="pairs",
         about="""\
-Stage 3: GRPO with the ranking-consistency reward.
+Stage 3: train a model with GRPO and the ranking-consistency reward.
 
     redaes train grpo                                         # embedded model, sample photographs
     redaes train grpo --adapter runs/stage2/final --data my_pairs --output_dir runs/stage3
 
-The paper names a "relative ranking consistency reward" without its formula. Ours has the components format,
+The paper names a "relative ranking consistency reward" but not its formula. Ours has the components format,
 preference, verdict, difference, swap and group consistency, thurstone (single pictures), factor, and symptom and
-evidence, which hold the reasoning against the pixels (docs/rewards.md); all prompts of a ranking group are generated
-and rewarded together in one process. Rollouts by vLLM: docs/training.md.""",
+evidence, which check the rationale against the pixels (docs/rewards.md). All prompts of a ranking group are answered
+and rewarded together in one process. docs/training.md says how vLLM can generate the answers.""",
     ),
     Stage(
         name="fgaesq",
@@ -238,8 +241,8 @@ FGAesQ: train the fine-grained series ranker.
     redaes train fgaesq                             # a tiny CLIP on series made from sample photographs
     redaes train fgaesq --config vit_b_16 --clip DIR --series S --coarse C
 
-The paper released no training code. Losses, weights, epochs and rates are from its text; what it leaves open is
-ours and listed in docs/fgaesq.md.""",
+The paper released no training code. Losses, weights, epochs and rates are taken from its text. What it leaves open is
+our choice and is listed in docs/fgaesq.md.""",
     ),
     Stage(
         name="nano-vision",
@@ -249,14 +252,15 @@ ours and listed in docs/fgaesq.md.""",
         run="redaes.training.warmup_vision:run_vision",
         config="redaes.training.warmup_vision:VisionConfig",
         about="""\
-The embedded model's first warm-up: its vision tower by itself. Only a model with random weights needs it.
+First warm-up of the embedded model: train its vision tower alone. Only a model with random weights needs it.
 
     redaes train nano-build --data pairs --out runs/nano_random
     redaes train nano-vision --model runs/nano_random --data pairs --output_dir runs/nano_vision
     redaes train nano-reading --model runs/nano_vision/final --data pairs --output_dir runs/nano_read
 
-Full training of the vision tower with two heads that are thrown away: which edit a picture carries, and which
-picture of a pair is better. The paper starts from models that can see; this is ours.""",
+All weights of the vision tower are trained with two heads that are discarded afterwards: one predicts which edit a
+picture has, the other which picture of a pair is better. The paper starts from models that can see, so that this is
+our addition.""",
     ),
     Stage(
         name="nano-reading",
@@ -266,14 +270,14 @@ picture of a pair is better. The paper starts from models that can see; this is 
         run="redaes.training.warmup_reading:run_reading",
         config="redaes.training.warmup_reading:ReadingConfig",
         about="""\
-The embedded model's second warm-up: it learns to look at both pictures and to write. Only a new model needs it.
+Second warm-up of the embedded model: train it to look at both pictures and to write. Only a new model needs it.
 
     redaes train nano-reading --model runs/nano_vision/final --data pairs --output_dir runs/nano_read
 
-Full training on reasoned answers, and with two heads that are thrown away: which edit picture A carries, and which
-picture B. The paper starts from models that can read pictures; this is ours. Before it: ``redaes train nano-vision``;
-after it: the stages.""",
+All weights are trained on reasoned answers, and with two heads that are discarded afterwards: they predict which edit
+picture A has, and which picture B has. The paper starts from models that can read pictures, so that this is our
+addition. Run ``redaes train nano-vision`` before it, and the stages after it.""",
     ),
 )
 STAGES = {stage.name: stage for stage in _ALL}
-"""Name on the command line to the stage."""
+"""The stages, by their names on the command line."""

@@ -1,4 +1,4 @@
-"""What stage 3 relies on of TRL's private methods: another TRL is refused at the start, and not misunderstood."""
+"""Check TRL's private methods on which stage 3 relies: a TRL with other methods is refused at the start."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from importlib.metadata import version
 from redaes.errors import TrainingError
 
 KNOWN_TRL = "trl>=1.16,<1.17"
-"""The versions whose insides the methods of `redaes.training.shared_prompts` take the place of."""
+"""The versions of TRL whose private methods `redaes.training.shared_prompts` replaces."""
 
 PARAMETERS: dict[str, tuple[str, ...]] = {
     "_prepare_inputs": ("self", "generation_batch"),
@@ -23,7 +23,7 @@ PARAMETERS: dict[str, tuple[str, ...]] = {
     "_generate_and_score_completions": ("self", "inputs"),
     "_compute_loss": ("self", "model", "inputs"),
 }  # fmt: skip
-"""Of each method, what it is called with."""
+"""The parameters of each method."""
 
 NAMES: dict[str, frozenset[str]] = {
     "_prepare_inputs": frozenset(
@@ -40,17 +40,17 @@ NAMES: dict[str, frozenset[str]] = {
     ),
     "_compute_loss": frozenset({"_get_per_token_logps_and_entropies", "aux_loss_enabled"}),
 }  # fmt: skip
-"""Of each method, what it must speak of: attributes and functions that ours share with it."""
+"""The names that the code of each method must use: attributes and functions that our method shares with it."""
 
 
 def check_trl(trainer: type) -> None:
-    """Refuse a TRL whose trainer works otherwise than the one that sharing of prompts was made for.
+    """Refuse a TRL whose trainer works differently from the one for which prompt sharing was written.
 
     Args:
         trainer: TRL's ``GRPOTrainer``.
 
     Raises:
-        TrainingError: names the method, what is other about it, and the remedy.
+        TrainingError: a method differs; the message names it, the difference, and the remedy.
     """
     for name, known in PARAMETERS.items():
         if not hasattr(trainer, name):
@@ -66,7 +66,7 @@ def check_trl(trainer: type) -> None:
 
 
 def _names_in(method: object) -> set[str]:
-    """Return names that a function's code speaks of, whatever is wrapped around it."""
+    """Return the names that a function's code uses, whatever is wrapped around it."""
     plain = inspect.unwrap(method)  # type: ignore[arg-type]  # a function of a class
     return {*plain.__code__.co_names, *plain.__code__.co_freevars}
 

@@ -1,9 +1,9 @@
-"""A ``Trainer`` that asks held-out pairs on the way, as `redaes compare` would ask its result.
+"""A ``Trainer`` that is validated on held-out pairs during training, asked the way `redaes compare` asks the result.
 
-transformers' own switches work as they are known: ``eval_strategy``, ``eval_steps``, ``eval_on_start``,
-``metric_for_best_model``, ``load_best_model_at_end``. Only what is evaluated is ours: no loss on further rows, but the
-figures of :mod:`redaes.heldout`. The model is asked without autocast, which whoever loads the result has not either.
-The training does not notice: no random state, mode, buffer or log of it is touched.
+transformers' own settings have their usual meaning: ``eval_strategy``, ``eval_steps``, ``eval_on_start``,
+``metric_for_best_model``, ``load_best_model_at_end``. Only what is evaluated differs: not a loss on further rows, but
+the figures of :mod:`redaes.heldout`. The model is asked without autocast, because whoever loads the result has none.
+Validation does not affect the training: no random state, mode, buffer or log changes.
 """
 
 from __future__ import annotations
@@ -54,12 +54,12 @@ T = TypeVar("T")
 def prepare(
     folder: Path, arguments: ValidationArguments, config: TrainingArguments, leave_out: Sequence[str]
 ) -> RunValidation | None:
-    """Draw a run's validation pairs; None where the run is not validated. Pairs without a label are named.
+    """Draw a run's validation pairs, and report pairs without a label; None: the run is not validated.
 
     Raises:
-        RecordError, TrainingError: as `check_settings` and `RunValidation.drawn`.
+        RecordError, TrainingError: as for `check_settings` and `RunValidation.drawn`.
     """
-    check_settings(arguments, config)  # whoever reads a recipe has done so already
+    check_settings(arguments, config)  # reading a recipe has already done this
     if not is_validated(config):
         return None
     validation = RunValidation.drawn(folder, arguments, leave_out)
@@ -75,10 +75,11 @@ def share(n_blocks: int, rank: int, world: int, *, equal: bool) -> list[int]:
     """Return the blocks of work of one process among several.
 
     Args:
-        n_blocks: in all.
-        rank: the process.
-        world: how many there are.
-        equal: whether all must have equally many; what is too few is filled up with a block that others have too.
+        n_blocks: number of all blocks.
+        rank: number of the process.
+        world: number of processes.
+        equal: whether all processes must have the same number of blocks; a process with too few repeats a block of
+            another.
 
     >>> [share(3, rank, 2, equal=True) for rank in range(2)]
     [[0, 2], [1, 0]]
@@ -90,7 +91,7 @@ def share(n_blocks: int, rank: int, world: int, *, equal: bool) -> list[int]:
 
 @contextmanager
 def without_autocast(model: Any) -> Iterator[None]:
-    """While it lasts, a model answers as it would without the autocast that accelerate puts around it."""
+    """Make a model answer without accelerate's autocast within the context."""
     plain = vars(model).get("_original_forward")
     if plain is None:
         yield
@@ -105,7 +106,7 @@ def without_autocast(model: Any) -> Iterator[None]:
 
 @contextmanager
 def whole_weights(engine: Any) -> Iterator[None]:
-    """While it lasts, every process has all weights of a model that ZeRO-3 keeps in parts; otherwise nothing."""
+    """Gather the weights of a model that ZeRO-3 has sharded within the context; do nothing for other models."""
     if not is_deepspeed_zero3_enabled():
         yield
         return
@@ -113,7 +114,7 @@ def whole_weights(engine: Any) -> Iterator[None]:
     from trl.models.utils import add_hooks, remove_hooks
 
     with deepspeed.zero.GatheredParameters(list(engine.parameters())):
-        remove_hooks(engine)  # they would fetch each layer's weights, and wait for all processes to do the same
+        remove_hooks(engine)  # the hooks would fetch each layer's weights, and wait for all processes to do the same
         try:
             yield
         finally:
@@ -121,17 +122,17 @@ def whole_weights(engine: Any) -> Iterator[None]:
 
 
 class ValidatedTrainer(Trainer):
-    """Base for a trainer that is validated on held-out pairs; to stand before the library's trainer.
+    """Base class of trainers that are validated on held-out pairs; it comes before the library's trainer.
 
     Args:
-        validation: what to ask; None: nothing.
-        kwargs: the library's, ``args`` among them.
+        validation: the validation; None: there is none.
+        kwargs: arguments of the library's trainer, including ``args``.
     """
 
     control: TrainerControl
 
     def __init__(self, *, validation: RunValidation | None = None, **kwargs: Any) -> None:
-        # The libraries want rows of their own kind to evaluate on, and would prepare them like training rows.
+        # The libraries require evaluation rows of their own kind, and would prepare them like training rows.
         config = kwargs["args"]
         strategy, config.eval_strategy = config.eval_strategy, IntervalStrategy.NO
         try:
@@ -143,34 +144,35 @@ class ValidatedTrainer(Trainer):
             self.add_callback(_Stops(validation))
 
     def while_validating(self) -> AbstractContextManager[None]:
-        """Entered while the model is asked; for trainers whose model remembers something between calls."""
+        """Return a context for asking the model; overridden by trainers whose model has caches."""
         return nullcontext()
 
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
-        """Ask the held-out pairs, log the figures, keep the answers. All processes call this and get the same.
+        """Ask about the held-out pairs, log the figures and keep the answers. All processes call this and get the same
+        figures.
 
         Args:
-            eval_dataset: transformers' own; as are the others. Without a validation they mean what they mean there.
-            ignore_keys: likewise.
-            metric_key_prefix: likewise.
+            eval_dataset: as in transformers; used only without a validation.
+            ignore_keys: as in transformers; used only without a validation.
+            metric_key_prefix: as in transformers; used only without a validation.
 
         Returns:
-            `redaes.training.validation_figures.logged`, and the seconds that it took.
+            The figures of `redaes.training.validation_figures.logged`, and the seconds that the validation took.
         """
         if self.validation is None:
             found: dict[str, float] = super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
             return found
         step = self.state.global_step
         done = validations(self.state.log_history)
-        if done and done[-1]["step"] == step:  # with eval_on_start, a run that goes on from there
+        if done and done[-1]["step"] == step:  # with eval_on_start, a resumed run would validate again
             return {name: value for name, value in done[-1].items() if name.startswith("eval_")}
         started = time.perf_counter()
         held_out = self._ask(self.validation)
         seconds = max(gather_object([time.perf_counter() - started]))
         figures = {**logged(held_out), SECONDS: round(seconds, 3)}
-        # Not self.log: the libraries' own would take the training's figures since the last log along.
+        # Not self.log, because the libraries' own would also log the training's figures since the last log.
         Trainer.log(self, dict(figures))
         if self.is_world_process_zero():
             write_json(answers_file(Path(str(self.args.output_dir)), step), held_out.model_dump(mode="json"))
@@ -194,18 +196,18 @@ class ValidatedTrainer(Trainer):
         return put_together(assessor, outcomes, reasoned, SEED)
 
     def _shared(self, records: Sequence[PairRecord], ask: Callable[[Sequence[PairRecord]], Sequence[T]]) -> list[T]:
-        """Return what becomes of the records, each asked by one of the processes."""
-        # A block is one batch of questions, both orders of its pairs: the same ones however many processes there are.
+        """Return the outcomes of the records, each asked by one of the processes."""
+        # A block is one batch of questions, both orders of its pairs, whatever the number of processes.
         size = max(1, self.args.per_device_eval_batch_size // 2)
         asked = [record for record in records if record.pair.first.id != record.pair.second.id]
         blocks = [asked[start : start + size] for start in range(0, len(asked), size)]
         found: dict[str, T] = {}
-        # Under ZeRO-3 generation goes token by token in step with the other processes, which so must have as much.
+        # Under ZeRO-3 all processes generate token by token in step, so they need the same number of blocks.
         rank, world = self.accelerator.process_index, self.accelerator.num_processes
         for number in share(len(blocks), rank, world, equal=is_deepspeed_zero3_enabled()):
             block = blocks[number]
             found.update(zip((record.pair.id for record in block), ask(block), strict=True))
-        # Two equal files are a tie that no model is asked about.
+        # Two equal files are a tie, about which no model is asked.
         same = [record for record in records if record.pair.first.id == record.pair.second.id]
         found.update(zip((record.pair.id for record in same), ask(same), strict=True))
         everybodys: dict[str, T] = {}
@@ -217,13 +219,13 @@ class ValidatedTrainer(Trainer):
         if self.validation is not None and form_is_lost(
             validations(self.state.log_history), self.validation.min_parsed
         ):
-            return False  # whatever the verdicts are worth, a model that has lost the form is not the best one
+            return False  # a model that has lost the answer form is not the best one, whatever its verdicts
         if self.validation is not None and self.args.metric_for_best_model not in metrics:
-            return False  # nothing was counted for it: a model that does not know the form yet names no factor
+            return False  # nothing was counted for it: a model that has not learned the form names no factor
         return bool(super()._determine_best_metric(metrics, trial))
 
     def _load_best_model(self) -> None:
-        """As a resume loads it, and proven as after one: no other adapter, nothing missing."""
+        """Load the best model as a resume does, and verify it: no other adapter, nothing missing."""
         best = Path(str(self.state.best_model_checkpoint))
         if self.is_deepspeed_enabled:
             super()._load_best_model()
@@ -232,12 +234,12 @@ class ValidatedTrainer(Trainer):
         prove_loaded(self, best)
 
     def validation_summary(self) -> dict[str, Any] | None:
-        """Return what the run record keeps of the validations; None: there were none."""
+        """Return the summary of the validations for the run record; None: there were none."""
         return None if self.validation is None else summary(self.validation, self.state, self.args)
 
 
 class _Stops(TrainerCallback):
-    """Ends a run by what its validations say, and sees to it that there is a best checkpoint to go back to."""
+    """End a run early according to its validations, and make sure that there is a best checkpoint to return to."""
 
     def __init__(self, validation: RunValidation) -> None:
         self._validation = validation
@@ -249,10 +251,10 @@ class _Stops(TrainerCallback):
         )
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Find the best checkpoint so far again, where a resumed run's folder has moved.
+        """Find the best checkpoint so far, if a resumed run's folder has moved.
 
         Raises:
-            TrainingError: it is gone.
+            TrainingError: the checkpoint is gone.
         """
         if not args.load_best_model_at_end or not state.best_global_step:
             return
@@ -265,21 +267,21 @@ class _Stops(TrainerCallback):
         state.best_model_checkpoint = str(folder)
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Called after each validation, in every process."""
+        """Decide after each validation whether the run ends; called in every process."""
         reason = self._reason(args, state)
         if reason is None:
             return
         control.should_training_stop = True
-        # Without a checkpoint here, a run that is killed now comes by again and stops again.
+        # Without a checkpoint here, a run that is killed now reaches this point again and stops again.
         control.should_save = False
         if state.is_world_process_zero:
             sys.stderr.write(f"step {state.global_step}: the run ends: {reason}\n")
 
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Called when training has ended, in every process.
+        """Check the final model when training has ended; called in every process.
 
         Raises:
-            TrainingError: the form was lost, and there is no better model to leave.
+            TrainingError: the model lost the answer form, and there is no better checkpoint.
         """
         found = validations(state.log_history)
         warning = no_better_than_start(found, str(args.metric_for_best_model), kept_step(state, args))

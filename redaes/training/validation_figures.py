@@ -1,7 +1,7 @@
-"""The figures of a validation during training, and what follows from them: the best step, an early end, a warning.
+"""The figures of a validation during training, and the decisions from them: best step, early end, warning.
 
-They are counted as :mod:`redaes.heldout` counts. All that follows from them follows from a run's log, which is part of
-every checkpoint, so that a resumed run ends where the whole one would.
+They are counted as in :mod:`redaes.heldout`. All decisions follow from a run's log, which is part of every checkpoint,
+so that a resumed run ends where an uninterrupted one would.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from redaes.heldout import HeldOut
 FIGURES = (
     "fast_accuracy", "fast_order_agreement", "reasoned_accuracy", "reasoned_order_agreement", "parsed", "factor"
 )  # fmt: skip
-"""What ``metric_for_best_model`` may name, with or without ``eval_``; each is a share, the larger the better."""
+"""Figures that ``metric_for_best_model`` may name, with or without ``eval_``; each is a share, and larger is better."""
 
 SECONDS = "eval_seconds"
-"""In the log, what an entry of a validation has and no other."""
+"""Key of a log entry that only validations have."""
 
 
 def proportions(found: HeldOut) -> dict[str, Proportion]:
@@ -36,12 +36,12 @@ def proportions(found: HeldOut) -> dict[str, Proportion]:
 
 
 def logged(found: HeldOut) -> dict[str, float]:
-    """Return the figures as a trainer logs them; one that nothing was counted for is absent."""
+    """Return the figures as a trainer logs them; a figure for which nothing was counted is absent."""
     return {f"eval_{name}": share.value for name, share in proportions(found).items() if share.value is not None}
 
 
 def in_words(found: HeldOut) -> str:
-    """Return one line for the screen."""
+    """Return the figures as one line of text."""
     shown = {
         name: "none" if share.value is None else f"{share.value:.3f}" for name, share in proportions(found).items()
     }
@@ -63,10 +63,9 @@ def validations(history: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]
 
 
 def form_is_lost(found: Sequence[Mapping[str, float]], min_parsed: float) -> bool:
-    """Return whether the last of some validations has fewer readable answers than wanted, and an earlier one had
-    enough.
+    """Return whether the last validation has too few readable answers although an earlier one had enough.
 
-    A model that has never known the form has not lost it.
+    A model that has never learned the answer form has not lost it.
 
     >>> form_is_lost([{"eval_parsed": 0.1}, {"eval_parsed": 0.9}, {"eval_parsed": 0.2}], 0.5)
     True
@@ -78,12 +77,12 @@ def form_is_lost(found: Sequence[Mapping[str, float]], min_parsed: float) -> boo
 def reason_to_stop(found: Sequence[Mapping[str, float]], metric: str, patience: int, min_parsed: float) -> str | None:
     """Return why a run should end after its validations so far; None: it should go on.
 
-    All follows from the log, which is part of every checkpoint, so that a resumed run stops where the whole one would.
+    The decision depends on the log alone, so that a resumed run stops where an uninterrupted one would.
 
     Args:
         found: the validations, each with its ``step``.
         metric: the figure that counts, with ``eval_``.
-        patience: validations without a new best; 0: as many as may be.
+        patience: number of validations without a new best after which to stop; 0: never.
         min_parsed: smallest share of readable answers.
     """
     if form_is_lost(found, min_parsed):
@@ -92,7 +91,7 @@ def reason_to_stop(found: Sequence[Mapping[str, float]], metric: str, patience: 
             f"the form is lost: {last.get('eval_parsed', 0.0):.3f} of the reasoned answers follow the grammar at step "
             f"{last['step']}, less than validation_min_parsed {min_parsed:g}"
         )
-    # A figure that nothing was counted for, such as the factors of answers that cannot be read, is no best.
+    # A figure for which nothing was counted, such as the factors of unreadable answers, is not a best one.
     values = [entry.get(metric, -1.0) for entry in found]
     if not values:
         return None
@@ -103,14 +102,14 @@ def reason_to_stop(found: Sequence[Mapping[str, float]], metric: str, patience: 
 
 
 def kept_step(state: TrainerState, config: TrainingArguments) -> int:
-    """Return the step whose weights a finished run leaves."""
+    """Return the step whose weights a finished run saves."""
     if config.load_best_model_at_end and state.best_global_step:
         return int(state.best_global_step)
     return int(state.global_step)
 
 
 def no_better_than_start(found: Sequence[Mapping[str, float]], metric: str, kept: int) -> str | None:
-    """Say so when what a run leaves is no better than what it began with; None: it is better, or nobody knows.
+    """Return a warning if a run's result is no better than its start; None: it is better, or that is not known.
 
     >>> at = [{"step": 0, "eval_factor": 0.5}, {"step": 9, "eval_factor": 0.4}]
     >>> no_better_than_start(at, "eval_factor", 9)
@@ -124,5 +123,5 @@ def no_better_than_start(found: Sequence[Mapping[str, float]], metric: str, kept
 
 
 def answers_file(output_dir: Path, step: int) -> Path:
-    """Return where a validation's answers, all of them, are kept."""
+    """Return the file with all answers of a validation."""
     return output_dir / "validation" / f"step-{step:06d}.json"

@@ -1,7 +1,7 @@
-"""Validation during training: what is asked for in the settings, and which held-out pairs are asked.
+"""Validation during training: its settings, and the choice of held-out pairs.
 
-The pairs are drawn from the test split once and for all: every run on a dataset, whatever its seed, is asked the same
-ones. How they are asked, and what the asking takes of a trainer, is in :mod:`redaes.training.validated_trainer`.
+The pairs are drawn from the test split in the same way for every run on a dataset, whatever its seed.
+:mod:`redaes.training.validated_trainer` asks about them.
 """
 
 from __future__ import annotations
@@ -35,32 +35,35 @@ from redaes.types import TIE_MARGIN
 DEFAULT_FIGURE = "fast_accuracy"
 
 SEED = 0
-"""Draws the pairs; not the run's, so that runs of different seeds can be compared."""
+"""Seed for drawing the pairs; it is not the run's seed, so that runs with different seeds can be compared."""
 
 
 @dataclass
 class ValidationArguments:
-    """What is asked when ``eval_strategy`` is not ``no``, and when a run ends early."""
+    """Settings of the validation (used unless ``eval_strategy`` is ``no``), and of ending a run early."""
 
     validation_pairs: int = field(
-        default=100, metadata={"help": "held-out pairs asked at each validation, both orders, in the fast mode"}
+        default=100,
+        metadata={
+            "help": "Number of held-out pairs that are asked at each validation, in both orders and in the fast mode."
+        },
     )
     validation_reasoned_pairs: int = field(
-        default=32, metadata={"help": "those of them that are answered in the reasoned mode too; 0: none"}
+        default=32, metadata={"help": "How many of these pairs are also answered in the reasoned mode. 0 means none."}
     )
     validation_min_parsed: float = field(
         default=0.5,
         metadata={
-            "help": "end the run when a smaller share of the reasoned answers follows the grammar although as many "
-            "did at an earlier validation; 0: never"
+            "help": "End the run if a smaller share of the reasoned answers than this follows the grammar, "
+            "although more did at an earlier validation. 0 means never."
         },
     )
     early_stopping_patience: int = field(
-        default=0, metadata={"help": "end the run after so many validations without a new best; 0: never"}
+        default=0, metadata={"help": "End the run after this many validations without a new best one. 0 means never."}
     )
 
     def check_validation(self) -> None:
-        """Refuse impossible numbers.
+        """Refuse impossible values.
 
         Raises:
             TrainingError: names the setting, its value and the remedy.
@@ -81,15 +84,15 @@ class ValidationArguments:
 
 
 def is_validated(config: TrainingArguments) -> bool:
-    """Return whether a run asks held-out pairs."""
+    """Return whether a run is validated on held-out pairs."""
     return config.eval_strategy != IntervalStrategy.NO
 
 
 def refuse_validation(config: TrainingArguments, what: str) -> None:
-    """For stages whose training is not validated.
+    """Refuse validation for stages that do not have it.
 
     Raises:
-        TrainingError: it is asked for.
+        TrainingError: validation is asked for.
     """
     if is_validated(config) or config.eval_on_start:
         raise TrainingError(
@@ -99,7 +102,7 @@ def refuse_validation(config: TrainingArguments, what: str) -> None:
 
 
 def check_settings(arguments: ValidationArguments, config: TrainingArguments) -> None:
-    """Refuse settings that could not hold, and name the figure where the trainer's default is none of ours.
+    """Refuse settings that cannot have an effect, and replace a default metric that is not one of our figures.
 
     Called before anything is loaded. ``metric_for_best_model`` becomes one of `FIGURES` with ``eval_``.
 
@@ -118,7 +121,7 @@ def check_settings(arguments: ValidationArguments, config: TrainingArguments) ->
                 "save_strategy is best, but nothing is validated and so nothing would be saved: set eval_strategy"
             )
         return
-    if config.metric_for_best_model in (None, "loss"):  # the trainer's default; no loss is taken on held-out pairs
+    if config.metric_for_best_model in (None, "loss"):  # the trainer's default; no loss is computed on held-out pairs
         config.metric_for_best_model, config.greater_is_better = DEFAULT_FIGURE, True
     figure = str(config.metric_for_best_model).removeprefix("eval_")
     if figure not in FIGURES:
@@ -150,16 +153,16 @@ def check_settings(arguments: ValidationArguments, config: TrainingArguments) ->
 
 @dataclass(frozen=True)
 class RunValidation:
-    """What a run is asked on the way, and what ends it."""
+    """The validation of a run: the pairs to ask about, and when to end the run."""
 
     pairs: tuple[PairRecord, ...]
-    """Asked in the fast mode, both orders."""
+    """Pairs that are asked about in the fast mode, in both orders."""
     n_reasoned: int
-    """The first of them, asked in the reasoned mode too."""
+    """Number of pairs, the first ones, that are asked about in the reasoned mode too."""
     n_held_out: int
-    """Pairs of the test split that could have been drawn."""
+    """Number of pairs of the test split that could have been drawn."""
     unlabelled: tuple[str, ...]
-    """Ids of those that could not, for nobody knows what is right."""
+    """Ids of pairs that could not be drawn because they have no label."""
     min_parsed: float
     patience: int
 
@@ -174,12 +177,13 @@ class RunValidation:
 
         Args:
             folder: folder of the dataset.
-            arguments: how many.
-            leave_out: edits that are kept from the training, so that they can be met for the first time later.
+            arguments: the numbers of pairs.
+            leave_out: operations that are left out of the training, so that they are still unseen in a later
+                evaluation.
 
         Raises:
-            RecordError: no dataset, no test split, or nothing left of it.
-            TrainingError: no labelled pairs, or none but ties.
+            RecordError: there is no dataset or test split, or nothing is left of it.
+            TrainingError: there are no labelled pairs, or only ties.
         """
         rows = load_pairs(folder, "test")
         rows = without_operations(rows, operations_in(rows).intersection(leave_out))
@@ -211,7 +215,7 @@ def _check_pictures(folder: Path, pairs: Sequence[PairRecord]) -> None:
     """Refuse pairs whose pictures would end the run at its first validation.
 
     Raises:
-        RecordError: names the first row.
+        RecordError: a picture cannot be used; the message names the first row.
     """
     for record in pairs:
         for data, ref in ((record.first_bytes, record.pair.first), (record.second_bytes, record.pair.second)):
@@ -225,7 +229,7 @@ def _check_pictures(folder: Path, pairs: Sequence[PairRecord]) -> None:
 
 
 def summary(validation: RunValidation, state: TrainerState, config: TrainingArguments) -> dict[str, Any]:
-    """Return what the run record keeps of a run's validations; for the process that writes it."""
+    """Return the summary of a run's validations for the run record; called in the process that writes it."""
     found = validations(state.log_history)
     metric = str(config.metric_for_best_model)
     kept = kept_step(state, config)

@@ -1,7 +1,7 @@
 """Caches of a vision tower's tokens: within a batch, where pairs share pictures, and from call to call.
 
-A pair is shown in two orders, each of its pictures alone as well, and pairs of a group share pictures. Left to the
-model, a vision tower would look at a picture some eight times in a batch of stage 2; its tokens are the same each time.
+A pair is shown in two orders, each of its pictures is also shown alone, and pairs of a group share pictures. Without a
+cache, a picture would pass the vision tower some eight times in a batch of stage 2, with the same tokens each time.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ class PictureBatch:
         """Number of each picture, by its id."""
         images = [decode(record, side) for record, side in shown.values()]
         self.tensors: dict[str, Tensor] = dict(processor.image_processor(images=images, return_tensors="pt"))
-        """``pixel_values`` (patches of all P pictures, values of a patch) and ``image_grid_thw`` (P, 3)."""
+        """The tensors ``pixel_values`` (patches of all P pictures, values of a patch) and ``image_grid_thw`` (P, 3)."""
         merged = processor.image_processor.merge_size**2
         self._n_tokens: list[int] = (self.tensors["image_grid_thw"].prod(-1) // merged).tolist()
 
     def prompts(self, texts: Sequence[str], shown: Sequence[Sequence[str]]) -> dict[str, Tensor]:
-        """Return what the processor would give for these texts and pictures, but for the pixels.
+        """Return what the processor would return for these texts and pictures, without the pixels.
 
         Args:
             texts: N prompts in the model's chat format, with one image token for each picture.
@@ -77,10 +77,11 @@ class PictureBatch:
         """Return each of the N pairs answered in full, in one order and mode.
 
         Args:
-            modes: to draw from. Order and mode follow from the pair's id, so a batch is the same whenever it is made.
+            modes: modes to draw from. Order and mode are derived from the pair's id, so a batch is the same whenever it
+                is made.
 
         Returns:
-            As `prompts`, and ``labels`` (N, T): the tokens of the answer, `IGNORED` elsewhere.
+            The tensors of `prompts`, and ``labels`` (N, T): the tokens of the answer, `IGNORED` elsewhere.
         """
         texts, orders, lengths = drawn_answers(self.processor, self._records, modes)
         pairs = [
@@ -96,7 +97,7 @@ def vision_tower(model: torch.nn.Module) -> torch.nn.Module:
 
 
 class BatchVisionCache:
-    """While this is entered, each picture of a batch passes the vision tower once, however many prompts hold it.
+    """Context in which each picture of a batch passes the vision tower once, however many prompts contain it.
 
     Args:
         visual: the vision tower.
@@ -122,11 +123,11 @@ class BatchVisionCache:
             self._visual.forward = self._before
 
     def forward(self, model: Any, prompts: dict[str, Tensor], **more: Any) -> Any:
-        """Return what the model, to which the tower belongs, gives for prompts of the `PictureBatch`."""
+        """Call the model to which the tower belongs with prompts of the `PictureBatch`."""
         arguments = {name: value for name, value in prompts.items() if name != "place"}
         self._place = prompts["place"].tolist()
         try:
-            # The model asks its tower where there are pixels, and hands them on unread.
+            # The model calls its tower if there are pixels, and passes them on unread.
             return model(**arguments, pixel_values=self._pictures["pixel_values"], **more)
         finally:
             self._place = []
@@ -143,27 +144,27 @@ class BatchVisionCache:
 
 @dataclass(frozen=True)
 class _CachedPicture:
-    """A picture whose tokens are kept."""
+    """A picture whose tokens are cached."""
 
     key: tuple[Any, ...]
-    """What equal pictures share: shape, number type, sum."""
+    """Key that equal pictures share: shape, number type, sum."""
     patches: Tensor
     tokens: PictureTokens
 
 
 class FrozenVisionCache:
-    """Keeps the tokens of the pictures that passed a vision tower lately, which is not trained.
+    """Keep the tokens of the pictures that recently passed a frozen vision tower.
 
-    In stage 3 every prompt brings its pictures along, and without ``share_prompts`` every completion: a group of three
-    pictures in six prompts of four completions then shows each of them 16 times when answers are sampled, with it four
-    times, and again when they are trained on.
+    In stage 3 every prompt, and without ``share_prompts`` every completion, contains its pictures. A group of three
+    pictures in six prompts with four completions shows each picture 16 times when answers are sampled (four times with
+    ``share_prompts``), and as often again in training.
 
     Args:
-        visual: the vision tower, all of it frozen. Its ``forward`` is replaced for good.
-        n_kept: most pictures that are kept from call to call.
+        visual: the vision tower, completely frozen. Its ``forward`` is replaced permanently.
+        n_kept: largest number of pictures that are kept between calls.
 
     Raises:
-        AssertionError: part of the tower is trained; its answers would not stay true.
+        AssertionError: part of the tower is trained, so cached tokens would become wrong.
     """
 
     def __init__(self, visual: Any, n_kept: int) -> None:
@@ -172,19 +173,19 @@ class FrozenVisionCache:
         self._tower = visual.forward
         self._merge: int = visual.spatial_merge_size
         self._n_kept = n_kept
-        self._cached: list[_CachedPicture] = []  # those asked about last come last
+        self._cached: list[_CachedPicture] = []  # most recently used pictures come last
         self._kind: Any = None
         self.n_asked = 0
-        """Pictures whose tokens were asked for."""
+        """Number of pictures whose tokens were requested."""
         self.n_computed = 0
-        """Pictures that have passed the tower."""
+        """Number of pictures that have passed the tower."""
         visual.forward = self._answer
 
     @contextmanager
     def apart(self) -> Iterator[None]:
-        """Begin with nothing kept, and have it all back afterwards: what is asked meanwhile leaves no trace.
+        """Use an empty cache within the context, and restore the former one afterwards.
 
-        A picture's tokens depend, in the last digits, on the pictures that it passed the tower with.
+        The last digits of a picture's tokens depend on the other pictures of its pass through the tower.
         """
         before = self._cached, self.n_asked, self.n_computed
         self._cached = []
@@ -199,7 +200,7 @@ class FrozenVisionCache:
         number_type = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
         pictures = torch.split(pixel_values, grid_thw.prod(-1).tolist())
         sums = torch.stack([patches.double().sum() for patches in pictures]).tolist()
-        cached = [*self._cached]  # a pass that fails leaves nothing half kept
+        cached = [*self._cached]  # a failed pass leaves nothing half stored
         asked: list[_CachedPicture] = []
         new: list[int] = []
         for number, (patches, grid, total) in enumerate(zip(pictures, grid_thw.tolist(), sums, strict=True)):

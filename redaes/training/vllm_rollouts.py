@@ -1,18 +1,18 @@
-"""Rollouts by vLLM inside TRL: what is checked before the model loads, and what is mended after.
+"""Rollouts by vLLM inside TRL: checks before the model is loaded, and corrections after it.
 
 TRL drives vLLM in two ways, ``colocate`` (an engine in every training process) and ``server`` (one that runs by
-itself and gets the weights over NCCL). With pictures, rollouts go wrong in four ways, which this module
-mends around TRL's own code, without copying it:
+itself and gets the weights over NCCL). With pictures, rollouts go wrong in four ways, which this module corrects around
+TRL's own code, without copying it:
 
 1. TRL hands over prompts whose picture tokens are expanded already, and vLLM expands them again
    (huggingface/trl#6294): the model answers another prompt than it is trained on, and nothing says so. Here each run
    of picture tokens is collapsed before ``LLM.generate``, and what vLLM made of it is compared with TRL's prompt.
 2. vLLM reads the processor's settings and the number type from the model's folder: ``max_pixels`` would be ignored,
-   and float32 weights would run as bfloat16 on a CPU. Here it is told the trainer's.
+   and float32 weights would run as bfloat16 on a CPU. Here it gets the trainer's settings.
 3. On a CPU vLLM packs the weights of linear layers for its kernels and drops the originals, so the weights of the next
    step have nowhere to go. Here they are kept, and the plain kernel is used.
 4. TRL merges LoRA into the base weights for each sync and subtracts it again. In bfloat16 that does not restore
-   them: the frozen base drifts. Here the merged weights are sums of their own.
+   them, so the frozen base drifts. Here the merged weights are separate sums.
 
 Sampling is seeded by step, process and prompt, so that a resumed run samples what the uninterrupted one would have.
 """
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from trl import GRPOConfig
 
 VLLM = "vllm==0.31.0"
-"""The version whose insides the mends were tested with; TRL 1.16 supports none later."""
+"""The version of vLLM with which the corrections were tested; TRL 1.16 supports no later one."""
 
 TrainerT = TypeVar("TrainerT")
 
@@ -46,8 +46,8 @@ def check_vllm(config: GRPOConfig, n_processes: int) -> None:
     """Refuse settings that vLLM cannot work with, before anything is loaded.
 
     Args:
-        config: the trainer's.
-        n_processes: that share a generation batch.
+        config: arguments of the trainer.
+        n_processes: number of processes that share a generation batch.
 
     Raises:
         TrainingError: names the setting, its value and the remedy.
@@ -98,12 +98,12 @@ def mended_vllm(make: Callable[[], TrainerT], processor: ProcessorMixin, dtype: 
     """Make a GRPO trainer whose colocated vLLM gets the right prompts, pictures and weights.
 
     Args:
-        make: makes the trainer.
-        processor: the trainer's.
+        make: function that makes the trainer.
+        processor: processor of the trainer.
         dtype: number type of the trainer's weights.
 
     Returns:
-        The trainer. In server mode the weights alone are mended: TRL sends token ids and picture features apart.
+        The trainer. In server mode only the weights are corrected: TRL sends token ids and picture features separately.
     """
     from trl.generation import vllm_generation
 
@@ -119,7 +119,7 @@ def mended_vllm(make: Callable[[], TrainerT], processor: ProcessorMixin, dtype: 
 
 @contextmanager
 def _engine(vllm_generation: Any, processor: ProcessorMixin, dtype: torch.dtype) -> Iterator[None]:
-    """While it lasts, TRL makes its engine with our settings, and a CPU keeps its weights."""
+    """Make TRL create its engine with our settings within the context, and keep the weights on a CPU."""
     from vllm.model_executor.layers import utils
     from vllm.platforms import current_platform
 
@@ -129,7 +129,7 @@ def _engine(vllm_generation: Any, processor: ProcessorMixin, dtype: torch.dtype)
         dtype=str(dtype).removeprefix("torch."),
         limit_mm_per_prompt={"image": 2, "video": 0},
         mm_processor_kwargs=picture_settings(processor),
-        # Compiling pays for long runs on a GPU alone.
+        # Compiling pays off only for long runs on a GPU.
         enforce_eager=current_platform.is_cpu(),
     )
     utils.dispatch_cpu_unquantized_gemm = _plain_linear
@@ -140,20 +140,18 @@ def _engine(vllm_generation: Any, processor: ProcessorMixin, dtype: torch.dtype)
 
 
 def picture_settings(processor: ProcessorMixin) -> dict[str, Any]:
-    """Return what vLLM is told of pictures, so that it shows them as the trainer does and not as the model's folder
-    says.
-    """
+    """Return vLLM's picture settings, so that it shows pictures as the trainer does, not as the model's folder says."""
     size = dict(processor.image_processor.size)
     return {"size": {name: bound for name, bound in size.items() if bound is not None}}
 
 
 def _plain_linear(layer: Any, remove_weight: bool) -> None:
-    """Stands in for vLLM's packing: the layer's weight stays, and is what is multiplied with."""
+    """Replace vLLM's weight packing: the layer keeps its weight and multiplies with it."""
     layer.cpu_linear = torch.nn.functional.linear
 
 
 def collapse(ids: list[int], image_token: int) -> list[int]:
-    """Return the prompt with each run of picture tokens made one token, which vLLM expands.
+    """Return the prompt with each run of picture tokens collapsed into one token, which vLLM expands.
 
     >>> collapse([1, 9, 9, 9, 2, 9, 3], 9)
     [1, 9, 2, 9, 3]
@@ -162,7 +160,7 @@ def collapse(ids: list[int], image_token: int) -> list[int]:
 
 
 class _Rollouts:
-    """``LLM.generate`` with collapsed prompts and a seed for each."""
+    """``LLM.generate`` with collapsed prompts, and a seed for each."""
 
     def __init__(self, trainer: Any, image_token: int) -> None:
         self.trainer = trainer
@@ -171,13 +169,13 @@ class _Rollouts:
         self.step, self.call = -1, 0
 
     def __call__(self, prompts: list[dict[str, Any]], *, sampling_params: Any, **kwargs: Any) -> Any:
-        """Called by TRL for one process's generation batch.
+        """Sample the answers of one process's generation batch; TRL calls this.
 
         Raises:
-            TrainingError: vLLM made another prompt of it than the trainer.
+            TrainingError: vLLM's prompt differs from the trainer's.
         """
         step = self.trainer.state.global_step
-        # Several generations can fall into one step; a checkpoint never falls between them.
+        # Several generations can belong to one step; there is never a checkpoint between them.
         self.step, self.call = step, self.call + 1 if step == self.step else 0
         seeds = self._seeds(len(prompts))
         params = [sampling_params.clone() for _ in prompts]
@@ -205,9 +203,9 @@ class _Rollouts:
 
 
 def merged_weights(generation: Any) -> Iterator[tuple[str, Tensor]]:
-    """Yield names, as in the base model, and weights with LoRA added; the model itself is left as it is.
+    """Yield the weights with LoRA added, by their names in the base model; the model itself is unchanged.
 
-    Takes the place of ``VLLMGeneration._iter_named_params``.
+    This replaces ``VLLMGeneration._iter_named_params``.
     """
     from peft.tuners.lora import LoraLayer
 
@@ -215,11 +213,11 @@ def merged_weights(generation: Any) -> Iterator[tuple[str, Tensor]]:
     with generation._dist.gather_params(list(model.parameters())):
         layers = {name: module for name, module in model.named_modules() if isinstance(module, LoraLayer)}
         for name, weight in model.named_parameters():
-            if model.prefix in name:  # LoRA's own
+            if model.prefix in name:  # the LoRA's own weights
                 continue
             layer = layers.get(name.removesuffix(".base_layer.weight"))
             merged = weight.data
             if layer is not None:
                 for adapter in layer.active_adapters:
-                    merged = merged + layer.get_delta_weight(adapter)  # float32, so that it is rounded once
+                    merged = merged + layer.get_delta_weight(adapter)  # in float32, so that it is rounded only once
             yield name.removeprefix("base_model.model.").replace(".base_layer", ""), merged.to(weight.dtype)

@@ -1,4 +1,6 @@
-"""What the embedded model's warm-ups share: heads that are thrown away, edits as classes, figures on held-out pairs."""
+"""Common parts of the embedded model's warm-ups: heads that are discarded afterwards, edits as classes, figures on
+held-out pairs.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +25,9 @@ from redaes.types import SPLITS
 
 NO_EDIT = "none"
 N_HELD_OUT = 1024
-"""Held-out pairs, at most, on which the record's accuracies are taken."""
+"""Largest number of held-out pairs on which the record's accuracies are computed."""
 EVALUATION_BATCH = 32
-"""Pairs in a batch when nothing is trained."""
+"""Number of pairs in a batch during evaluation."""
 
 Collator = Callable[[list[dict[str, Any]]], dict[str, Any]]
 
@@ -50,17 +52,17 @@ def run_with_heads(
     settle: Callable[[Any, dict[str, Tensor]], None] = lambda model, batch: None,
     reasoning: bool = False,
 ) -> Path:
-    """Train a model through heads and leave it without them.
+    """Train a model through heads, and save it without them.
 
     Args:
         name: name of the warm-up, for the record.
-        arguments: the stage's; training is always full.
-        config: the trainer's.
+        arguments: arguments of the stage; training is always full.
+        config: arguments of the trainer.
         network: makes the model with its heads, from the model and the number of classes.
-        collator: makes the batches, from the processor and the classes' names.
-        trainer_class: has the loss.
-        evaluate: takes accuracies of the network on held-out batches.
-        settle: changes the trained model before it is saved, given a batch.
+        collator: makes the collator, from the processor and the classes' names.
+        trainer_class: class of the trainer, with the loss.
+        evaluate: computes accuracies of the network on held-out batches.
+        settle: adjusts the trained model before it is saved, using a batch.
         reasoning: whether the rows must have rationales.
 
     Returns:

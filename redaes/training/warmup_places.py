@@ -1,9 +1,9 @@
-"""Where things are, as tasks of the embedded model's vision warm-up: the layout of a picture, and cells of two views.
+"""Tasks about places for the embedded model's vision warm-up: the layout of a picture, and matching cells of two views.
 
-A tower that is only asked for the mean of a picture's tokens learns colours and no places (docs/log.md). Two tasks make
-it tell both: each token gives the colour of its cell times two-dimensional cosines of the cell's place, so that the
-mean of the tokens tells how colours are laid out; and tokens of two views of one picture, cut, resized, sometimes
-mirrored and of changed colours, find the cells that show the same.
+A tower that is trained only through the mean of a picture's tokens learns colours but no places (docs/log.md). Two
+tasks teach it both. Each token predicts the colour of its cell times two-dimensional cosines of the cell's place, so
+that the mean of the tokens describes the layout of colours. And the tokens of two views of one picture, cropped,
+resized, sometimes mirrored and with changed colours, find the cells that show the same.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from PIL import Image, ImageEnhance, ImageOps
 from torch import Tensor
 
 N_COSINES = 4
-"""Of each axis; the first is constant."""
+"""Number of cosines of each axis; the first is constant."""
 N_LAYOUT = 3 * N_COSINES**2
-"""Numbers that a token tells: three colours, each times every product of two cosines."""
+"""Number of values that a token predicts: three colours, each times every product of two cosines."""
 SMALLEST_WINDOW = 0.5
-"""Share of a picture's side that a view shows, at least."""
+"""Smallest share of a picture's side that a view shows."""
 KEY_TEMPERATURE = 0.1
-"""By which similarities of cells are divided [ours]."""
+"""Temperature by which similarities of cells are divided [ours]."""
 
 
 def cells_of(grid_thw: Tensor, merge: int) -> list[tuple[int, int]]:
-    """Return rows and columns of cells, which tokens stand for, of each picture.
+    """Return the rows and columns of cells, one for each token, of each picture.
 
     >>> cells_of(torch.tensor([[1, 14, 10]]), 2)
     [(7, 5)]
@@ -36,8 +36,8 @@ def cells_of(grid_thw: Tensor, merge: int) -> list[tuple[int, int]]:
 
 
 def place_cosines(rows: int, columns: int) -> Tensor:
-    """Return (rows · columns, `N_COSINES`²) products of a cosine down and one across, at the middles of cells, row by
-    row.
+    """Return the products of a vertical and a horizontal cosine at the centres of cells, row by row, shape (rows ·
+    columns, `N_COSINES`²).
     """
     down, across = (
         torch.cos(torch.arange(N_COSINES) * torch.pi * (torch.arange(n)[:, None] + 0.5) / n) for n in (rows, columns)
@@ -46,11 +46,11 @@ def place_cosines(rows: int, columns: int) -> Tensor:
 
 
 def layout_targets(pixel_values: Tensor, grid_thw: Tensor, merge: int) -> Tensor:
-    """Return (tokens, `N_LAYOUT`) what each token of some pictures is to tell.
+    """Return the targets (tokens, `N_LAYOUT`) of the tokens of some pictures.
 
     Args:
-        pixel_values: (patches, 3 · frames · size²), as the processor gives them: those of a cell side by side.
-        grid_thw: (P, 3) patches of each picture.
+        pixel_values: patches of the processor, (patches, 3 · frames · size²); those of a cell are neighbours.
+        grid_thw: patches of each picture, (P, 3).
         merge: patches along a side of a cell.
     """
     colours = pixel_values.reshape(-1, merge**2, 3, pixel_values.shape[1] // 3).mean((1, 3))  # (tokens, 3)
@@ -59,7 +59,7 @@ def layout_targets(pixel_values: Tensor, grid_thw: Tensor, merge: int) -> Tensor
 
 
 def layout_loss(told: Tensor, wanted: Tensor) -> Tensor:
-    """Return the mean square error over the spread of what is asked for: 1 is what a constant gets."""
+    """Return the mean square error divided by the variance of the targets: 1 for a constant prediction."""
     return (told - wanted).square().mean() / (wanted - wanted.mean(0)).square().mean().clamp(min=1e-6)
 
 
@@ -68,14 +68,14 @@ class View:
     """A window of a picture."""
 
     left: float
-    """Of the window, as a share of the picture's width; likewise the rest."""
+    """Left edge of the window, as a share of the picture's width; the other edges are shares too."""
     top: float
     width: float
     height: float
     mirrored: bool
 
     def see(self, image: Image.Image) -> Image.Image:
-        """Return what it shows, at the size of the picture."""
+        """Return the picture in the window, enlarged to the size of the whole picture."""
         width, height = image.size
         box = (
             self.left * width,
@@ -87,37 +87,37 @@ class View:
         return ImageOps.mirror(seen) if self.mirrored else seen
 
     def place(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Return where places of the window, in [0, 1], are in the picture."""
+        """Return the places in the picture of places in the window, in [0, 1]."""
         x = 1 - x if self.mirrored else x
         return self.left + x * self.width, self.top + y * self.height
 
     def find(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Return where places of the picture are in the window; outside [0, 1] where it does not show them."""
+        """Return the places in the window of places in the picture; outside [0, 1] if the window does not show them."""
         x, y = (x - self.left) / self.width, (y - self.top) / self.height
         return (1 - x if self.mirrored else x), y
 
 
 def draw_view(chance: random.Random) -> View:
-    """Return a window of at least `SMALLEST_WINDOW` of each side."""
+    """Return a random window of at least `SMALLEST_WINDOW` of each side."""
     width, height = chance.uniform(SMALLEST_WINDOW, 1), chance.uniform(SMALLEST_WINDOW, 1)
     left, top = chance.uniform(0, 1 - width), chance.uniform(0, 1 - height)
     return View(left, top, width, height, mirrored=chance.random() < 0.5)
 
 
 def disguised(image: Image.Image, chance: random.Random) -> Image.Image:
-    """Return the same in somewhat other light and colours."""
+    """Return the picture with slightly changed light and colours."""
     for enhance in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
         image = enhance(image).enhance(chance.uniform(0.7, 1.3))
     return image
 
 
 def same_cells(one: View, other: View, cells: Sequence[tuple[int, int]]) -> Tensor:
-    """Return (cells of one,) the cell of the other view that shows its middle; -1 where none does.
+    """Return for each cell of one view the cell of the other view that shows its centre; -1: none does.
 
     Args:
         one: a view.
         other: a view of the same picture.
-        cells: rows and columns of each.
+        cells: rows and columns of each view.
     """
     (rows, columns), (other_rows, other_columns) = cells
     y = ((torch.arange(rows) + 0.5) / rows)[:, None].expand(rows, columns).flatten()
@@ -129,11 +129,11 @@ def same_cells(one: View, other: View, cells: Sequence[tuple[int, int]]) -> Tens
 
 
 def matching_loss(keys: Sequence[tuple[Tensor, Tensor]], same: Sequence[Tensor]) -> Tensor:
-    """Return the mean cross-entropy of finding the cell that shows the same among all of the other view's (InfoNCE).
+    """Return the mean cross-entropy of finding the matching cell among all cells of the other view (InfoNCE).
 
     Args:
-        keys: key of each two views, (cells, K) of one and of the other.
-        same: of each, what `same_cells` says.
+        keys: keys of both views of each picture, (cells, K) each.
+        same: the matching cells of each picture, from `same_cells`.
     """
     losses = []
     for (one, other), wanted in zip(keys, same, strict=True):

@@ -1,13 +1,13 @@
-"""The embedded model's second warm-up: teach it to look at both pictures, and to write what it sees.
+"""The embedded model's second warm-up: it learns to attend to both pictures, and to write what it sees.
 
-With a tower that sees (`redaes.training.warmup_vision`), stage 1's loss alone still finds it easier to write the same
-text for every pair than to attend to the pictures (docs/log.md). Here the whole model is trained with that loss on
-reasoned answers, and with three heads that are thrown away: at the token where the fast mode gives its verdict, and at
-the token from which the reasoning begins, they name the edit that A carries, name the edit that B carries, and say
-which is better. The fast verdict itself is left to the stages. Real base models skip this.
+Even with a trained tower (`redaes.training.warmup_vision`), stage 1's loss alone leads to the same text for every pair
+instead of attention to the pictures (docs/log.md). Here the whole model is trained with that loss on reasoned answers,
+and with three heads that are discarded afterwards: at the token where the fast mode gives its verdict, and at the token
+from which the reasoning begins, they name the edit of A, name the edit of B, and say which picture is better. The fast
+verdict itself is left to the stages. Real base models skip this.
 
-Looking can be learned first, without writing (``answers: false``), on small pictures (``max_pixels``) and without the
-question's words (``short_question``): several times the pairs a second (docs/training.md).
+Attending can be learned first, without writing (``answers: false``), on small pictures (``max_pixels``) and without the
+words of the question (``short_question``), which is several times as fast (docs/training.md).
 """
 
 from __future__ import annotations
@@ -36,19 +36,23 @@ from redaes.types import TAU
 
 @dataclass
 class ReadingConfig(TrainingArguments):
-    """``TrainingArguments``, and what of the reading is learned."""
+    """``TrainingArguments``, and the settings of this warm-up."""
 
     answers: bool = field(
-        default=True, metadata={"help": "learn to write too; false: to look only, both orders of each pair"}
+        default=True,
+        metadata={"help": "Also learn to write answers. With false, learn only to look, at both orders of each pair."},
     )
     short_question: bool = field(
         default=False,
-        metadata={"help": "ask for the verdict without the question's words: more pairs a second, to begin with"},
+        metadata={
+            "help": "Ask for the verdict without the words of the question, which reads more pairs per second. Use "
+            "it only at the beginning."
+        },
     )
 
 
 TOWER_RATE = 0.5
-"""The vision tower's learning rate, relative to the rest's: it has learned already, and the rest begins."""
+"""The vision tower's learning rate relative to that of the rest, because the tower has been trained already."""
 
 
 class ReadingWithHeads(nn.Module):
@@ -56,7 +60,7 @@ class ReadingWithHeads(nn.Module):
 
     Args:
         model: the whole model, its embeddings tied; trained in place.
-        n_operations: classes, "none" included.
+        n_operations: number of classes, "none" included.
     """
 
     def __init__(self, model: Any, n_operations: int) -> None:
@@ -70,16 +74,16 @@ class ReadingWithHeads(nn.Module):
     def forward(
         self, pictures: dict[str, Tensor], prompts: dict[str, Tensor], answers: dict[str, Tensor] | None = None
     ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        """Return what is read of A and of B, which is better, and how unlikely the answers are.
+        """Return the logits of A's and B's edit, the log-odds of the comparison, and the loss of the answers.
 
         Args:
             pictures: pictures of a batch, as `PictureBatch` has them.
-            prompts: N of them, as `PictureBatch.prompts` makes them.
-            answers: M of them, as `PictureBatch.answers` makes them; None: none, M is 0.
+            prompts: N prompts from `PictureBatch.prompts`.
+            answers: M answers from `PictureBatch.answers`; None: there are none, and M is 0.
 
         Returns:
             (N + M, n_operations) logits for picture A, the same for B, (N + M,) log-odds that A is better, and the mean
-            negative log-likelihood of a token; None without answers.
+            negative log-likelihood of a token; None: there are no answers.
         """
         with BatchVisionCache(self.network.visual, pictures) as cache:
             last = cache.forward(self.network, prompts).last_hidden_state[:, -1]  # (N, hidden)
@@ -88,7 +92,7 @@ class ReadingWithHeads(nn.Module):
             labels = answers["labels"][:, 1:]
             unlabelled = {name: value for name, value in answers.items() if name != "labels"}
             states = cache.forward(self.network, unlabelled).last_hidden_state[:, :-1]  # (M, T - 1, hidden)
-        begins = (labels != IGNORED).int().argmax(-1)  # (M,): where the answer's first token is to be said
+        begins = (labels != IGNORED).int().argmax(-1)  # (M,): the place that predicts the answer's first token
         read = torch.cat([last, states[torch.arange(len(states)), begins]])
         hidden = states[labels != IGNORED]  # (tokens, hidden)
         logits = nn.functional.linear(hidden, self.network.get_input_embeddings().weight)
@@ -100,13 +104,14 @@ class ReadingWithHeads(nn.Module):
 
 
 class ReadingCollator:
-    """Rows of a RED dataset to reasoned answers in one order, and to fast prompts, before the verdict, in the other.
+    """Turn rows of a RED dataset into reasoned answers in one order, and fast prompts, ending before the verdict, in
+    the other.
 
     Args:
         processor: processor of the model.
         operations: names of the classes.
-        answers: whether there are answers; without them, fast prompts are in both orders.
-        short_question: whether fast prompts are without words.
+        answers: whether to make answers; without them, there are fast prompts in both orders.
+        short_question: whether fast prompts have no words.
     """
 
     def __init__(
@@ -145,10 +150,10 @@ class ReadingCollator:
 
 
 class ReadingTrainer(HeadTrainer):
-    """``Trainer`` whose loss is that of the heads and of the answers."""
+    """``Trainer`` whose loss is that of the heads and the answers."""
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        """Return the trainer's own, with the vision tower in groups of their own rate."""
+        """Return the trainer's optimizer, in which the vision tower has its own learning rate."""
         optimizer = super().create_optimizer(model)
         tower = {id(parameter) for parameter in vision_tower(self.model).parameters()}
         groups = []
@@ -173,10 +178,11 @@ class ReadingTrainer(HeadTrainer):
 
 @torch.no_grad()
 def held_out_figures(network: ReadingWithHeads, batches: Iterator[dict[str, Any]]) -> dict[str, float]:
-    """Return what the heads see before a fast and before a reasoned answer, and how unlikely the answers are.
+    """Return the accuracies of the heads before a fast and before a reasoned answer, and the loss of the answers.
 
     Returns:
-        For each mode the share of edits that are named, of both places, and that of decided pairs in the right order.
+        For each mode the share of edits that are named correctly, for both pictures, and of decided pairs in the right
+        order.
     """
     network.eval()
     named: dict[str, list[Tensor]] = defaultdict(list)
@@ -203,7 +209,7 @@ def held_out_figures(network: ReadingWithHeads, batches: Iterator[dict[str, Any]
 
 
 def run_reading(arguments: StageArguments, config: ReadingConfig) -> Path:
-    """Train all of ``arguments.model`` and leave it without the heads.
+    """Train all of ``arguments.model``, and save it without the heads.
 
     Returns:
         The folder with the model. A finished run is not repeated.

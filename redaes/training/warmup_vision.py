@@ -1,10 +1,11 @@
-"""The embedded model's first warm-up: teach its vision tower to see, before it is asked to speak.
+"""The embedded model's first warm-up: train its vision tower before the language model.
 
-A vision tower that starts from random weights learns next to nothing from a language loss in any time that a CPU
-has (docs/log.md). Here it is trained by itself, with two small heads that are thrown away: which edit a picture
-carries, and which picture of a pair is better. Labels are those of the RED pairs; real base models skip this.
+A vision tower that starts from random weights learns almost nothing from a language loss in the time of a CPU
+(docs/log.md). Here it is trained by itself, with two small heads that are discarded afterwards: one names the edit of a
+picture, the other says which picture of a pair is better. Labels are those of the RED pairs; real base models skip
+this.
 
-Two further tasks may be asked of it, so that it learns places too (`redaes.training.warmup_places`).
+With two optional tasks it learns places too (`redaes.training.warmup_places`).
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from redaes.training.warmup_heads import NO_EDIT, HeadTrainer, run_with_heads
 from redaes.types import SIDES, TAU
 
 N_KEY = 64
-"""Numbers by which a cell is found again."""
+"""Length of the key by which a cell is matched."""
 
 
 @dataclass
@@ -43,19 +44,29 @@ class VisionConfig(TrainingArguments):
     """``TrainingArguments``, and the weights of the tasks about places."""
 
     place_weight: float = field(
-        default=0.0, metadata={"help": "of each token telling the colour of its cell times cosines of its place"}
+        default=0.0,
+        metadata={
+            "help": "Loss weight of predicting, from each token, the colour of its cell times cosines of its position."
+        },
     )
     matching_weight: float = field(
-        default=0.0, metadata={"help": "of tokens of two views of a picture finding the cells that show the same"}
+        default=0.0,
+        metadata={
+            "help": "Loss weight of finding, among the tokens of two views of a picture, the cells that show the "
+            "same place."
+        },
     )
     same_place_pixels: int = field(
         default=0,
         metadata={
-            "help": "begin some heads of the language model at the same place of the other picture, for square "
-            "pictures of this area, with which the reading begins; 0: none"
+            "help": "Initialise some heads of the language model so that they look at the same place of the other "
+            "picture, for square pictures of this area in pixels, which is the area that the reading warm-up "
+            "starts with. 0 means none."
         },
     )
-    matching_pictures: int = field(default=8, metadata={"help": "pictures of a batch of which two views are made"})
+    matching_pictures: int = field(
+        default=8, metadata={"help": "Number of pictures of a batch of which two views are made."}
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -68,27 +79,27 @@ class VisionConfig(TrainingArguments):
 
 @dataclass(frozen=True)
 class VisionAnswers:
-    """What the heads say of P pictures, and of views."""
+    """Outputs of the heads for P pictures and views."""
 
     operation: Tensor
-    """(P, n_operations) logits."""
+    """Logits of the edits, (P, n_operations)."""
     score: Tensor
     """(P,)"""
     layouts: Sequence[Tensor]
-    """(tokens, `N_LAYOUT`) by each level of tokens, views' included; empty: not asked."""
+    """Predicted layouts (tokens, `N_LAYOUT`) of each level of tokens, views included; empty: not computed."""
     keys: Sequence[tuple[Tensor, Tensor]]
-    """(cells, `N_KEY`) of each two views."""
+    """Keys (cells, `N_KEY`) of both views of each picture."""
 
 
 class VisionWithHeads(nn.Module):
     """A vision tower, a classifier of edits and a scorer, both on the mean of a picture's tokens.
 
-    The mean and nothing else, because the language model's attention can take a mean as well.
+    Only the mean is used, because the language model's attention can compute a mean as well.
 
     Args:
         model: the whole vision-language model; its vision tower is trained in place.
         n_operations: classes, "none" included.
-        tells_places: whether each token, and that of each deepstack level, tells colour and place.
+        tells_places: whether each token, also of each deepstack level, predicts colour and place.
         matches: whether cells of two views are matched.
     """
 
@@ -107,12 +118,12 @@ class VisionWithHeads(nn.Module):
         self.key = nn.Linear(width, N_KEY) if matches else None
 
     def forward(self, pixel_values: Tensor, image_grid_thw: Tensor, n_views: int = 0) -> VisionAnswers:
-        """Return what is read of pictures, given as the processor gives them.
+        """Return the heads' outputs for pictures in the processor's form.
 
         Args:
             pixel_values: pixel values of P pictures, then of the views.
-            image_grid_thw: likewise, (P + n_views, 3).
-            n_views: of them are views, two after each other of the same picture.
+            image_grid_thw: grids of the pictures and views, (P + n_views, 3).
+            n_views: number of views; two consecutive ones are of the same picture.
         """
         seen = self.visual(pixel_values, grid_thw=image_grid_thw)
         counts = (image_grid_thw.prod(-1) // self.merge).tolist()
@@ -128,12 +139,12 @@ class VisionWithHeads(nn.Module):
 
 
 class VisionCollator:
-    """Rows of a RED dataset to their different pictures, the edits they carry, and the pairs between them.
+    """Turn rows of a RED dataset into their different pictures, the edits of these, and the pairs between them.
 
     Args:
         processor: processor of the model.
         operations: names of the classes.
-        n_matched: pictures of which two views are made as well.
+        n_matched: number of pictures of which two views are made as well.
     """
 
     def __init__(self, processor: Any, operations: list[str], *, n_matched: int = 0) -> None:
@@ -145,8 +156,8 @@ class VisionCollator:
         """Return the batch B rows with P different pictures.
 
         Returns:
-            What the vision tower takes, ``operation`` (P,), ``singles`` (2, B) and ``delta`` (B,) in points; with views
-            also ``n_views`` and ``same``, what `warmup_places.same_cells` says of each two of them.
+            The inputs of the vision tower, ``operation`` (P,), ``singles`` (2, B) and ``delta`` (B,) in points; with
+            views also ``n_views`` and ``same``, the matching cells from `warmup_places.same_cells`.
         """
         records = [record_of(row, "train") for row in rows]
         pictures = PictureBatch(self.processor, records)
@@ -167,7 +178,9 @@ class VisionCollator:
         }
 
     def _with_views(self, records: Sequence[PairRecord], pictures: PictureBatch) -> dict[str, Any]:
-        """Return the pictures and two views of some of them: which and how follows from the rows alone."""
+        """Return the pictures and two views of some of them; the choice and the views are derived from the rows
+        alone.
+        """
         chance = random.Random("/".join(record.pair.id for record in records))
         drawn = chance.sample(records, k=min(self.n_matched, len(records)))
         images, windows = [], []
@@ -194,8 +207,8 @@ class VisionTrainer(HeadTrainer):
         self._parts: dict[str, list[float]] = {}
 
     def compute_loss(self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, **_: Any) -> Any:
-        """Return the cross-entropy of the edits, soft cross-entropy of the preferences, and what the tasks about places
-        add.
+        """Return the sum of the edits' cross-entropy, the preferences' soft cross-entropy, and the losses of the tasks
+        about places.
         """
         found: VisionAnswers = model(inputs["pixel_values"], inputs["image_grid_thw"], inputs.get("n_views", 0))
         first, second = inputs["singles"]
@@ -228,9 +241,9 @@ class VisionTrainer(HeadTrainer):
 def settle(model: Any, batch: dict[str, Tensor]) -> None:
     """Centre the picture tokens and bring them to the size of text tokens.
 
-    After the warm-up they are some 50 times as large, and text would be lost beside them. The change is made in the
-    last linear layers, so it costs nothing: tokens to the spread of the text embedding, each of the deepstack
-    levels, which are added to tokens further up, to half of it.
+    After the warm-up they are some 50 times as large, so text would be lost beside them. The change is made in the last
+    linear layers, so it costs nothing: tokens get the spread of the text embedding, and the deepstack levels, which are
+    added to tokens in later layers, half of it.
 
     Args:
         model: the whole model; changed in place.
@@ -251,7 +264,8 @@ def settle(model: Any, batch: dict[str, Tensor]) -> None:
 
 
 def offset_of_pictures(model: Any, processor: Any, pixels: int) -> int:
-    """Return positions from a cell of picture A to the same cell of B, in the fast question about square pictures.
+    """Return the number of positions from a cell of picture A to the same cell of B, in the fast question about square
+    pictures.
 
     Args:
         model: the whole model.
@@ -259,7 +273,7 @@ def offset_of_pictures(model: Any, processor: Any, pixels: int) -> int:
         pixels: area of each picture.
     """
     pictures, token = processor.image_processor, processor.image_token
-    cells = max(1, round(pixels**0.5 / pictures.patch_size / pictures.merge_size))  # along a side
+    cells = max(1, round(pixels**0.5 / pictures.patch_size / pictures.merge_size))  # cells along a side
     n_cells = cells**2
     text = chat_text(processor, prompts.load(prompts.COMPARE["fast"]), WINNER_PREFIX).replace(token, token * n_cells)
     ids = processor.tokenizer([text], return_tensors="pt")["input_ids"]
@@ -272,7 +286,9 @@ def offset_of_pictures(model: Any, processor: Any, pixels: int) -> int:
 
 @torch.no_grad()
 def held_out_figures(network: VisionWithHeads, batches: Iterator[dict[str, Any]]) -> dict[str, float]:
-    """Return how well the heads see: share of edits named, and of decided pairs put in the right order."""
+    """Return the accuracies of the heads: the share of edits named correctly, and of decided pairs in the right
+    order.
+    """
     named: list[Tensor] = []
     right: list[Tensor] = []
     network.eval()
@@ -301,7 +317,7 @@ def held_out_figures(network: VisionWithHeads, batches: Iterator[dict[str, Any]]
 
 
 def run_vision(arguments: StageArguments, config: VisionConfig) -> Path:
-    """Train the vision tower of ``arguments.model`` and leave the whole model with it.
+    """Train the vision tower of ``arguments.model``, and save the whole model with it.
 
     Returns:
         The folder with the model. A finished run is not repeated.

@@ -1,8 +1,8 @@
-"""Which rows an epoch draws where rows have weights (``draw_weight`` of a merged dataset).
+"""Draw the rows of an epoch if rows have weights (``draw_weight`` of a merged dataset).
 
-A weight is how often a row comes in an epoch, on average: 1 once, 2 twice, 0.5 every other time. All that is drawn
-depends on ``(seed, epoch)`` alone, so a resumed run draws what the uninterrupted one would have drawn, and every epoch
-is equally long. Nothing is drawn again before everything else of the same weight has been drawn as often.
+A weight is how often a row occurs in an epoch, on average: 1: once, 2: twice, 0.5: in every other epoch. Draws depend
+on ``(seed, epoch)`` alone, so a resumed run draws the same rows as an uninterrupted one, and every epoch has the same
+length. No row is drawn again before all others of the same weight have been drawn as often.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ COLUMN = "draw_weight"
 
 
 def draw_weights(rows: datasets.Dataset) -> list[float] | None:
-    """Return the weight of each row; None: each is drawn once in an epoch, as in datasets that were not merged.
+    """Return the weight of each row; None: each row is drawn once in an epoch, as in datasets that were not merged.
 
     Raises:
         TrainingError: a weight is not above 0.
@@ -57,7 +57,7 @@ def weights_of_parts(parts: Sequence[Sequence[int]], weights: Sequence[float] | 
 
 
 def _shuffled(n: int, *key: int) -> list[int]:
-    """Return the numbers below ``n`` in an order that depends on the key alone."""
+    """Return the numbers below ``n`` in a random order that depends on the key alone."""
     mixed = 0
     for number in key:
         mixed = (mixed * 1_000_003 + number + 1) % (1 << 63)
@@ -65,11 +65,11 @@ def _shuffled(n: int, *key: int) -> list[int]:
 
 
 class WeightedRows:
-    """Draws rows, those of a part side by side.
+    """Draw rows; those of a part stay together.
 
-    The rows of one weight are a stream in which they all come once, part by part in an order of its own, and then
-    again in another; each epoch takes as many from it as the weight says, where the one before it ended. So a part is
-    cut where an epoch ends within it.
+    The rows of one weight form a stream in which all occur once, part by part in random order, and then again in
+    another order. Each epoch continues the stream where the previous one ended, and takes as many rows as the weight
+    says. So a part is split if an epoch ends within it.
 
     Args:
         parts: row numbers; each row is in one part.
@@ -86,11 +86,11 @@ class WeightedRows:
         self._seed = seed
 
     def __len__(self) -> int:
-        """Return rows of an epoch."""
+        """Return the number of rows of an epoch."""
         return sum(self._quotas)
 
     def of_epoch(self, epoch: int) -> list[Sequence[int]]:
-        """Return the parts, or pieces of them, that an epoch draws; in no order that means anything."""
+        """Return the parts, or pieces of them, that an epoch draws, in an arbitrary order."""
         found: list[Sequence[int]] = []
         for place, (parts, quota) in enumerate(zip(self._classes, self._quotas, strict=True)):
             found.extend(self._from_stream(place, parts, epoch * quota, quota))
@@ -114,7 +114,7 @@ class WeightedRows:
 
 @dataclass(frozen=True)
 class _Slot:
-    """A place in every epoch that members take in turn."""
+    """A place in every epoch that its members take in turn."""
 
     members: tuple[int, ...]
     """Numbers of groups, the largest first."""
@@ -122,10 +122,10 @@ class _Slot:
 
 
 class WeightedGroups:
-    """Draws whole groups of unequal size into slots whose sizes are the same in every epoch.
+    """Draw whole groups of unequal size into slots whose sizes are the same in every epoch.
 
-    A weight of 2.4 gives every group two slots of its own, and 4 slots to every ten groups, which take turns; those of
-    like size share a slot, which is as large as the largest of them.
+    A weight of 2.4 gives every group two slots of its own, and every ten groups four further slots, in which they take
+    turns. Groups of similar size share a slot, which is as large as the largest of them.
 
     Args:
         sizes: size of each group.
@@ -147,9 +147,9 @@ class WeightedGroups:
         self._slots = [_Slot(members, place) for place, members in enumerate(slots)]
         self._seed = seed
         self.sizes = [sizes[slot.members[0]] for slot in self._slots]
-        """Of each slot."""
+        """Size of each slot."""
         self.filled = sum(sum(sizes[number] for number in slot.members) / len(slot.members) for slot in self._slots)
-        """What groups take of the slots in an epoch, on average."""
+        """Mean number of places in the slots that groups use in an epoch."""
 
     def of_epoch(self, epoch: int) -> list[int]:
         """Return the group in each slot."""
@@ -161,7 +161,7 @@ class WeightedGroups:
 
 
 def weighted_sets(folder: Path) -> dict[str, dict[str, float]]:
-    """Of a merged dataset: pairs and weight of each set in its train split; empty: it was not merged.
+    """Return the pairs and weight of each set in the train split of a merged dataset; empty: it was not merged.
 
     Raises:
         RecordError: a shard that cannot be read.

@@ -199,6 +199,7 @@ const closer = (() => {
   function follow(view) {
     const fingers = new Map();
     let slides = false;
+    let swipe = null;  // where a finger began, while the whole picture is seen
     const apart = () => {
       const [a, b] = [...fingers.values()];
       return Math.hypot(a.x - b.x, a.y - b.y);
@@ -208,6 +209,7 @@ const closer = (() => {
       view.setPointerCapture(event.pointerId);
       fingers.set(event.pointerId, { x: event.clientX, y: event.clientY });
       const inside = event.clientX - view.getBoundingClientRect().left;
+      swipe = event.pointerType === "touch" && fingers.size === 1 && now.zoom === null && !now.over ? event : null;
       slides = now.over && fingers.size === 1 && Math.abs(inside - now.split * view.clientWidth) < 20;
     });
     view.addEventListener("pointermove", (event) => {
@@ -224,7 +226,13 @@ const closer = (() => {
       else pan(event.clientX - last.x, event.clientY - last.y);
     });
     for (const kind of ["pointerup", "pointercancel"]) {
-      view.addEventListener(kind, (event) => fingers.delete(event.pointerId));
+      view.addEventListener(kind, (event) => {
+        fingers.delete(event.pointerId);
+        const across = swipe === null || kind === "pointercancel" ? 0 : event.clientX - swipe.clientX;
+        const isLevel = swipe !== null && Math.abs(across) > 2 * Math.abs(event.clientY - swipe.clientY);
+        if (Math.abs(across) > 50 && isLevel && now.zoom === null) put(1, shown[1] + (across < 0 ? 1 : -1));
+        swipe = null;
+      });
     }
     view.addEventListener("wheel", (event) => {
       event.preventDefault();

@@ -28,7 +28,8 @@ def arguments(model: Path, data: Path, out: Path, *more: str) -> tuple[StageArgu
         ["--model", str(model), "--data", str(data), "--output_dir", str(out), "--bf16", "false", "--disable_tqdm",
          "true", "--max_completion_length", "6", "--pictures_per_group", "3", "--rewards", "format", "thurstone",
          "--reward_weights", "1", "1", "--per_device_train_batch_size", "36", "--steps_per_generation", "1",
-         "--num_generations", str(N_GENERATIONS), "--save_steps", "8", *more],
+         "--num_generations", str(N_GENERATIONS), "--save_steps", "8",
+         "--fast_antisymmetry_weight", "0", "--fast_preference_weight", "0", *more],
     )  # fmt: skip
 
 
@@ -49,7 +50,7 @@ def trainer_of(
         network.set_attn_implementation(attention)
     trainer = RankingGRPOTrainer(
         sampler=grpo.GroupSampler(numbers, capacity=9, num_generations=4, n_processes=1, repeat_count=1, seed=0),
-        model=network, args=config, train_dataset=rows, processing_class=processor,
+        model=network, args=config, train_dataset=rows, verdict_pairs=pairs, processing_class=processor,
         reward_funcs=rewards.reward_functions(config.rewards),
     )  # fmt: skip
     torch.manual_seed(1)

@@ -106,7 +106,7 @@ def test_people_judge_across_a_kill(own_pairs: Path, tmp_path: Path) -> None:
         told, warned = process.communicate()
         assert f"--answers {keep}" in told
         assert "is begun" not in warned
-        assert "Ann goes on after 6 answers" in warned
+        assert "Ann continues after 6 answers" in warned
     found = population(own_pairs)
     given = given_answers(found, [keep])
     assert {kind: note.n for kind, note in given.remarks.items()} == {"lines that are no answers": 1}
@@ -157,7 +157,7 @@ def test_a_picture_that_is_gone_is_told_here_and_not_there(own_pairs: Path, tmp_
         process.send_signal(signal.SIGINT)
         warned = process.communicate()[1]
         assert "is not readable Parquet" in warned
-        assert f"{keep} is begun: nobody has answered yet" in warned
+        assert f"{keep} is a new file without answers" in warned
 
 
 def test_a_port_that_is_taken(own_pairs: Path, tmp_path: Path) -> None:

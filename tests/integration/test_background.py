@@ -104,7 +104,7 @@ def test_output_that_finds_no_room(more: list[str], pictures: list[str], runtime
         done = command("compare", *pictures, *more, cwd=tmp_path, stdout=full.fileno())
     assert (done.returncode, done.stderr) == (
         2,
-        "redaes: output cannot be written (No space left on device); free some space\n",
+        "redaes: the output cannot be written (No space left on device); free some disk space\n",
     )
 
 
@@ -193,7 +193,7 @@ def test_what_is_not_the_service_s_is_done_by_the_command(
 def test_options_that_the_background_service_has_not(words: list[str], runtime: Path) -> None:
     done = CliRunner().invoke(app, ["serve", "--background", *words])
     assert done.exit_code == 2
-    assert "does not go with --background" in done.stderr
+    assert "cannot be combined with --background" in done.stderr
     assert list(runtime.iterdir()) == [], "nothing was started"
 
 

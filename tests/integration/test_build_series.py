@@ -171,7 +171,7 @@ def test_people_fill_in_ballots(pictures: Path, tmp_path: Path) -> None:
     where = ("--natural", pictures / "bursts", "--aigc", pictures / "prompts", "--out", out, "--seed", 3)
     first = _launch(*where)
     assert first.returncode == 0, first.stderr
-    assert "fill in n_first and n_second" in first.stdout
+    assert "Fill in n_first and n_second" in first.stdout
     assert not (out / "series.jsonl").exists()
     with (out / "ballots.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))

@@ -211,7 +211,7 @@ def test_without_probabilities_rankings_and_scores_are_made_of_agreement_or_refu
     assert "reports no token probabilities of judge" in refused.stderr
     assert refused.stderr.count("\n") == 1
     assert done.exit_code == 0, done.output
-    assert "is made of the agreement of answers, 3 drawn in each order" in done.stderr
+    assert "is based on the agreement of 3 answers, sampled in each order" in done.stderr
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert {body["seed"] for body in drawn} == {0, 1, 2}
     if command == "rank":
@@ -253,7 +253,7 @@ def test_agreement_is_told_beside_the_verdict_and_is_no_probability(pictures: li
     assert told["sampling"] == {"temperature": 0.7, "max_new_tokens": 32, "seed": 0}
     assert "4 of 6 answers prefer 0.png; 2 could not be used (4 drawn in each order; no probability" in shown.output
     assert "probability  " not in shown.output
-    assert (refused.exit_code, "--agreement goes with --endpoint" in refused.stderr) == (2, True)
+    assert (refused.exit_code, "--agreement works only together with --endpoint" in refused.stderr) == (2, True)
 
 
 def test_where_probabilities_are_reported_nothing_is_drawn(pictures: list[str]) -> None:

@@ -108,12 +108,15 @@ def test_a_server_that_is_gone_is_no_health(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--endpoint", "http://127.0.0.1:1/v1", "--vllm", "python"], "--vllm does not go with --endpoint"),
-        (["--endpoint", "http://127.0.0.1:1/v1", "--attach", "http://x/v1"], "--attach does not go with --endpoint"),
-        (["--endpoint", "http://127.0.0.1:1/v1", "--device", "cpu"], "--device is for models in this process"),
-        (["--endpoint", "http://127.0.0.1:1/v1", "--structured"], "--structured does not go with --endpoint"),
-        (["--attach", "http://127.0.0.1:1/v1", "--api-key-env", "HOME"], "go with --endpoint"),
-        (["--api-key-env", "HOME"], "--api-key-env goes with --endpoint"),
+        (["--endpoint", "http://127.0.0.1:1/v1", "--vllm", "python"], "--vllm cannot be combined with --endpoint"),
+        (
+            ["--endpoint", "http://127.0.0.1:1/v1", "--attach", "http://x/v1"],
+            "--attach cannot be combined with --endpoint",
+        ),
+        (["--endpoint", "http://127.0.0.1:1/v1", "--device", "cpu"], "--device is only for a model"),
+        (["--endpoint", "http://127.0.0.1:1/v1", "--structured"], "--structured cannot be combined with --endpoint"),
+        (["--attach", "http://127.0.0.1:1/v1", "--api-key-env", "HOME"], "work only with --endpoint"),
+        (["--api-key-env", "HOME"], "--api-key-env works only together with --endpoint"),
     ],
 )
 def test_options_that_do_not_go_together(options: list[str], words: str, monkeypatch: pytest.MonkeyPatch) -> None:

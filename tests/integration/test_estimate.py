@@ -19,8 +19,9 @@ ROOT = Path(__file__).parents[2]
 SMALL = ["--max_steps", "2", "--bf16", "false", "--save_steps", "2", "--logging_steps", "1", "--disable_tqdm", "true"]
 GROUPS = [
     "--per_device_train_batch_size", "12", "--steps_per_generation", "1", "--num_generations", "2",
-    "--max_completion_length", "16",
+    "--max_completion_length", "16", "--fast_antisymmetry_weight", "0", "--fast_preference_weight", "0",
 ]  # fmt: skip
+HELD = ["--fast_antisymmetry_weight", "1"]
 BATCH = ["--per_device_train_batch_size", "4"]
 CHECKPOINTED = ["--gradient_checkpointing", "true"]
 FULL = ["--full_training", "true"]
@@ -36,10 +37,11 @@ CASES = {
     "dpo": ("dpo", [*BATCH]),
     "dpo-checkpointed": ("dpo", [*BATCH, *CHECKPOINTED]),
     "stage3": ("grpo", GROUPS),
+    "stage3-held": ("grpo", [*GROUPS, *HELD]),
     "stage3-reference-checkpointed": ("grpo", [*GROUPS, *CHECKPOINTED, "--beta", "0.01"]),
 }  # fmt: skip
 
-REST = ("stage1-checkpointed", "stage1-full", "dpo-checkpointed", "stage3")
+REST = ("stage1-checkpointed", "stage1-full", "dpo-checkpointed", "stage3", "stage3-held")
 """Cases whose parts others have too."""
 SLOW = pytest.mark.slow
 
@@ -94,6 +96,25 @@ def test_tokens_of_stage_3_are_those_that_are_read(
     assert 0.98 * most <= shared["lengths"]["tokens"] <= most  # shorter prompts are not padded
     for pictures in ("picture_tokens", "patches"):
         assert shared["lengths"][pictures] == apart["lengths"][pictures] / 2 > 0
+
+
+def test_tokens_of_held_verdicts_are_counted_where_they_are_read(
+    tiny_model: Path, red_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["--model", str(tiny_model), "--data", str(red_folder), "--output_dir", str(tmp_path / "run"), *SMALL]
+    for share in ("true", "false"):
+        whole = [*argv, *GROUPS, "--share_prompts", share]
+        in_four = [*whole, "--per_device_train_batch_size", "4", "--steps_per_generation", "3", "--rewards", "format",
+                   "--reward_weights", "1", "--gradient_accumulation_steps", "3", "--save_steps", "2"]  # fmt: skip
+        found = {}
+        for name, way in (("one", whole), ("three", in_four)):
+            off, on = (estimated("grpo", [*way, *more], capsys) for more in ([], HELD))
+            assert on["peak"] >= off["peak"]
+            assert on["lengths"]["patches"] == off["lengths"]["patches"]  # the tower is frozen, and has seen them
+            found[name] = on["tokens_per_step"] - off["tokens_per_step"]
+        # Three pairs in both orders, whichever way the step is cut.
+        assert found["three"] == pytest.approx(found["one"], rel=0.3)
+        assert found["one"] > 6 * 50
 
 
 def test_answers_are_sampled_in_trls_own_loop_where_weights_are_shared_out(
@@ -169,7 +190,7 @@ def test_zero_shares_out_what_its_documentation_says() -> None:
 
 def test_a_dry_run_refuses_what_it_cannot_reckon(tmp_path: Path) -> None:
     recipe = ROOT / "stages" / "configs" / "stage1_nano.yaml"
-    with pytest.raises(TrainingError, match="only a dry run"):
+    with pytest.raises(TrainingError, match="works only in a dry run"):
         read_dry_run(["--plan_for", "x.yaml"], recipe)
     with pytest.raises(TrainingError, match="give a positive number"):
         read_dry_run(["--dry_run", "--assume_tokens_per_s", "0"], recipe)

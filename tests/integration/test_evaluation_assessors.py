@@ -349,4 +349,4 @@ def test_processes_and_kill_9(tmp_path: Path) -> None:
     refused = launch(out, "--option", "measure=luma")
     _, errors = refused.communicate(timeout=300)
     assert refused.returncode == 2
-    assert "give name=value" in errors
+    assert "not of the form NAME=VALUE" in errors

@@ -152,9 +152,9 @@ def test_the_command_converts_once_and_says_what_comes_next(published: Weights, 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"<!DOCTYPE html><html>", "is no file of weights (it begins with '<!DOCTYPE html><html')"),
-        (b"version https://git-lfs.github.com/spec/v1\noid", "a pointer of Git LFS"),
-        (b"", "is no file of weights"),
+        (b"<!DOCTYPE html><html>", "does not contain weights (it begins with '<!DOCTYPE html><html')"),
+        (b"version https://git-lfs.github.com/spec/v1\noid", "a Git LFS pointer"),
+        (b"", "does not contain weights"),
     ],
 )
 def test_what_a_failed_download_leaves_is_refused_at_once(content: bytes, message: str, tmp_path: Path) -> None:

@@ -240,9 +240,9 @@ def test_wrong_settings_and_data_are_refused(data: Path, trained: Path, tmp_path
         run_fgaesq(*settings(data, trained.parent, "--max_steps", "6", "--joint_epochs", "5"))
     with pytest.raises(TrainingError, match="series_per_batch is 0"):
         settings(data, tmp_path, "--series_per_batch", "0")
-    with pytest.raises(TrainingError, match="give --series FILE"):
+    with pytest.raises(TrainingError, match="give a file as --series"):
         run_fgaesq(FGAesQArguments(), settings(data, tmp_path / "none")[1])
-    with pytest.raises(TrainingError, match="have nothing to teach"):
+    with pytest.raises(TrainingError, match="would teach nothing"):
         settings(data, tmp_path, "--align_weight", "0", "--rank_weight", "0")
     recipe = tmp_path / "bad.yaml"
     recipe.write_text("serie: x\n")

@@ -52,7 +52,8 @@ def arguments(model: Path | str, data: Path, out: Path, *more: str) -> tuple[Sta
         RECIPE,
         ["--model", str(model), "--data", str(data), "--output_dir", str(out), "--bf16", "false", "--disable_tqdm",
          "true", "--save_steps", "2", "--max_completion_length", "5", "--lora_r", "4", "--pictures_per_group", "0",
-         "--rewards", "format", "group_consistency", "thurstone", "--reward_weights", "1", "1", "1", *FILLED, *more],
+         "--rewards", "format", "group_consistency", "thurstone", "--reward_weights", "1", "1", "1",
+         "--fast_antisymmetry_weight", "0", "--fast_preference_weight", "0", *FILLED, *more],
     )  # fmt: skip
 
 
@@ -93,7 +94,7 @@ def test_a_run_whose_answers_are_all_cut_off_says_so_and_ends(capsys: pytest.Cap
         logs = {"completions/clipped_ratio": 1.0, "frac_reward_zero_std": 1.0}
         watch.on_log(args, TrainerState(global_step=step, is_world_process_zero=True), control, logs)
     assert capsys.readouterr().err.count("step 1: all completions were cut off at max_completion_length (3)") == 1
-    with pytest.raises(TrainingError, match="in 20 logs in a row, and earned the same: nothing is learned"):
+    with pytest.raises(TrainingError, match="in 20 logs in a row, and all earned the same reward"):
         watch.on_log(args, TrainerState(global_step=20), control, logs)
     watch = AllCutOff()
     for step in range(2 * AllCutOff.MOST):
@@ -215,10 +216,10 @@ def test_log_probabilities_do_not_depend_on_who_shares_the_batch(
         (["--mode", "fast", "--rewards", "format", "factor", "--reward_weights", "1", "1"],
          "fast answers name no factor .* drop factor from rewards"),
         (["--mode", "fast", "--rewards", "format", "symptom", "evidence", "--reward_weights", "1", "1", "1"],
-         "give no reason: drop symptom, evidence from rewards"),
+         "give no reasons: remove symptom, evidence from rewards"),
         (["--per_device_train_batch_size", "4"],
          "at least .* prompts × 2 generations = .* or set pictures_per_group lower"),
-        (["--accelerator_config", '{"split_batches": true}'], "would cut ranking groups"),
+        (["--accelerator_config", '{"split_batches": true}'], "would divide ranking groups"),
     ],
 )  # fmt: skip
 def test_impossible_settings_are_refused_before_the_model_loads(

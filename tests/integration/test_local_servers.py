@@ -280,7 +280,7 @@ def test_the_doctor_prints_the_exact_line(running: Callable[[Answers], Imitation
     said = shown(servers).stdout
     assert f"Ollama answers at {servers[0].url}\n" in said
     assert f"  redaes compare a.jpg b.jpg --endpoint {servers[0].url} --model qwen3-vl:2b\n" in said
-    assert "  take no pictures: llama3.2:1b\n" in said
+    assert "  These models accept no pictures: llama3.2:1b\n" in said
     line = next(line for line in said.splitlines() if servers[1].url in line and "compare" in line)
     assert shlex.split(line)[-1] == "../models/gemma 3.gguf"
     report = json.loads(shown(servers, "--json").stdout)
@@ -292,8 +292,8 @@ def test_the_doctor_prints_the_exact_line(running: Callable[[Answers], Imitation
 def test_the_doctor_says_what_it_does_not_know(shown: Callable[..., Any]) -> None:
     url = "http://127.0.0.1:8000/v1"
     said = shown((RunningServer("vLLM", url, (OfferedName("m\x1b[31m", None),)),)).stdout
-    assert "# if it takes pictures: the server does not say" in said
+    assert "# works only if the model accepts pictures, which the server does not report" in said
     assert "\x1b" not in said
     said = shown((RunningServer("a server (usually vLLM)", url, problem="it did not answer in time"),)).stdout
     assert f"a server (usually vLLM) at {url}\n  it did not answer in time\n" in said
-    assert "no model server answers on this machine" in shown(()).stdout
+    assert "No model server answers on this machine" in shown(()).stdout

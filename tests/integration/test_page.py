@@ -43,7 +43,7 @@ def test_two_pictures(page: Any, pictures: list[str]) -> None:
         page.click("#go")
         expect(page.locator("#title")).to_have_text("bright.png is better")
         expect(page.locator("#second")).to_have_class("better")
-        assert page.locator("#first figcaption").inner_text() == "dull <b>.png"  # a name is no HTML
+        assert page.locator("#first figcaption").inner_text() == "A dull <b>.png"  # a name is no HTML
         assert "redder" in page.locator("#rationale").inner_text()
         assert page.locator("#letters").inner_text() == "A is dull <b>.png, B is bright.png"
         assert page.locator("#factors li").all_inner_texts() == ["colour"]
@@ -89,7 +89,7 @@ def test_undecided_is_no_tie(page: Any, pictures: list[str]) -> None:
         page.goto(address)
         page.set_input_files("#files", pictures[:2])
         page.click("#go")
-        expect(page.locator("#title")).to_have_text("undecided: the answer changes with the order")
+        expect(page.locator("#title")).to_have_text("Undecided: the answer changes with the order")
         assert page.locator("#consistency").inner_text() == "The answer changes with the order"
         assert page.locator(".better").count() == 0
         assert page.locator("#rationale").is_hidden()
@@ -144,7 +144,7 @@ def test_what_goes_wrong_is_said(page: Any, pictures: list[str], tmp_path: Path)
         page.click("#clear")
         page.set_input_files("#files", pictures)
         page.click("#go")
-        expect(page.locator("#error")).to_contain_text("more than 3 pictures")
+        expect(page.locator("#error")).to_contain_text("takes at most 3 at once. Remove 1")
         page.click("#clear")
         model.spoilt = True
         page.set_input_files("#files", pictures[1:3])
@@ -197,7 +197,7 @@ def test_the_sheet_shows_two_originals_at_full_size(page: Any, photographs: Path
     links.nth(2).focus()
     page.keyboard.press("Enter")
     (best, *at), (worst, *other) = _looks(page)
-    assert (best, worst) == ("<b> #100%?.jpg", "a.jpg")
+    assert (best, worst) == ("A: <b> #100%?.jpg", "a.jpg")
     assert at == other
     assert at[0] == 900  # the original, not the small picture
     assert "scale(1)" in at[1]
@@ -207,7 +207,7 @@ def test_the_sheet_shows_two_originals_at_full_size(page: Any, photographs: Path
     (_, *moved), (_, *with_it) = _looks(page)
     assert moved == with_it != at
     page.keyboard.press("PageUp")
-    assert _looks(page)[1][:2] == ["javascript:alert(1).jpg", 900]
+    assert _looks(page)[1][:2] == ["B: javascript:alert(1).jpg", 900]
     page.keyboard.press("s")
     slider = page.get_by_role("slider")
     slider.focus()
@@ -243,13 +243,16 @@ def test_the_page_shows_two_pictures_at_full_size(page: Any, photographs: Path, 
         assert (first, second) == ("<b> #100%?.jpg", "a.jpg")
         assert at == other == [900, at[1]]
         shot(page, f"page-closer-{width}")
-        page.get_by_role("button", name="Close").click()
+        page.get_by_role("button", name="Close (Escape)").click()
         page.click("#clear")
         page.set_input_files("#files", files)
         page.click("#go")
         expect(page.locator("#series-title")).to_have_text("<b> #100%?.jpg leads")
         page.keyboard.press("l")
         assert [one[0] for one in _looks(page)] == ["<b> #100%?.jpg", "javascript:alert(1).jpg"]
+        best, other = page.locator("#closer .caption").all_inner_texts()
+        assert "the best of the series" in best
+        assert "points of 9 behind the best" in other
         page.keyboard.press("x")  # a key of the page behind
         page.keyboard.press("Escape")
         assert page.locator("#strip .reject").count() == 0

@@ -277,7 +277,7 @@ def test_an_evaluation_shows_no_smaller_pictures(tiny_model: Path, adapter: Path
 
 def test_a_server_that_runs_has_a_size_of_its_own() -> None:
     done = CliRunner().invoke(app, ["serve", "--attach", "http://127.0.0.1:9/v1", "--max-pixels", "9216"])
-    assert (done.exit_code, "--max-pixels goes with" in done.stderr) == (2, True)
+    assert (done.exit_code, "--max-pixels works only with" in done.stderr) == (2, True)
 
 
 def test_a_later_stage_may_change_the_size_and_says_so(

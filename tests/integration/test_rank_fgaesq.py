@@ -214,12 +214,12 @@ def test_a_picture_that_changes_before_the_judge_sees_it_is_named(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--model", "fgaesq"], "comes without weights"),
-        (["--weights", "x"], "--weights goes with --model fgaesq"),
-        (["--judge", "redaes/nano"], "--judge goes with --model fgaesq"),
+        (["--model", "fgaesq"], "needs weights"),
+        (["--weights", "x"], "--weights is only for --model fgaesq"),
+        (["--judge", "redaes/nano"], "--judge is only for --model fgaesq"),
         (["--model", "fgaesq", "--weights", "x", "--mode", "reasoned"], "no reasons"),
-        (["--model", "fgaesq", "--weights", "x", "--one-order"], "are for language models"),
-        (["--model", "fgaesq", "--weights", "x", "--adapter", "y"], "are for language models"),
+        (["--model", "fgaesq", "--weights", "x", "--one-order"], "are only for language models"),
+        (["--model", "fgaesq", "--weights", "x", "--adapter", "y"], "are only for language models"),
     ],
 )
 def test_what_does_not_go_together_is_refused(photos: Path, tmp_path: Path, options: list[str], message: str) -> None:

@@ -62,4 +62,4 @@ def test_a_server_and_an_adapter_are_refused(red_folder: Path, tmp_path: Path) -
     words = ["--endpoint", "http://127.0.0.1:1/v1", "--model", "m", "--adapter", "x", "--out", str(tmp_path)]
     done = CliRunner().invoke(app, ["eval", "rationales", str(red_folder), *words])
     assert done.exit_code == 2
-    assert "--adapter is for models in this process" in done.stderr
+    assert "--adapter is only for a model that is loaded in this process" in done.stderr

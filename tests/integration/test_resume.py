@@ -492,7 +492,7 @@ def test_an_adapter_without_weights_is_refused_before_a_model_is_loaded(begun: P
 
 
 def test_an_objective_that_was_cut_short_is_refused() -> None:
-    with pytest.raises(TrainingError, match="write --objective dpo in full"):
+    with pytest.raises(TrainingError, match="write --objective dpo as a separate option"):
         configured("stage2", ["--data", "x", "--obj", "dpo"])
 
 

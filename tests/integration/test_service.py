@@ -615,3 +615,14 @@ def test_the_page_may_load_nothing_from_elsewhere() -> None:
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     for path in ("/page.js", "/page.css", "/viewer.js", "/viewer.css"):
         assert Door().ask("GET", path).status_code == 200
+
+
+def test_the_page_is_told_the_limits_of_the_service() -> None:
+    told = (
+        Door(limits={"max_images": 7, "max_body_bytes": 1000, "max_pixels": 2_000_000}).ask("GET", "/page.json").json()
+    )
+    assert told["model"] == "colours"
+    assert told["limits"]["pictures"] == 7
+    assert told["limits"]["body_bytes"] == 1000
+    assert told["limits"]["picture_pixels"] == 2_000_000  # the page sends nothing that the service would refuse
+    assert Door().ask("GET", "/page.json").json()["limits"]["picture_pixels"] == 4 * told["limits"]["model_pixels"]

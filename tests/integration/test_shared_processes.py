@@ -18,6 +18,7 @@ CONFIGS = HERE.parents[1] / "accelerate_configs"
 BIN = Path(sys.executable).parent
 ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "OMP_NUM_THREADS": "1",
                "PYTHONPATH": os.pathsep.join([str(HERE.parents[1]), os.environ.get("PYTHONPATH", "")])}  # fmt: skip
+CURVE = ("loss", "grad_norm", "kl", "entropy", "fast/antisymmetry", "fast/preference", "fast/agreement")
 N_PROCESSES = {"ddp": 2, "zero2": 1, "zero2 of two": 2, "zero3": 2}
 
 
@@ -28,7 +29,7 @@ def arguments(model: Path, data: Path, out: Path, *more: str) -> list[str]:
             "--reward_weights", "1", "1", "--pictures_per_group", "3", "--num_generations", "4",
             "--per_device_train_batch_size", "36", "--steps_per_generation", "1", "--max_completion_length", "6",
             "--gradient_accumulation_steps", "1", "--save_strategy", "no", "--completion_page_steps", "0",
-            *more]  # fmt: skip
+            "--fast_antisymmetry_weight", "3", "--fast_preference_weight", "0.5", *more]  # fmt: skip
 
 
 @pytest.mark.parametrize("how", ["ddp", *(pytest.param(name, marks=pytest.mark.slow) for name in [*N_PROCESSES][1:])])
@@ -56,7 +57,7 @@ def test_steps_are_those_of_whole_rows(how: str, tiny_model: Path, tmp_path: Pat
         final = tmp_path / share / "final"
         assert json.loads((final / "run_record.json").read_text())["metrics"]["shares_prompts"] is (share == "true")
         entries = json.loads((final / "trainer_state.json").read_text())["log_history"]
-        curve = [[entry[name] for name in ("loss", "grad_norm", "kl", "entropy")] for entry in entries if "kl" in entry]
+        curve = [[entry[name] for name in CURVE] for entry in entries if "kl" in entry]
         assert len(curve) == 3
         found[share] = torch.tensor(curve), load_file(final / "adapter_model.safetensors")
     assert found["true"][0][:, 2].max() > 0.001  # the policy leaves its reference

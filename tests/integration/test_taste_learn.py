@@ -155,7 +155,7 @@ def test_answers_at_random_install_nothing(tmp_path: Path) -> None:
     )
     assert status == EXIT_NOT_BETTER, output
     assert "not better than before" in output
-    assert "no adapter was written" in output
+    assert "No adapter was written" in output
     assert sorted(path.name for path in (tmp_path / "taste").iterdir()) == [
         "README.md",
         "decisions.jsonl",

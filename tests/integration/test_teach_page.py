@@ -46,7 +46,7 @@ def progress(page: Any, text: str) -> None:
 
 
 def asked(page: Any) -> tuple[str, str]:
-    left, right = (page.locator(f"#teach-{side} .quiet").inner_text() for side in ("left", "right"))
+    left, right = (page.locator(f"#teach-{side} .name").inner_text() for side in ("left", "right"))
     return left, right
 
 
@@ -122,7 +122,7 @@ def test_answers_outlive_the_page_and_go_on(page: Any, pictures: list[str]) -> N
         progress(page, "2 answered")
         page.click("#undo")
         progress(page, "1 answered")
-        expect(page.locator("#kept-n")).to_contain_text("1 answers of yours")
+        expect(page.locator("#kept-n")).to_contain_text("1 answer of yours")
         page.on("dialog", lambda dialog: dialog.accept())
         page.click("#kept-forget")
         expect(page.locator("#kept-answers")).to_be_hidden()
@@ -185,7 +185,7 @@ def test_an_answer_that_was_not_taken_is_not_kept(page: Any, pictures: list[str]
         )
         before = asked(page)
         page.keyboard.press("ArrowLeft")
-        expect(page.locator("#teach-error")).to_have_text("not <b>now</b>")
+        expect(page.locator("#teach-error")).to_contain_text("The server cannot answer now (not <b>now</b>)")
         assert page.locator("#kept-answers").is_hidden()
         page.unroute("**/v1/teach")
         assert asked(page) == before

@@ -50,7 +50,7 @@ def test_what_the_launcher_refuses_is_an_error_of_ours(monkeypatch: pytest.Monke
 
     monkeypatch.delenv("ACCELERATE_USE_CPU", raising=False)
     monkeypatch.setattr(accelerate.commands.launch, "launch_command", fails)
-    with pytest.raises(TrainingError, match="accelerate starts no such processes: port 1 is taken"):
+    with pytest.raises(TrainingError, match="accelerate cannot start these processes: port 1 is taken"):
         launch(LaunchArguments(num_processes=2), ["train", "sft"], {})
 
 

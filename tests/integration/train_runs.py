@@ -34,6 +34,7 @@ POLICY = [
     "--reward_weights", "0.2", "1", "1", "1", "--beta", "0.05", "--pictures_per_group", "2", "--num_generations", "4",
     "--per_device_train_batch_size", "8", "--steps_per_generation", "1", "--gradient_accumulation_steps", "1",
     "--max_completion_length", "14", "--completion_page_steps", "0", "--lora_r", "4", "--lora_alpha", "8",
+    "--fast_antisymmetry_weight", "0", "--fast_preference_weight", "0",
 ]  # fmt: skip
 """A stage 3 with a reference, as every recipe of a real model has it. Its answers are of the fast form, which the
 embedded model knows: they are cheap, and they earn different rewards."""

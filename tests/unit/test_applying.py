@@ -136,7 +136,7 @@ def test_what_is_no_folder_is_refused_before_anything_is_done(out: Path, tmp_pat
 def test_nothing_is_said_of_taking_back_where_nothing_was_done(out: Path, tmp_path: Path) -> None:
     command = ["apply", str(out), "--move-rejects", str(tmp_path / "rejects"), "--do"]
     first, second = (CliRunner().invoke(app, command).stdout for _ in range(2))
-    assert ("to take it back" in first, "to take it back" in second) == (True, False)
+    assert ("To reverse this" in first, "To reverse this" in second) == (True, False)
     assert "2 pictures were handled before" in second
 
 
@@ -521,7 +521,7 @@ def test_the_command_plans_acts_and_takes_back(out: Path, tmp_path: Path) -> Non
     options = ["apply", str(out), "--move-rejects", str(tmp_path / "rejects")]
     planned = runner.invoke(app, options)
     assert planned.exit_code == 0, planned.output
-    assert "2 pictures, 5 files with what belongs to them; nothing was done: add --do" in planned.stdout
+    assert "2 pictures, 5 files with their sidecars and raw files. Nothing was changed; add --do" in planned.stdout
     assert _files(tmp_path) == before
     assert list(out.iterdir()) == [out / "ranking.jsonl"]
     done = runner.invoke(app, [*options, "--do"])
@@ -532,7 +532,7 @@ def test_the_command_plans_acts_and_takes_back(out: Path, tmp_path: Path) -> Non
     assert again.exit_code == 0, again.output
     assert [file.name for file in out.glob("applied-*")] == ["applied-001.jsonl"], "a run that does nothing leaves none"
     undone = runner.invoke(app, ["apply", "--undo", str(out / "applied-001.jsonl")])
-    assert "5 files to take back; nothing was done" in undone.stdout
+    assert "5 files would be restored. Nothing was changed" in undone.stdout
     assert runner.invoke(app, ["apply", "--undo", str(out / "applied-001.jsonl"), "--do"]).exit_code == 0
     assert _files(tmp_path) == before
 
@@ -563,7 +563,7 @@ def test_marks_are_taken_back_also_where_rejects_were_moved(tmp_path: Path) -> N
     mark_pictures(marked, out / "marks.jsonl", write=True)
     journal = _apply(out, move_rejects=tmp_path / "rejects")[2]
     planned = runner.invoke(app, ["apply", str(out), "--undo-marks"])
-    assert "marks to take back in 3 sidecars" in planned.stdout, planned.output
+    assert "Marks would be removed from 3 sidecars" in planned.stdout, planned.output
     assert runner.invoke(app, ["apply", str(out), "--undo-marks", "--do"]).exit_code == 0
     undo(Journal(journal.path, read_journal(journal.path)))
     assert _files(tmp_path) == before

@@ -551,7 +551,7 @@ def test_the_command_reports_in_words_json_and_html(
     words = ["data", "audit", str(red_folder), "--answers", str(one), str(two)]
     done = runner.invoke(app, [*words, "--out", str(out)], env={"COLUMNS": "160"})
     assert done.exit_code == 0, done.output
-    assert "agree with the label: 100 %" in done.stdout
+    assert "agreement with the label: 100 %" in done.stdout
     assert "Ann" in done.stdout
     assert "What people say of pairs" in out.read_text()
     found = json.loads(runner.invoke(app, [*words, "--json"]).stdout)
@@ -565,9 +565,9 @@ def test_the_command_reports_in_words_json_and_html(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "give one of --serve PORT, --out HTML"),
-        (["--serve", "0", "--out", "a.html"], "give one of --serve PORT"),
-        (["--serve", "0", "--json"], "--json goes with --answers"),
+        ([], "give exactly one of --serve PORT, --out HTML"),
+        (["--serve", "0", "--out", "a.html"], "give exactly one of --serve PORT"),
+        (["--serve", "0", "--json"], "--json works only together with --answers"),
         (["--out", "a.html", "--pairs", "0"], "--pairs is 0; give 1 to 5000"),
         (["--out", "a.html", "--repeated", "0.5"], "--repeated is 0.5; give a share from 0 to 0.3"),
         (["--out", "a.html", "--side", "20"], "--side is 20; give 128 to 8192 pixels"),

@@ -208,7 +208,14 @@ def test_a_dry_run_prints_and_writes_and_asks_nothing(tmp_path: Path) -> None:
     ended = CliRunner().invoke(app, [*words, "--dry-run"])
     assert ended.exit_code == 0, ended.output
     # Its server is not there, which a dry run does not find out.
-    for told in ("nothing was asked or written", "edits", "32", "judge (score)", "cost: at most", "no price is given"):
+    for told in (
+        "no model was asked and no file was written",
+        "edits",
+        "32",
+        "judge (score)",
+        "cost: at most",
+        "no price is given",
+    ):
         assert told in ended.output
     assert not out.exists()
     report = report_of_an_earlier_build(tmp_path / "earlier")
@@ -218,7 +225,7 @@ def test_a_dry_run_prints_and_writes_and_asks_nothing(tmp_path: Path) -> None:
         assert told in ended.output
     ended = CliRunner().invoke(app, [*words, "--measured", str(report)])
     assert ended.exit_code == 2
-    assert "--measured goes with --dry-run" in ended.output
+    assert "--measured works only together with --dry-run" in ended.output
     ended = CliRunner().invoke(app, [*words, "--dry-run", "--measured", str(tmp_path / "none.json")])
     assert ended.exit_code == 2
     assert "none.json" in ended.output

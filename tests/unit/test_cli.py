@@ -554,4 +554,4 @@ def test_whether_answers_are_held_to_their_form_reaches_the_model(
     assert seen == [wanted]
     if option:
         refused = runner.invoke(app, ["compare", *pictures, *option, "--endpoint", "http://127.0.0.1:9/v1"])
-        assert "--constrain is for models in this process" in refused.stderr
+        assert "--constrain is only for a model that is loaded in this process" in refused.stderr

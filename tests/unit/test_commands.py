@@ -60,11 +60,11 @@ def test_a_script_has_the_options_of_its_command(
 
 def test_help_says_what_the_package_has() -> None:
     said = say("eval", "--help")
-    assert f"{', '.join(list(ASSESSORS)[:-1])} or {list(ASSESSORS)[-1]}; default: vlm, and vlm_pairs for" in said
-    assert f"default: {leaks.MAX_DISTANCE}." in say("eval", "leaks", "--help")
+    assert f"{', '.join(list(ASSESSORS)[:-1])} or {list(ASSESSORS)[-1]}. The default is vlm, or vlm_pairs for" in said
+    assert f"default is {leaks.MAX_DISTANCE}." in say("eval", "leaks", "--help")
     said = say("data", "series", "--help")
     for default in (BuildSettings().margin, BuildSettings().test_fraction):
-        assert f"default: {default}." in said
+        assert f"default is {default}." in said
 
 
 def test_a_benchmark_need_not_be_introduced() -> None:
@@ -105,7 +105,7 @@ def test_an_interrupt_says_that_the_same_command_goes_on(
 
     monkeypatch.setattr(module, name, interrupt)
     done = CliRunner().invoke(app, [*words, "--out", str(tmp_path / "out")])
-    assert (done.exit_code, done.stderr) == (130, "interrupted; the same command goes on from here\n")
+    assert (done.exit_code, done.stderr) == (130, "interrupted; the same command continues from here\n")
 
 
 def test_python_runs_the_package() -> None:

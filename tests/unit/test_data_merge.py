@@ -390,8 +390,8 @@ def test_a_set_of_which_nothing_is_trained_on_is_named(tmp_path: Path) -> None:
     b = write_set(tmp_path / "b", [pair("q2", 2, "train"), pair("q3", 3, "test")])
     found = runner.invoke(app, ["data", "merge", str(a), str(b), "--out", str(tmp_path / "both")])
     assert found.exit_code == 0, found.output
-    assert "nothing of b is trained on" in found.output
-    assert "nothing of a " not in found.output
+    assert "no pair of b is in the train split" in found.output
+    assert "no pair of a " not in found.output
 
 
 def test_near_hashes_are_all_found() -> None:

@@ -18,6 +18,7 @@ pytest.importorskip("jinja2")
 from redaes.answers import render_verdict
 from redaes.backends.base import BatchBackend, Request
 from redaes.datagen.editors.parametric import make_edit
+from redaes.demo.answered_pairs import answered_pairs
 from redaes.demo.report import (
     DemoComparison,
     LearningCurve,
@@ -156,6 +157,7 @@ def _page(**changes: Any) -> str:
         "seconds": {"build": 3.0, "stage1": 70.0},
         "provenance": PROVENANCE,
         "credits": ["china: CC BY 2.0; somebody"],
+        "pairs": answered_pairs(RECORDS, MOMENTS),
     }
     return render(**{**arguments, **changes})
 
@@ -207,16 +209,29 @@ def test_it_is_valid_and_self_contained() -> None:
     checked = _checked(page)
     assert checked.references
     assert all(reference.startswith("data:image/jpeg;base64,") for reference in checked.references)
-    assert "script" not in checked.tags
     assert "@import" not in page
     assert not re.search(r"url\(", page)
-    assert len(checked.alternatives) == len(checked.references)
+    assert len(checked.alternatives) == len(checked.references) + page.count(" data-picture=")
     assert all(checked.alternatives)
+
+
+def test_every_pair_that_was_answered_with_reasons_stands_before_and_after_training() -> None:
+    rows = answered_pairs(RECORDS, MOMENTS)
+    assert [row.run for row in rows] == ["before training", "after stage 3"] * 27
+    assert [row.id for row in rows[::2]] == [row.id for row in rows[1::2]] == sorted(one.pair.id for one in RECORDS)
+    by_id = {item.outcome.pair: item for item in MOMENTS[-1].evaluation.reasoned_outcomes}
+    for row in rows[1::2]:
+        item = by_id[row.id]
+        assert (row.outcome == "right") == (item.winner is not None and item.outcome.decided and item.outcome.right)
+        assert (row.outcome == "failed") == (item.winner is None)
+    assert {row.outcome for row in rows} == {"right", "wrong", "open"}
+    assert _page().count('<tr role="row" data-factor=') == 54
+    assert "Every pair that was answered" not in _page(pairs=())
 
 
 def test_what_files_and_models_say_is_escaped() -> None:
     page = _page()
-    assert "<script" not in page
+    assert "<script>alert" not in page
     assert "&lt;script&gt;alert(1)" in page
     assert "invented &lt;model&gt;" in page
 

@@ -84,7 +84,7 @@ REFUSED = [
     ("eval/probe_robustness.py", ["build", "none"], "none: no such file"),
     ("eval/rationale_quality.py", ["none"], "none is not a RED dataset"),
     ("eval/rationale_quality.py", ["data", "--adapter", "none"], "adapter_config.json"),
-    ("eval/rationale_quality.py", ["data", "--revision", "r1"], "--revision goes with --endpoint"),
+    ("eval/rationale_quality.py", ["data", "--revision", "r1"], "--revision works only together with --endpoint"),
     ("eval/rationale_quality.py", ["data", "--prompt", "compare/v999"], "known: compare/v1, compare_measured/v1"),
     ("eval/rationale_quality.py", ["data", "--measured", "--prompt", "compare/v1"], "give one of them"),
     ("eval/rationale_quality.py", ["data", "--samples", "-1"], "samples is -1"),
@@ -102,7 +102,7 @@ REFUSED = [
     ),
     ("redaes/__main__.py", ["models", "convert", "none.pt", "--out", "m"], "none.pt: no such file"),
     ("redaes/__main__.py", ["models", "convert", "data", "--out", "m"], "Is a directory"),
-    ("redaes/__main__.py", ["models", "convert", "unknown.yaml", "--out", "m"], "is no file of weights"),
+    ("redaes/__main__.py", ["models", "convert", "unknown.yaml", "--out", "m"], "does not contain weights"),
     ("redaes/__main__.py", ["serve", "--model", "./none"], "./none: no such model folder"),
     ("redaes/__main__.py", ["serve", "--adapter", "none"], "adapter_config.json"),
 ]

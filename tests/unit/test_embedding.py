@@ -62,7 +62,10 @@ def test_marks_are_embedded_known_and_taken_out(out: Path, tmp_path: Path) -> No
     before = {path.name: path.read_bytes() for path in photos.iterdir()}
     pixels = _pixels(photos)
     planned = runner.invoke(app, ["apply", str(out), "--embed-marks"])
-    assert "marks for 3 JPEG files; 0 have theirs already; 1 are no JPEG; nothing was done" in planned.stdout
+    assert (
+        "marks for 3 JPEG files; 0 already contain their marks; 1 are not JPEG files. Nothing was changed"
+        in planned.stdout
+    )
     assert "d.jpg: somebody has decided (Rating 4 in d.jpg)" in planned.stdout
     assert {path.name: path.read_bytes() for path in photos.iterdir()} == before
     done = runner.invoke(app, ["apply", str(out), "--embed-marks", "--do"])
@@ -84,7 +87,10 @@ def test_marks_are_embedded_known_and_taken_out(out: Path, tmp_path: Path) -> No
     plan = plan_apply(read_ranking(out), Destinations(move_rejects=tmp_path / "r"), {}, read_embedded(out))
     assert [Path(steps[0].source).name for steps in plan.shots] == ["é ü.JPG", "c.jpg", "e.png"]
     assert plan.left == []
-    assert "marks for 0 JPEG files; 3 have theirs" in runner.invoke(app, ["apply", str(out), "--embed-marks"]).stdout
+    assert (
+        "marks for 0 JPEG files; 3 already contain their marks"
+        in runner.invoke(app, ["apply", str(out), "--embed-marks"]).stdout
+    )
 
     # What somebody changes is theirs.
     subprocess.run(["exiftool", "-q", "-overwrite_original", "-XMP-xmp:Rating=2", str(photos / "c.jpg")], check=True)

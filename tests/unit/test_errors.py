@@ -81,7 +81,7 @@ def test_an_interrupt_says_that_the_same_command_goes_on(capsys: pytest.CaptureF
     with pytest.raises(SystemExit) as left, reporting_errors(resumable=True):
         raise KeyboardInterrupt
     assert left.value.code == 130
-    assert capsys.readouterr().err == "interrupted; the same command goes on from here\n"
+    assert capsys.readouterr().err == "interrupted; the same command continues from here\n"
     with pytest.raises(KeyboardInterrupt), reporting_errors():
         raise KeyboardInterrupt
 

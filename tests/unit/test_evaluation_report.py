@@ -132,11 +132,18 @@ def test_the_three_forms(data: Path, tmp_path: Path, benchmark: str) -> None:
     assert f"| {metric} | {value:.3f} [" in text
     page = Page()
     page.feed(files[2].read_text())
+    text = files[2].read_text()
     pictures = [attrs for tag, attrs in page.tags if tag == "img"]
     assert pictures
     for attributes in pictures:
-        assert (attributes["src"] or "").startswith("data:image/jpeg;base64,")
-    assert not [attrs for tag, attrs in page.tags if tag in ("script", "link", "iframe") or "href" in attrs]
+        if benchmark == "scores":
+            assert (attributes["src"] or "").startswith("data:image/jpeg;base64,")
+        else:
+            assert f'id="{attributes["data-picture"]}">data:image/jpeg;base64,' in text
+    assert not [attrs for tag, attrs in page.tags if tag in ("link", "iframe") or "href" in attrs]
+    rows = [attrs for tag, attrs in page.tags if tag == "tr" and "data-verdict" in attrs]
+    n_pairs = len(read_predictions(folders[0] / "pairs.csv")) if benchmark == "series" else 0
+    assert [attrs["data-run"] for attrs in rows] == ["luma", "colourfulness", "constant"] * n_pairs
     assert "&lt;0&gt;.png" in files[2].read_text() or "&lt;1" in files[2].read_text()
     assert any(tag == "circle" for tag, _ in page.tags) == (benchmark == "scores")
 

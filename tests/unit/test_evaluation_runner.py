@@ -520,7 +520,7 @@ def test_settings(tmp_path: Path) -> None:
         make_spec(recipe, given)
     assert parse_options(["a=b=c"]) == {"a": "b=c"}
     for options in (["a"], ["=b"], ["a=1", "a=2"]):
-        with pytest.raises(InputError, match="give name=value"):
+        with pytest.raises(InputError, match="not of the form NAME=VALUE"):
             parse_options(options)
     assert parse_shard("1/4") == (1, 4)
     with pytest.raises(InputError, match="give k/n"):
@@ -549,15 +549,15 @@ def test_the_command(tmp_path: Path) -> None:
     assert "12 questions, 0 without a usable answer" in done.output
     part = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "part"), "--shard", "1/2"])
     assert part.exit_code == 0
-    assert "waits for the others" in part.output
+    assert "will be complete when all shards are" in part.output
     listed = CliRunner().invoke(app, ["eval", "--list"])
     assert listed.exit_code == 0
     assert "phototriage" in listed.output
     for arguments, message in (
-        (["eval"], "name a benchmark"),
+        (["eval"], "give the name of a benchmark"),
         (["eval", "avva", "--data", str(data)], "unknown benchmark"),
         (["eval", "ava", "--data", str(tmp_path)], "has no label file"),
-        ([*command, "--option", "measure=beauty"], "each name once"),
+        ([*command, "--option", "measure=beauty"], "each name given once"),
         (["eval", "scores", "--data", str(data), "--assessor", "pyiqa", "--option", "metric=nima"], "pip install"),
     ):
         failed = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "failed")])

@@ -164,7 +164,7 @@ def test_a_second_import_with_a_writer_leaves_the_first_one_its_pictures(votes: 
     with (holder / "lock").open("wb") as lock:
         lock_file(lock, "nobody else has it")
         said = run("data", "import", votes, "--out", tmp_path / "set", "--writer", "measured", code=2)
-        assert "another process imports into" in said
+        assert "another process is importing into" in said
         assert (holder / "set").is_dir()
     run("data", "import", votes, "--out", tmp_path / "set", "--writer", "measured")  # killed, the first leaves it
     assert (tmp_path / "set").is_dir()

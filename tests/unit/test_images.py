@@ -440,8 +440,8 @@ def test_truncated_files(tmp_path: Path, kind: str, kept: float) -> None:
         (b"\x00\x00\x00\x0cJXL \r\n\x87\n", "a JPEG XL picture"),
         (b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00isommp42", "a video"),
         (b"version https://git-lfs.github.com/spec/v1", "a Git LFS pointer"),
-        (b"just text", "not a known picture format"),
-        (b"\x00", "not a known picture format"),
+        (b"just text", "not a known picture format (it begins with 'just tex')"),
+        (b"\x00\xff", "not a known picture format (it begins with the bytes 00 ff)"),
     ],
 )
 def test_foreign_files_are_named(tmp_path: Path, content: bytes, what: str) -> None:
@@ -449,6 +449,15 @@ def test_foreign_files_are_named(tmp_path: Path, content: bytes, what: str) -> N
     path.write_bytes(content)
     expected = rf"a\.jpg: {re.escape(what)}.*readable are JPEG, .*: convert the picture to JPEG or PNG"
     with pytest.raises(ImageError, match=expected):
+        load_image(path)
+
+
+def test_no_message_shows_bytes_as_python_writes_them(tmp_path: Path) -> None:
+    stream = io.BytesIO()
+    Image.new("RGB", (64, 48), "teal").save(stream, "PNG")
+    path = tmp_path / "a.png"
+    path.write_bytes(stream.getvalue().replace(b"IDAT", b"IDA\x12"))
+    with pytest.raises(ImageError, match=r"\(broken PNG file \(chunk 'IDA"):
         load_image(path)
 
 

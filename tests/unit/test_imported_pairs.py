@@ -541,7 +541,7 @@ def test_the_command_says_what_was_found(folder: Path, tmp_path: Path) -> None:
     assert "picture missing" in result.stdout
     assert "Café" in {record.pair.source for record in imported(tmp_path / "out")}
     assert {record.licence for record in imported(tmp_path / "out")} == {"CC0-1.0"}
-    assert "columns that are not read: mood" in result.stdout
+    assert "These columns were not used: mood" in result.stdout
     again = CliRunner().invoke(app, command)
     assert again.exit_code == 2
     assert "exists" in again.stderr

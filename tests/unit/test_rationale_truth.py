@@ -280,7 +280,7 @@ def test_a_right_verdict_for_a_false_reason_is_the_worst() -> None:
     records = [_record(number, 2.0, None, None) for number in range(4)]
     rows = [_row(_claims(S)), _row(_claims(C, C, C), False), _row(_claims(S, C)), _row(_claims(S, S, C))]
     found = worst([_checked(record, row) for record, row in zip(records, rows, strict=True)])
-    assert [one.pair for one in found] == ["p2", "p1", "p3"]
+    assert [one.pair for one in found] == ["p2", "p1", "p3", "p0"]
 
 
 def test_the_page_shows_pictures_in_the_reasonings_letters_and_escapes_texts() -> None:
@@ -290,21 +290,24 @@ def test_the_page_shows_pictures_in_the_reasonings_letters_and_escapes_texts() -
     checked = [_checked(record, shown, "B")]
     evaluation = _held_out(_reasoned(record, -1.0, "swapped", hostile))
     page = rationale_page([record], evaluation, checked, rationale_quality(evaluation), rationale_truth(checked))
-    assert "<script" not in page
-    assert "verdict right, reason wrong" in page
+    assert "<script>alert" not in page
+    assert "right verdict, wrong reason</span>" in page
     # The second picture, unedited and better, is the reasoning's A, and is framed.
-    framed = re.search(r'<figure class="better">.*?alt="Picture (.): (.*?)"', page, re.DOTALL)
+    framed = re.search(r'<span class="lettered better"><img alt="(.): (.*?)"', page)
     assert framed is not None
     assert framed.groups() == ("A", "no edit")
-    assert "Picture B: noise luma, strength 0.50" in page
-    assert re.search(r'It says: A is better, <span class="good">right</span>', page)
-    assert re.search(r"<td>noise, L\*</td><td>0\.9</td><td>6\.0</td>", page)
+    assert 'alt="B: noise luma, strength 0.50"' in page
+    assert '<p>A is better</p><p class="good">✓ right</p>' in page
+    assert re.search(r'<th scope="row">noise, L\*</th><td>0\.9</td><td>6\.0</td>', page)
     assert "http" not in page.replace("http-equiv", "")
 
 
 @pytest.mark.parametrize(
     ("winner", "undecided", "says"),
-    [(None, "reasons", "undecided;"), ("tie", None, 'a tie, <span class="bad">wrong</span>;')],
+    [
+        (None, "reasons", '<p class="soft">undecided</p>'),
+        ("tie", None, '<p>a tie</p><p class="bad">✗ wrong</p>'),
+    ],
 )
 def test_the_page_tells_the_verdict_and_not_what_was_written_beside_it(
     winner: Winner | None, undecided: Any, says: str
@@ -313,4 +316,4 @@ def test_the_page_tells_the_verdict_and_not_what_was_written_beside_it(
     evaluation = _held_out(_reasoned(record, -1.0, None))  # it writes that the second is better, and it is
     checked = [_checked(record, _row(None, False), winner).model_copy(update={"undecided": undecided})]
     page = rationale_page([record], evaluation, checked, rationale_quality(evaluation), rationale_truth(checked))
-    assert f"It says: {says}" in page
+    assert f'data-name="Verdict" data-value="">{says}</td>' in page

@@ -224,6 +224,16 @@ def test_the_contact_sheet_is_one_safe_page(folder: Path, tmp_path: Path) -> Non
     assert "s3&lt;script&gt;&amp;.jpg" in page
     assert "&lt;b&gt;Brighter&lt;/b&gt;" in page
     assert "Could not be read: 2" in page
+    assert "logits" not in page
+    standings = re.findall(r">(\S+) ± (\S+) points behind the best; (\d+)% that it is better<", page)
+    assert len(standings) == 3  # of the pictures of two series that are not their best
+    assert all(float(behind) > 0 and float(error) > 0 and int(share) < 50 for behind, error, share in standings)
+    letters = re.findall(r"<b aria-hidden=true>([AB])</b>", page)
+    assert sorted(letters) == ["A", "A", "B", "B"]
+    marks = re.findall(r"<figure class=(\w+)>.*?<span class=mark>(.*?)</span>", page)
+    assert {("Green", "★★★★★ Pick")} <= set(marks) <= {
+        ("Green", "★★★★★ Pick"), ("Yellow", "★★★ Not settled"), ("Red", "★ Worse"),
+    }  # fmt: skip
     assert not re.search(r"<[^>]* src=(?!\"data:)", page)
     links = re.findall(r"<[^>]* href=\"([^\"]*)\"", page)
     assert links[-1] == "../photos/s3%3Cscript%3E%26.jpg"
@@ -250,8 +260,11 @@ def test_the_contact_sheet_says_what_is_undecided_and_what_is_false(tmp_path: Pa
     page = sheet.series_head("0001", 2, None, told)
     assert "A is &lt;noisier&gt;</mark> [contradicted] here." in page
     assert "Held against the pictures: none of 1 statement confirmed." in page
-    assert "6.2 L*<meter value=1.000>" in page
-    assert "contradicts the reasoning" in page
+    assert "<td><meter value=1.000 aria-hidden=true></meter>6.2 L*<td class=bad>contradicted" in page
+    assert "<th scope=col class=left>A, the best<th scope=col>B, the next one" in page
+    assert "</b> 90%</span><meter value=0.900" in page
+    turned = sheet.series_head("0001", 2, None, dataclasses.replace(told, letters=("the next one", "the best")))
+    assert "<th scope=col class=left>B, the best<th scope=col>A, the next one" in turned
     undecided = sheet.Told(
         winner=None,
         undecided="undecided: the answer changes with the order",
@@ -628,7 +641,7 @@ def test_grouping_is_in_the_users_hands(folder: Path, tmp_path: Path, judge: Bri
     ("options", "message"),
     [
         (["--one-series", "--by-folder"], "contradict each other"),
-        (["--by-folder", "--gap", "5"], "neither --one-series nor --by-folder"),
+        (["--by-folder", "--gap", "5"], "which --one-series and --by-folder replace"),
         (["--gap", "-1"], "a gap of -1.0 seconds"),
         (["--likeness", "2"], "a likeness of 2.0"),
         (["nothing.jpg"], "nothing.jpg: no such file or folder"),
@@ -668,7 +681,7 @@ def test_score_goes_on_past_an_unusable_picture(tmp_path: Path, judge: Brighter)
     assert judge.n_read == read + 6  # the set itself was not ranked again; the picture is one of it
 
 
-def test_doctor_names_what_is_missing_and_the_line_that_mends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_names_what_is_missing_and_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     from importlib import metadata
 
     from redaes import doctor
@@ -681,9 +694,11 @@ def test_doctor_names_what_is_missing_and_the_line_that_mends_it(monkeypatch: py
     done = runner.invoke(app, ["doctor"])
     assert done.exit_code == 0, done.output
     assert "core        complete" in done.stdout
-    assert "nowhere-to-be-found absent (wanted >=1)" in done.stdout
-    assert "mend it: pip install 'redaes[demo]'" in done.stdout
-    assert re.search(r"edit +pillow \S+ \(wanted >=900\)\n +mend it: pip install 'redaes\[edit\]'", done.stdout)
+    assert "nowhere-to-be-found is missing (>=1 is needed)" in done.stdout
+    assert "to install it: pip install 'redaes[demo]'" in done.stdout
+    assert re.search(
+        r"edit +pillow is \S+ \(>=900 is needed\)\n +to install it: pip install 'redaes\[edit\]'", done.stdout
+    )
     report = json.loads(runner.invoke(app, ["doctor", "--json"]).stdout)
     assert report["healthy"] is True
     remedies = {part["name"]: part["remedy"] for part in report["parts"] if part["packages"]}
@@ -691,7 +706,7 @@ def test_doctor_names_what_is_missing_and_the_line_that_mends_it(monkeypatch: py
     wanted[0] = "numpy>=900"
     broken = runner.invoke(app, ["doctor"])
     assert broken.exit_code == 4
-    assert "mend it: pip install --upgrade redaes" in broken.stdout
+    assert "to install it: pip install --upgrade redaes" in broken.stdout
 
 
 def test_the_shell_can_complete_commands() -> None:

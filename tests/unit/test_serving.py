@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from redaes.cli.app import app
 from redaes.errors import InputError, MissingDependency
 from redaes.serving import vllm_versions
 from redaes.serving.limits import ServiceLimits
+from redaes.serving.page_files import FOLDER_PAGE, SERVICE_PAGE
 from redaes.serving.run import ServiceAddress, read_api_keys
 
 KEYS = ("a-key-of-the-tests-0123",)
@@ -113,7 +116,7 @@ def test_another_python_says_what_it_has() -> None:
         (["--host", "0.0.0.0"], "--api-keys"),
         (["--vllm", "/no/python"], "no program"),
         (["--vllm", "x", "--attach", "http://127.0.0.1:9/v1"], "one of them"),
-        (["--attach", "http://127.0.0.1:9/v1", "--adapter", "x"], "name it as --model"),
+        (["--attach", "http://127.0.0.1:9/v1", "--adapter", "x"], "on that server as --model"),
         (["--references", "/no/such"], "/no/such"),
         (["--max-waiting", "-1"], "max_waiting"),
     ],
@@ -122,3 +125,15 @@ def test_what_cannot_work_is_said_before_a_model_is_loaded(options: list[str], w
     done = CliRunner().invoke(app, ["serve", *options])
     assert done.exit_code == 2, done.output
     assert words in done.stderr
+
+
+@pytest.mark.parametrize("page", [SERVICE_PAGE, FOLDER_PAGE], ids=["service", "folder"])
+def test_a_page_loads_what_is_served_and_nothing_else(page: Mapping[str, Path]) -> None:
+    asked = re.findall(r'(?:src|href)="([^"]+)"', page[""].read_text(encoding="utf-8"))
+    assert sorted(asked) == sorted(set(page) - {""})
+    assert all(path.is_file() for path in page.values())
+
+
+def test_every_file_of_the_pages_is_served() -> None:
+    folder = SERVICE_PAGE[""].parent
+    assert {path for path in folder.iterdir() if path.is_file()} <= {*SERVICE_PAGE.values(), *FOLDER_PAGE.values()}

@@ -19,7 +19,7 @@ from redaes.errors import RecordError
 
 
 def _picture(pages: ContactSheet, path: Path) -> sheet.SheetPicture:
-    return sheet.SheetPicture(path, path.name, pages.link(path), 1, (0.25, 0.5), "logits", "", "Green")
+    return sheet.SheetPicture(path, path.name, pages.link(path), 1, (0.25, 0.5), "points", "", "Green")
 
 
 def _write(out: Path, picture: Path, sizes: list[int]) -> list[str]:
@@ -145,5 +145,5 @@ def test_a_sheet_of_the_folder_one_stands_in_has_its_name(
 
 def test_scores_have_a_unit_and_colours_are_those_of_the_marks(tmp_path: Path, photo: Path) -> None:
     (page,) = _write(tmp_path / "out", photo, [1])
-    assert "+0.25 ± 0.50 logits" in page
+    assert "+0.25 ± 0.50 points" in page
     assert all(f"figure.{colour}" in page and colour in page.split("<h1>")[1] for colour in ("Green", "Yellow", "Red"))

@@ -67,12 +67,12 @@ def test_every_command_stands_there_with_what_it_takes(pages: Path) -> None:
             check(inner, f"{words} {name}")
 
     check(typer.main.get_command(app), "redaes")
-    assert "| `--write-xmp` | Write sidecars (rating, label, pick)." in text
+    assert "| `--write-xmp` | Write .xmp sidecars with rating, label and pick." in text
 
 
 def test_settings_of_stages_and_all_recipes_stand_there(pages: Path) -> None:
     text = (pages / "reference" / "settings.md").read_text()
-    assert "| `lora_r` | LoRA rank; None: the adapter's, or 16 | `None` |" in text
+    assert "| `lora_r` | Rank of the LoRA. The default is that of the adapter, or else 16. | `None` |" in text
     for folder in ("stages", "data_gen", "eval"):
         for recipe in (ROOT / folder / "configs").glob("*.yaml"):
             assert f'??? note "{recipe.stem}"' in text

@@ -92,8 +92,8 @@ def test_options_of_a_launch_are_taken_out() -> None:
     ("argv", "message"),
     [
         (["--num_processes", "0"], "num_processes is 0; give a positive number"),
-        (["--num_processes", "two"], "no usable value"),
-        (["--accelerate_config"], "no usable value"),
+        (["--num_processes", "two"], "unusable value"),
+        (["--accelerate_config"], "unusable value"),
     ],
 )
 def test_a_launch_that_cannot_be_is_refused(argv: list[str], message: str) -> None:
@@ -105,7 +105,7 @@ def test_a_launch_that_cannot_be_is_refused(argv: list[str], message: str) -> No
 def test_a_launch_within_a_launch_is_refused(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(variable, "0")
     assert read_launch(["--seed", "1"])[1] == ["--seed", "1"]
-    with pytest.raises(InputError, match="was started by a launcher"):
+    with pytest.raises(InputError, match="was itself started by a launcher"):
         read_launch(["--num_processes", "2"])
 
 
@@ -124,7 +124,7 @@ def test_what_the_launcher_is_told() -> None:
     assert several == "--config_file multi_node.yaml --machine_rank 1 --main_process_ip 10.0.0.1"
     assert "port" not in words(num_processes=16, num_machines=2)
     for name in ("cpu", "single_gpu"):
-        with pytest.raises(InputError, match=rf"{name}\.yaml starts one process, not 2"):
+        with pytest.raises(InputError, match=rf"{name}\.yaml starts one process, but 2 were asked for"):
             words(accelerate_config=name, num_processes=2)
 
 

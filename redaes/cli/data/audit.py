@@ -25,42 +25,62 @@ if TYPE_CHECKING:
 
 
 def audit(
-    folder: Annotated[Path, typer.Argument(help="A RED dataset.")],
-    pairs: Annotated[int, typer.Option(help="Pairs to judge, drawn by factor, editor and size.")] = 200,
+    folder: Annotated[Path, typer.Argument(help="Folder of a RED dataset.")],
+    pairs: Annotated[
+        int,
+        typer.Option(
+            help="Number of pairs to judge. They are drawn evenly by factor, editor and size of the difference."
+        ),
+    ] = 200,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="HTML", help="Write one page that holds the pictures; with --answers: the report."),
+        typer.Option(
+            metavar="HTML",
+            help="Write one HTML page that contains the pictures. With --answers, write the report to this file.",
+        ),
     ] = None,
     serve: Annotated[
-        int | None, typer.Option(metavar="PORT", help="Serve the page on this machine, at 127.0.0.1; 0: any free port.")
+        int | None,
+        typer.Option(
+            metavar="PORT", help="Serve the page on this machine (127.0.0.1) at this port. Give 0 for any free port."
+        ),
     ] = None,
     keep: Annotated[
         Path,
         typer.Option(
-            metavar="JSONL", help="With --serve: the file of answers; if it is there, people go on where they stopped."
+            metavar="JSONL",
+            help="With --serve: the file for the answers. If it exists, each person continues where they stopped.",
         ),
     ] = Path("audit-answers.jsonl"),
     answers: Annotated[
         list[Path] | None,
-        typer.Option(metavar="JSONL...", help="Report on answers: files that --serve kept or a page saved."),
+        typer.Option(
+            metavar="JSONL...", help="Report on the answers in these files, which --serve wrote or the page saved."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="With --answers: print the report as JSON.")] = False,
-    seed: Annotated[int, typer.Option(help="Seed of the draw: another seed draws other pairs.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the random choice of pairs. Another seed draws other pairs.")] = 0,
     repeated: Annotated[
-        float, typer.Option(help="Share of the pairs that come again, sides exchanged, to see how answers vary.")
+        float,
+        typer.Option(
+            help="Share of the pairs, from 0 to 1, that are shown a second time with sides exchanged, to measure how "
+            "consistent the answers are."
+        ),
     ] = 0.1,
-    side: Annotated[int, typer.Option(help="Longest side of the pictures, in pixels; none is enlarged.")] = 1280,
+    side: Annotated[
+        int, typer.Option(help="Longest side of the shown pictures in pixels. Smaller pictures are not enlarged.")
+    ] = 1280,
 ) -> None:
-    """Let people judge pairs without seeing labels, or report how their answers agree with the labels.
+    """Let people judge pairs without seeing the labels, or report how well their answers agree with the labels.
 
-    Give --serve PORT or --out HTML for the page, then --answers with what it kept.
+    First give --serve PORT, or --out HTML, to make the page. Then give the saved answers as --answers.
     """
     with reporting_errors(as_json):
         check_dataset(folder)
         if sum(one is not None for one in (out if answers is None else None, serve, answers)) != 1:
-            raise InputError("give one of --serve PORT, --out HTML (a page to judge on) and --answers JSONL")
+            raise InputError("give exactly one of --serve PORT, --out HTML (a page to judge on) and --answers JSONL")
         if as_json and answers is None:
-            raise InputError("--json goes with --answers")
+            raise InputError("--json works only together with --answers")
         if out is not None:
             if out.exists():
                 raise RecordError(f"{out} exists; choose another --out, nothing is overwritten")
@@ -84,9 +104,9 @@ def audit(
         draw = new_draw(found.dataset, n_pairs=pairs, seed=seed, repeated=repeated)
         drawn = drawn_pairs(found, draw)
         if found.n_unlabelled:
-            typer.echo(f"{found.n_unlabelled} pairs without a label are not drawn from", err=True)
+            typer.echo(f"{found.n_unlabelled} pairs have no label and are not drawn", err=True)
         if len(drawn) < pairs:
-            typer.echo(f"the dataset has {len(drawn)} pairs with a label: all of them are shown", err=True)
+            typer.echo(f"the dataset has only {len(drawn)} labelled pairs, and all of them are shown", err=True)
         if serve is not None:
             _serve(folder, draw, drawn, keep, serve, side)
         elif out is not None:
@@ -99,20 +119,23 @@ def _serve(folder: Path, draw: AuditDraw, drawn: Sequence[DrawnPair], keep: Path
     is_new = not keep.exists()
     desk = AuditDesk(draw, drawn, keep, longest=side, tell=lambda words: typer.echo(words, err=True))
     if is_new:
-        typer.echo(f"{keep.absolute()} is begun: nobody has answered yet", err=True)
+        typer.echo(f"{keep.absolute()} is a new file without answers", err=True)
     if desk.n_unreadable:
-        typer.echo(f"{keep}: {desk.n_unreadable} lines are no answers; they stay, and the report names them", err=True)
+        typer.echo(
+            f"{keep}: {desk.n_unreadable} lines are not answers; they stay in the file, and the report names them",
+            err=True,
+        )
     for person, n_given in desk.given.items():
-        typer.echo(f"{person} goes on after {n_given} answers", err=True)
+        typer.echo(f"{person} continues after {n_given} answers", err=True)
 
     def announce(address: str) -> None:
-        typer.echo(f"{address} shows {len(drawn)} pairs; answers are kept in {keep}; stop it with Ctrl-C")
+        typer.echo(f"Open {address} to judge {len(drawn)} pairs. Answers are saved in {keep}. Press Ctrl-C to stop.")
 
     try:
         serve_audit(desk, port, announce)
     finally:
         desk.close()
-    typer.echo(f"report on the answers: {shlex.join(('redaes', 'data', 'audit', str(folder), '--answers', str(keep)))}")
+    typer.echo(f"For the report, run: {shlex.join(('redaes', 'data', 'audit', str(folder), '--answers', str(keep)))}")
 
 
 def _write(draw: AuditDraw, drawn: Sequence[DrawnPair], out: Path, side: int) -> None:
@@ -132,7 +155,9 @@ def _write(draw: AuditDraw, drawn: Sequence[DrawnPair], out: Path, side: int) ->
             update("pairs", n_done, len(drawn))
     write_atomically(out, judging_page(draw, drawn, pictures).encode())
     size = out.stat().st_size / 2**20
-    typer.echo(f"{out} ({size:.0f} MiB) shows {len(drawn) - lost} pairs; open it in a browser, save the answers there")
+    typer.echo(
+        f"{out} ({size:.0f} MiB) shows {len(drawn) - lost} pairs; open it in a browser and save the answers there"
+    )
     if lost:
         raise typer.Exit(EXIT_PARTIAL)
 
@@ -157,7 +182,7 @@ def _report(folder: Path, files: Sequence[Path], out: Path | None, as_json: bool
     else:
         _show(report, folder)
         if out is not None:
-            typer.echo(f"{out} shows the same, with the pairs whose label people contradict")
+            typer.echo(f"{out} contains the same report, with the pairs whose label people contradict")
     if report.remarks.keys() - {REVISED}:
         raise typer.Exit(EXIT_PARTIAL)
 
@@ -168,13 +193,13 @@ def _show(report: AuditReport, folder: Path) -> None:
     console = plain_console(soft_wrap=True)
     people_word = "person" if len(report.persons) == 1 else "people"
     console.print(
-        f"{report.overall.n_answers} answers of {len(report.persons)} {people_word} about {report.overall.n_pairs} of "
+        f"{report.overall.n_answers} answers by {len(report.persons)} {people_word} about {report.overall.n_pairs} of "
         f"{report.n_drawn} drawn pairs of {folder}"
     )
     console.print(
-        f"agree with the label: {share_text(report.overall.agrees)} of {report.overall.agrees.n} answers that call one "
-        f"picture better; weighed as the dataset is: {share_text(report.weighted)}, over kinds that make up "
-        f"{100 * report.covered:.0f} % of its pairs, ties aside"
+        f"agreement with the label: {share_text(report.overall.agrees)} of {report.overall.agrees.n} answers that "
+        f"prefer one picture; weighted like the dataset: {share_text(report.weighted)}, for strata that contain "
+        f"{100 * report.covered:.0f} % of its pairs (ties are not counted)"
     )
     for title, rows in (
         ("size in points", report.by_size),
@@ -190,10 +215,11 @@ def _show(report: AuditReport, folder: Path) -> None:
     console.print(people)
     console.print(
         f"Krippendorff's alpha between people: {alpha_text(report.alpha_nominal)} nominal, "
-        f"{alpha_text(report.alpha_ordinal)} ordinal, over {report.alpha_nominal.n} pairs that two or more judged"
+        f"{alpha_text(report.alpha_ordinal)} ordinal, over {report.alpha_nominal.n} pairs that at least two people "
+        "judged"
     )
-    console.print(f"the same answer when a pair came again: {share_text(report.consistent)} of {report.consistent.n}")
-    console.print(f"pairs whose label more people contradict than share: {report.n_contradicted}")
+    console.print(f"same answer when a pair was repeated: {share_text(report.consistent)} of {report.consistent.n}")
+    console.print(f"pairs whose label more people contradict than confirm: {report.n_contradicted}")
     for kind, remark in report.remarks.items():
         console.print(f"left out: {kind}: {remark.n}")
         for line in remark.first:

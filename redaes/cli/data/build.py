@@ -28,64 +28,89 @@ def build(
     photographs: Annotated[
         list[Path] | None,
         typer.Argument(
-            help="Files, folders, lists (.txt .csv .jsonl), .tar shards, tables (.parquet .arrow), "
-            "datasets on the hub (hf:owner/name); none: samples."
+            help="Photographs: files, folders, lists (.txt .csv .jsonl), .tar shards, tables (.parquet .arrow) or "
+            "datasets on the Hugging Face Hub (hf:owner/name). The default is a set of sample photographs."
         ),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder of the dataset.")] = Path("runs/sample_pairs"),
+    out: Annotated[Path, typer.Option(help="Folder for the dataset.")] = Path("runs/sample_pairs"),
     config: Annotated[
         Path | None,
-        typer.Option(help="YAML recipe, or the name of one that comes with redaes; the options below go before it."),
+        typer.Option(
+            help="A YAML recipe, given as a file or by the name of one that is included in redaes. Options on the "
+            "command line override it."
+        ),
     ] = None,
     views: Annotated[
-        int | None, typer.Option(help=f"Views (crops) per photograph; default: {DEFAULTS['views']}.")
+        int | None,
+        typer.Option(help=f"Number of views (crops) of each photograph. The default is {DEFAULTS['views']}."),
     ] = None,
     variants: Annotated[
-        int | None, typer.Option(help=f"Degraded pictures per view; default: {DEFAULTS['variants']}.")
+        int | None,
+        typer.Option(help=f"Number of degraded pictures of each view. The default is {DEFAULTS['variants']}."),
     ] = None,
     max_side: Annotated[
-        int | None, typer.Option(help=f"Longest side of the pictures, in pixels; default: {DEFAULTS['max_side']}.")
+        int | None, typer.Option(help=f"Longest side of the pictures in pixels. The default is {DEFAULTS['max_side']}.")
     ] = None,
     test_fraction: Annotated[
         float | None,
-        typer.Option(help=f"Share of photographs that is held out; default: {DEFAULTS['test_fraction']}."),
+        typer.Option(
+            help="Share of the photographs, from 0 to 1, that is held out for the test split. The default is "
+            f"{DEFAULTS['test_fraction']}."
+        ),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(help=f"Seed of everything that is drawn; default: {DEFAULTS['seed']}.")
+        int | None, typer.Option(help=f"Seed of all random choices. The default is {DEFAULTS['seed']}.")
     ] = None,
     min_side: Annotated[
         int | None,
-        typer.Option(help="Shortest side of a photograph, in pixels; default: what the editor needs."),
+        typer.Option(
+            help="Use only photographs whose shorter side has at least this many pixels. The default is what the "
+            "editor needs."
+        ),
     ] = None,
     max_aspect: Annotated[
-        float | None, typer.Option(help="Largest ratio of a photograph's sides; default: any.")
+        float | None,
+        typer.Option(help="Use only photographs whose sides have at most this ratio. The default is to use any."),
     ] = None,
     max_photographs: Annotated[
-        int | None, typer.Option(help="Use so many photographs, drawn at random; default: all.")
+        int | None, typer.Option(help="Use at most this many photographs, drawn at random. The default is to use all.")
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(help="Processes or actors; default: one for each free core, 8 at most; 1 with a panel or Ray."),
+        typer.Option(
+            help="Number of processes or Ray actors. The default is one for each free CPU core, at most 8, and 1 "
+            "with a panel or with Ray."
+        ),
     ] = None,
-    engine: Annotated[str | None, typer.Option(help="local (processes) or ray (Ray Data); default: local.")] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            help="How the work is distributed: local (processes on this machine) or ray (Ray Data). The default is "
+            "local."
+        ),
+    ] = None,
     push_to_hub: PushToHub = None,
     dry_run: Annotated[
         bool,
         typer.Option(
             "--dry-run",
-            help="Say what the build will ask (edits, calls, tokens, cost, hours, disk); nothing is asked or written.",
+            help="Print what the build would need (edits, calls, tokens, cost, hours and disk space), without asking "
+            "any model or writing any file.",
         ),
     ] = False,
     measured: Annotated[
         Path | None,
-        typer.Option(help="With --dry-run: report.json of an earlier build with a panel, whose rates are expected."),
+        typer.Option(
+            help="With --dry-run: base the expected amounts on the rates in this report.json of an earlier build "
+            "with a panel."
+        ),
     ] = None,
 ) -> None:
-    """Build pairs from photographs, or go on with a build that was stopped.
+    """Build a RED dataset of picture pairs from photographs. The same command continues an interrupted build.
 
-    The paper builds RED-20k with generative editors and a panel of large models as judges: so does a recipe with a
-    panel. Without one, known parametric operations are applied and judged by measurement, which needs no model; see the
-    dataset card that is written.
+    With a recipe that has a panel, generative editors edit the photographs and a panel of large models judges the
+    pairs, as the paper builds RED-20k. Without a panel, parametric operations of known strength degrade the photographs
+    and the labels come from measurements, so that no model is needed. The dataset card says how the labels were made.
     """
     given = {
         "views": views,
@@ -107,7 +132,7 @@ def build(
         if measured is not None:
             check_exists(measured)
             if not dry_run:
-                raise InputError("--measured goes with --dry-run")
+                raise InputError("--measured works only together with --dry-run")
         if not dry_run:
             check_writable(out)
         if config is not None:
@@ -171,4 +196,4 @@ def _show_report(report: Mapping[str, Any], out: Path) -> None:
             table.add_row(item["file"], item["reason"])
         console.print(table)
         if len(rejected) > N_REJECTED_SHOWN:
-            console.print(f"… and {len(rejected) - N_REJECTED_SHOWN} more, all named in {out / 'report.json'}")
+            console.print(f"… and {len(rejected) - N_REJECTED_SHOWN} more; {out / 'report.json'} names all of them")

@@ -46,7 +46,7 @@ def _show(budget: BuildBudget, n_rejected: int, console: Console) -> None:
     by_split = ", ".join(f"{split} {n:,}" for split, n in budget.photographs.items())
     console.print(f"photographs: {by_split}; {n_rejected:,} not used")
     is_known = budget.edits.expected is not None and budget.pairs_kept.expected is not None
-    console.print("dry run: nothing was asked or written")
+    console.print("dry run: no model was asked and no file was written")
     table = table_of("what", "at most", *(["expected"] if is_known else []), title="")
     rows = [
         ("views", f"{budget.views:,}", f"{budget.views:,}"),
@@ -64,12 +64,15 @@ def _show(budget: BuildBudget, n_rejected: int, console: Console) -> None:
         most, expected = _numbers(budget.cost, 1, 2)
         console.print(f"cost: at most {most}{f', expected {expected}' if expected else ''}, in the prices' currency")
     if budget.unpriced:
-        console.print(f"no price is given for: {', '.join(budget.unpriced)} (price: {{input: ..., output: ...}})")
+        console.print(
+            f"no price is given for {', '.join(budget.unpriced)}; add one to the recipe as price: {{input: ..., "
+            "output: ...}"
+        )
     if budget.in_process:
-        console.print(f"asked over no network, because they work in this process: {', '.join(budget.in_process)}")
+        console.print(f"these models work in this process, without a network: {', '.join(budget.in_process)}")
     if budget.hours is not None:
         time = duration_in_words(budget.hours * 3600)
-        console.print(f"time: about {time}, which is what {budget.slowest} takes when always busy")
+        console.print(f"time: about {time}, which is how long {budget.slowest} takes when it is always busy")
     for name, hours in budget.gpu_hours.items():
         console.print(f"GPU-hours of {name}: about {hours:,.1f}")
     for note in budget.notes:

@@ -21,25 +21,26 @@ WriterOption = Annotated[
     str,
     typer.Option(
         metavar="WHO",
-        help="Who writes reasoning that is missing. measured: the embedded writer, from measurements alone, where they "
-        "speak for the preferred picture. FILE.yaml: a model; the file names its endpoint and writer, or has a panel.",
+        help="Who writes the missing rationales. Give measured for the embedded writer, which writes from "
+        "measurements alone, and only if they support the preferred picture. Give a FILE.yaml for a model; the "
+        "file names an endpoint and a writer, or has a panel.",
     ),
 ]
 
 
 def explain(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A RED dataset.")],
-    out: Annotated[Path, typer.Option(help="A folder that does not exist yet.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a RED dataset.")],
+    out: Annotated[Path, typer.Option(help="Folder for the new dataset. It must not exist yet.")],
     writer: WriterOption = "measured",
 ) -> None:
-    """Write reasoning for the pairs of a dataset that have none, such as people's judgements.
+    """Write rationales for the pairs of a dataset that have none, for example pairs that people judged.
 
-    A run that was stopped is gone on with by the same command; no answer of a model is paid for twice.
+    The same command continues an interrupted run, and no answer of a model is paid for twice.
     """
     with reporting_errors():
         check_dataset(folder)
         if out.exists():
-            raise InputError(f"{out} exists; choose another --out, nothing is overwritten")
+            raise InputError(f"{out} exists and is not overwritten; choose another --out")
         check_writable(out)
         panel_of(writer)
         show_explained(explained(folder, out, writer), out)
@@ -67,7 +68,7 @@ def explained(folder: Path, out: Path, writer: str) -> dict[str, Any]:
     from redaes.cores import free_cores
     from redaes.datagen.explained.explaining import explain_dataset
 
-    with progress_bars("measuring pairs", "writing reasoning") as update:
+    with progress_bars("measuring pairs", "writing rationales") as update:
         return explain_dataset(folder, out, panel, workers=max(1, free_cores()), progress=update)
 
 
@@ -75,6 +76,6 @@ def show_explained(counts: Mapping[str, Any], out: Path) -> None:
     """Tell what came of it."""
     console = plain_console(soft_wrap=True)
     pairs = {name: n for name, n in counts.items() if isinstance(n, int)}
-    console.print(count_table(pairs, "reasoning", "pairs", title=f"RED dataset {out}"))
+    console.print(count_table(pairs, "rationales", "pairs", title=f"RED dataset {out}"))
     for name, n in counts.get("requests_and_texts", {}).items():
         console.print(f"{name}: {n}")

@@ -18,12 +18,14 @@ from redaes.hub import check_repository
 
 
 def export(
-    folder: Annotated[Path, typer.Argument(help="A RED dataset.")],
-    form: Annotated[str, typer.Option("--format", help="preference (TRL), jsonl, csv or webdataset.")],
-    out: Annotated[Path, typer.Option(help="A folder that does not exist yet.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of a RED dataset.")],
+    form: Annotated[
+        str, typer.Option("--format", help="The format to write: preference (for TRL), jsonl, csv or webdataset.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the exported files. It must not exist yet.")],
     push_to_hub: PushToHub = None,
 ) -> None:
-    """Write a dataset in a form that other tools read."""
+    """Export a RED dataset to a format that other tools read."""
     with reporting_errors():
         check_dataset(folder)
         with importing("edit"):

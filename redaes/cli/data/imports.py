@@ -26,44 +26,70 @@ N_SHOWN = 5
 
 def import_judgements(
     source: Annotated[
-        Path, typer.Argument(help="A list of pairs or series, a folder of rated pictures, or hf:owner/name.")
+        Path,
+        typer.Argument(
+            help="A table of pairs or of series, a folder of rated pictures, or a dataset on the Hugging Face Hub "
+            "(hf:owner/name)."
+        ),
     ],
-    out: Annotated[Path, typer.Option(help="A folder that does not exist yet.")],
+    out: Annotated[Path, typer.Option(help="Folder for the new dataset. It must not exist yet.")],
     pictures: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder from which pictures are named; default: the list's.")
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder to which the picture paths of the table are relative. The default is the table's own folder.",
+        ),
     ] = None,
-    pairs: Annotated[int | None, typer.Option(min=1, help="Take the first so many pairs; default: all.")] = None,
+    pairs: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Use only this many pairs, from the beginning of the source. The default is to use all."
+        ),
+    ] = None,
     labels: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME,...", help="Of a folder: xmp:Label by name, best first, in place of stars and picks."
+            metavar="NAME,...",
+            help="For a folder of rated pictures: the values of xmp:Label, best first, which are then used instead of "
+            "stars and picks.",
         ),
     ] = None,
     series_pictures: Annotated[
-        int, typer.Option(help="Pictures of a series of which all pairs are made; larger ones are drawn into parts.")
+        int,
+        typer.Option(
+            help="Largest series of which all pairs are made. A larger series is divided at random into parts of this "
+            "size."
+        ),
     ] = 16,
-    licence: Annotated[str, typer.Option(help="Licence of pictures whose rows state none.")] = "",
-    encoding: Annotated[str, typer.Option(help="Of text, such as latin-1; default: UTF-8.")] = "utf-8-sig",
+    licence: Annotated[str, typer.Option(help="Licence of those pictures whose rows state none.")] = "",
+    encoding: Annotated[
+        str, typer.Option(help="Encoding of the text files, for example latin-1. The default is UTF-8.")
+    ] = "utf-8-sig",
     test_fraction: Annotated[
-        float | None, typer.Option(help="Share that is held out; default: as the list states, of all else 0.2.")
+        float | None,
+        typer.Option(
+            help="Share, from 0 to 1, that is held out for the test split. The default is the split that the source "
+            "states, otherwise 0.2."
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of what is held out.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the random choice of the test split.")] = 0,
     writer: WriterOption = "none",
 ) -> None:
-    """Make a RED dataset of judgements that you have.
+    """Convert judgements that you already have into a RED dataset.
 
-    Rows of pairs have first, second and one of winner, votes_first with votes_second, probability, delta. Rows of
-    series have image and one of score, rank, decision. docs/own-data.md describes them all. What cannot be used is
-    named in left_out.csv.
+    A table of pairs has the columns first and second, and one of winner, votes_first with votes_second, probability and
+    delta. A table of series has the column image, and one of score, rank and decision. docs/own-data.md describes them
+    all. The file left_out.csv names each row that cannot be used.
     """
     with reporting_errors():
         if pictures is not None:
             check_exists(pictures)
         if out.exists():
-            raise InputError(f"{out} exists; choose another --out, nothing is overwritten")
+            raise InputError(f"{out} exists and is not overwritten; choose another --out")
         if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
             raise InputError(
-                f"{out} lies in {source}, whose next import would read it in place of what is there now; choose another"
+                f"{out} lies inside {source}, and the next import would read it as part of the source; choose another "
+                "--out"
             )
         check_writable(out)
         with importing("edit"):
@@ -113,7 +139,7 @@ def _beside(out: Path) -> Iterator[Path]:
         lock = (holder / "lock").open("wb")
     except OSError as error:
         raise RecordError(f"{out} cannot be written: {error.strerror or error}; choose another --out") from error
-    lock_file(lock, f"another process imports into {out}; wait for it, or choose another --out")
+    lock_file(lock, f"another process is importing into {out}; wait for it to end, or choose another --out")
     with lock:
         plain = holder / out.name
         shutil.rmtree(plain, ignore_errors=True)  # of a run that was killed
@@ -131,15 +157,22 @@ def _show(report: Mapping[str, Any], out: Path) -> None:
     console.print(table)
     if report["rejected_pairs"]:
         console.print(count_table(report["rejected_pairs"], "left out because", "rows", title=""))
-        console.print(f"each of them is named in {out / 'left_out.csv'}")
+        console.print(f"{out / 'left_out.csv'} names each of them")
     votes, found = report["votes"], report["pictures"]
     if report["photographs_divided"]:
-        console.print("nearly all pairs hang together: photographs are held out, and pairs between the splits left out")
+        console.print(
+            "Nearly all pairs are connected by shared pictures, so photographs are held out one by one, and pairs "
+            "that join the two splits are left out."
+        )
     for number, what, names in (
-        (votes["disputed_pairs"], "pairs with votes for either picture", votes["disputed"]),
-        (votes["circular_triples"], "triples of pictures preferred in a circle", votes["circles"]),
-        (found["duplicates"], "pictures given twice", found["first_duplicates"]),
-        (found["near_copies"], "near copies, kept in one split with what they copy", found["first_near_copies"]),
+        (votes["disputed_pairs"], "pairs have votes for both pictures", votes["disputed"]),
+        (votes["circular_triples"], "triples of pictures are preferred in a circle", votes["circles"]),
+        (found["duplicates"], "pictures appear twice", found["first_duplicates"]),
+        (
+            found["near_copies"],
+            "pictures are near copies of others and stay in the same split as those",
+            found["first_near_copies"],
+        ),
     ):
         if number:
             console.print(f"{number} {what}:")
@@ -149,9 +182,10 @@ def _show(report: Mapping[str, Any], out: Path) -> None:
                 console.print(f"  … and {number - N_SHOWN} more")
     if found["written_anew"]:
         console.print(
-            f"{found['written_anew']} pictures stored as JPEG: crops, larger than is read, or of another kind"
+            f"{found['written_anew']} pictures were stored anew as JPEG, because they are crops, are too large, or "
+            "have another format"
         )
     for note, number in report["notes"].items():
         console.print(f"{number} {note}")
     if report["columns_not_read"]:
-        console.print(f"columns that are not read: {', '.join(report['columns_not_read'])}")
+        console.print(f"These columns were not used: {', '.join(report['columns_not_read'])}")

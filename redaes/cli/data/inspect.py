@@ -13,11 +13,11 @@ from redaes.errors import importing
 
 
 def inspect(
-    folder: Annotated[Path, typer.Argument(help="A RED dataset.")],
-    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("inspect.html"),
-    pairs: Annotated[int, typer.Option(help="Pairs to show, at most.")] = 24,
+    folder: Annotated[Path, typer.Argument(help="Folder of a RED dataset.")],
+    out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("inspect.html"),
+    pairs: Annotated[int, typer.Option(help="Largest number of pairs to show.")] = 24,
 ) -> None:
-    """Write one HTML page with pairs to look at and plots of what is in a dataset."""
+    """Write an HTML page that shows pairs of a RED dataset and plots its statistics."""
     with reporting_errors():
         check_dataset(folder)
         with importing("edit"):

@@ -16,19 +16,20 @@ from redaes.errors import importing
 
 
 def merge(
-    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="RED datasets, two or more.")],
-    out: Annotated[Path, typer.Option(help="A folder that does not exist yet.")],
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders of two or more RED datasets.")],
+    out: Annotated[Path, typer.Option(help="Folder for the merged dataset. It must not exist yet.")],
     weights: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NUMBER...",
-            help="How often a pair of each dataset is drawn in an epoch of training, in their order; default: once.",
+            help="For each dataset, in the same order, how often training draws one of its pairs in an epoch. The "
+            "default is once.",
         ),
     ] = None,
 ) -> None:
-    """Merge datasets into one in which no photograph is in two splits.
+    """Merge RED datasets into one in which no photograph is in both splits.
 
-    A photograph that one of them holds out is held out: pairs of it, and of near copies, go to the test split. Give the
+    If one dataset holds out a photograph, all its pairs, and those of near copies, go to the test split. Name the
     datasets before --weights.
     """
     with reporting_errors():
@@ -58,8 +59,10 @@ def _show_merged(report: Mapping[str, Any], out: Path) -> None:
     console.print(table)
     for part in report["merged"]:
         if part["pairs_read"]["train"] and not part["pairs"]["train"]:
-            console.print(f"nothing of {part['name']} is trained on: all of it is held out, unreadable or repeated")
+            console.print(
+                f"no pair of {part['name']} is in the train split: all its pairs are held out, unreadable or repeated"
+            )
     for part in report["merged"]:
         for row in part["unreadable"]["first"]:
             console.print(f"left out of {part['name']}: {row}")
-    console.print(f"the account of it all: {out / 'report.json'}, {out / 'README.md'}")
+    console.print(f"{out / 'report.json'} and {out / 'README.md'} describe the merged dataset")

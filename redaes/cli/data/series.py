@@ -21,54 +21,74 @@ if TYPE_CHECKING:
 
 def series(
     natural: Annotated[
-        list[Path] | None, typer.Option(metavar="DIR...", help="Folders of photographs, with bursts among them.")
+        list[Path] | None, typer.Option(metavar="DIR...", help="Folders of photographs that contain bursts.")
     ] = None,
     aigc: Annotated[
-        list[Path] | None, typer.Option(metavar="DIR...", help="Folders that hold a folder for each prompt.")
+        list[Path] | None,
+        typer.Option(metavar="DIR...", help="Folders of generated pictures, with one subfolder for each prompt."),
     ] = None,
     cropping: Annotated[
-        list[Path] | None, typer.Option(metavar="PATH...", help="Photographs to be cropped, or folders of them.")
+        list[Path] | None,
+        typer.Option(metavar="PATH...", help="Photographs, or folders of photographs, of which crops are made."),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder of the series.")] = Path("runs/sample_series_built"),
-    crops: Annotated[int, typer.Option(help="Crops of each photograph.")] = 5,
+    out: Annotated[Path, typer.Option(help="Folder for the series.")] = Path("runs/sample_series_built"),
+    crops: Annotated[int, typer.Option(help="Number of crops of each photograph.")] = 5,
     votes: Annotated[
-        Path | None, typer.Option(metavar="CSV", help="Votes of people: series, first, second, n_first, n_second.")
+        Path | None,
+        typer.Option(
+            metavar="CSV", help="File of people's votes, with the columns series, first, second, n_first and n_second."
+        ),
     ] = None,
     assessor: Annotated[
-        str | None, typer.Option(metavar="MODEL", help=f"Model that votes; default for the samples: {nano.NAME}.")
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help=f"The model that votes. The default is {nano.NAME} for the sample photographs and no model for other "
+            "pictures.",
+        ),
     ] = None,
-    mode: Annotated[str, typer.Option(help="How the assessor is asked: fast or reasoned.")] = "fast",
+    mode: Annotated[str, typer.Option(help="How the model answers: fast, or reasoned, which is much slower.")] = "fast",
     margin: Annotated[
-        float | None, typer.Option(help="Pairs whose probability is this close to 0.5 are dropped; default: 0.05.")
+        float | None, typer.Option(help="Drop pairs whose probability is this close to 0.5. The default is 0.05.")
     ] = None,
     test_fraction: Annotated[
-        float | None, typer.Option(help="Share of the sources that is held out; default: 0.2.")
+        float | None,
+        typer.Option(
+            help="Share of the sources, from 0 to 1, that is held out for the test split. The default is 0.2."
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of crops, split and wording.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the random choice of crops, split and question wording.")] = 0,
     alignment: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder of a CLIP model that compares pictures with prompts.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder of a CLIP model that compares generated pictures with their prompts."),
     ] = None,
     least_alignment: Annotated[
-        float | None, typer.Option(help="With --alignment: smallest cosine that is kept.")
+        float | None, typer.Option(help="With --alignment: the smallest cosine similarity at which a picture is kept.")
     ] = None,
     plausibility: Annotated[
-        str | None, typer.Option(metavar="URL", help="OpenAI-compatible server that is asked about every picture.")
+        str | None,
+        typer.Option(
+            metavar="URL", help="An OpenAI-compatible server that is asked whether each picture is plausible."
+        ),
     ] = None,
-    plausibility_model: Annotated[str | None, typer.Option(help="The model's name on that server.")] = None,
+    plausibility_model: Annotated[
+        str | None, typer.Option(help="With --plausibility: the model's name on that server.")
+    ] = None,
 ) -> None:
-    """Build series for FGAesQ, or go on with a build that was stopped.
+    """Build labelled series of pictures for FGAesQ. The same command continues an interrupted build.
 
-    The first call for one's own pictures writes ballots.csv, with a line for every pair and two empty columns for the
-    votes of people. A second one reads them with --votes; or a model votes, with --assessor. Without pictures, the
-    sample photographs are cropped, and the embedded model votes. docs/fgaesq.md describes the files.
+    For your own pictures, the first call writes ballots.csv, which has a line for every pair and two empty columns for
+    people's votes. Fill them in and give the file as --votes in a second call, or let a model vote with --assessor.
+    Without pictures, the sample photographs are cropped and the embedded model votes. docs/fgaesq.md describes the
+    files.
     """
     with reporting_errors(resumable=True):
         if (alignment is None) != (least_alignment is None):
-            raise InputError("--alignment and --least-alignment go together; give both")
+            raise InputError("--alignment and --least-alignment work only together; give both")
         if (plausibility is None) != (plausibility_model is None):
-            raise InputError("--plausibility and --plausibility-model go together; give both")
+            raise InputError("--plausibility and --plausibility-model work only together; give both")
         if votes is not None and assessor is not None:
-            raise InputError("give --votes or --assessor, not both")
+            raise InputError("give either --votes or --assessor, not both")
         for place in (*(natural or ()), *(aigc or ()), *(cropping or ()), votes, alignment):
             if place is not None:
                 check_exists(place)
@@ -127,6 +147,8 @@ def _show_report(report: Mapping[str, object], out: Path) -> None:
         if name in report:
             typer.echo(f"{name}: {report[name]}")
     if "votes" in report:
-        typer.echo(f"series: {out / 'series.jsonl'}; reasons: {out / 'dropped.csv'}")
+        typer.echo(
+            f"The series are in {out / 'series.jsonl'}, and the reasons for what was dropped in {out / 'dropped.csv'}."
+        )
     else:
-        typer.echo(f"fill in n_first and n_second in a copy of {out / 'ballots.csv'}, and give it as --votes")
+        typer.echo(f"Fill in n_first and n_second in a copy of {out / 'ballots.csv'}, and give that file as --votes.")

@@ -9,7 +9,10 @@ import typer
 
 PushToHub = Annotated[
     str | None,
-    typer.Option(metavar="REPO", help="Upload the result to this dataset on the hub (owner/name), created as private."),
+    typer.Option(
+        metavar="REPO",
+        help="Upload the dataset to the Hugging Face Hub as owner/name. The repository is created as private.",
+    ),
 ]
 
 
@@ -22,4 +25,6 @@ def upload(folder: Path, repository: str | None) -> None:
     if repository is not None:
         from redaes.hub import push
 
-        typer.echo(f"uploaded to {push(folder, repository)}; it is private until you change that there")
+        typer.echo(
+            f"uploaded to {push(folder, repository)}; the repository is private until you change that on the Hub"
+        )

@@ -24,13 +24,19 @@ if TYPE_CHECKING:
 
 
 def validate(
-    folder: Annotated[Path, typer.Argument(help="A RED dataset.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of a RED dataset.")],
     claims: Annotated[
-        bool, typer.Option("--claims", help="Hold what the rationales say against what is measured of the pictures.")
+        bool,
+        typer.Option(
+            "--claims", help="Also check the statements of the rationales against measurements of the pictures."
+        ),
     ] = False,
-    workers: Annotated[int, typer.Option(min=1, help="Threads that measure, with --claims.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="With --claims: the number of threads that measure.")] = 1,
 ) -> None:
-    """Check every row; ends with 2 and names the rows when something is wrong."""
+    """Check every row of a RED dataset, and name the rows that are wrong.
+
+    The exit status is 2 if any row is wrong.
+    """
     with reporting_errors():
         check_dataset(folder)
         with importing("edit"):
@@ -60,7 +66,7 @@ def _show_validation(found: DatasetValidation, statements: Mapping[Split, Statem
     console.print(table)
     if statements:
         console.print(_statement_table(statements))
-    for heading, findings in (("wrong", found.wrong), ("worth a look", found.warnings)):
+    for heading, findings in (("wrong", found.wrong), ("please check", found.warnings)):
         for kind, rows in findings.items():
             console.print(f"{heading}: {kind}: {rows.n}")
             for row in rows.first:
@@ -68,7 +74,7 @@ def _show_validation(found: DatasetValidation, statements: Mapping[Split, Statem
             if rows.n > len(rows.first):
                 console.print(f"  … and {rows.n - len(rows.first)} more")
     if not found.wrong:
-        console.print("every row is sound")
+        console.print("All rows are correct.")
 
 
 def _statement_table(statements: Mapping[Split, Statements]) -> Table:

@@ -30,65 +30,96 @@ ASSESSORS = (
 
 def run(
     context: typer.Context,
-    benchmark: Annotated[str, typer.Argument(help="Name of a benchmark; see --list.")] = "",
-    data: Annotated[Path | None, typer.Option("--data", help="The benchmark's folder, or its label file.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder of the run; the same command goes on with it.")] = Path("runs/eval"),
+    benchmark: Annotated[str, typer.Argument(help="Name of the benchmark; --list shows all names.")] = "",
+    data: Annotated[Path | None, typer.Option("--data", help="Folder of the benchmark, or its label file.")] = None,
+    out: Annotated[
+        Path, typer.Option(help="Folder for the run. The same command continues an interrupted run.")
+    ] = Path("runs/eval"),
     assessor: Annotated[
-        str | None, typer.Option(help=f"{ASSESSORS}; default: vlm, and vlm_pairs for benchmarks of pairs.")
+        str | None,
+        typer.Option(
+            help=f"The assessor to run: {ASSESSORS}. The default is vlm, or vlm_pairs for benchmarks of pairs."
+        ),
     ] = None,
     endpoint: Endpoint = None,
     model: Annotated[
-        str | None, typer.Option(help="The model: --option model=…; with --endpoint its name there.")
+        str | None,
+        typer.Option(
+            help="The model to ask, a shorter form of --option model=…. With --endpoint, give the model's name on that "
+            "server."
+        ),
     ] = None,
     api_key_env: ApiKeyEnv = None,
     option: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="An option of the assessor, such as model=…; may be repeated."),
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="Set an option of the assessor, for example mode=fast. The option may be repeated.",
+        ),
     ] = None,
     pictures: Annotated[
-        Path | None, typer.Option(help="Folder of the pictures; default: where their owners put them.")
+        Path | None,
+        typer.Option(help="Folder of the pictures. The default is the layout in which the benchmark is published."),
     ] = None,
     references: Annotated[
         str | None,
         typer.Option(
             metavar="PLACE",
-            help="For scores, what pictures are compared with: informative (chosen among the benchmark's own by what "
-            "the model's answers about them tell), a folder, or a file that redaes score --save wrote; default: some "
-            "of the benchmark's own, drawn, and informative for vlm_placed.",
+            help="The references that single pictures are compared with: informative (chosen among the benchmark's "
+            "own pictures by the model's answers), a folder, or a reference set that redaes score --save wrote. "
+            "The default is a random draw from the benchmark's own pictures, and informative for vlm_placed.",
         ),
     ] = None,
     n_references: Annotated[
         int | None,
-        typer.Option(help="How many of the benchmark's own are references; default: 8 drawn ones, 32 informative."),
+        typer.Option(
+            help="Number of references taken from the benchmark's own pictures. The default is 8 if they are drawn at "
+            "random and 32 if they are informative."
+        ),
     ] = None,
     candidates: Annotated[
         int | None,
-        typer.Option(help="Pictures that informative references are chosen among; default: 64."),
+        typer.Option(help="Number of candidates among which informative references are chosen. The default is 64."),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed by which all these are drawn; default: 0.")] = None,
-    max_pixels: Annotated[int | None, typer.Option(help="Largest area that is shown, in pixels.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of these random choices. The default is 0.")] = None,
+    max_pixels: Annotated[
+        int | None, typer.Option(help="Largest area of a picture in pixels; larger pictures are reduced to it.")
+    ] = None,
     allow_missing: Annotated[
-        bool | None, typer.Option("--allow-missing", help="Go on without pictures that are missing.")
+        bool | None,
+        typer.Option(
+            "--allow-missing", help="Continue without pictures that are missing. The report gives their number."
+        ),
     ] = None,
     ranks: Annotated[
         bool | None,
-        typer.Option("--ranks", help="FGAesthetics: the values in the label file are ranks, 1 the best."),
+        typer.Option(
+            "--ranks", help="For FGAesthetics: the values in the label file are ranks, of which 1 is the best."
+        ),
     ] = None,
-    workers: Annotated[int, typer.Option(help="Processes that answer.")] = 1,
-    shard: Annotated[str, typer.Option(help="k/n: only this part, on one of n machines.")] = "0/1",
+    workers: Annotated[int, typer.Option(help="Number of processes that ask the assessor.")] = 1,
+    shard: Annotated[
+        str,
+        typer.Option(
+            help="Run only part k of n, given as k/n and counted from 0, to divide the work between n machines."
+        ),
+    ] = "0/1",
     config: Annotated[
         Path | None,
-        typer.Option(help="YAML recipe, or the name of one that comes with redaes; the options go before it."),
+        typer.Option(
+            help="A YAML recipe, given as a file or by the name of one that is included in redaes. Options on the "
+            "command line override it."
+        ),
     ] = None,
-    list_: Annotated[bool, typer.Option("--list", help="Show the benchmarks and stop.")] = False,
+    list_: Annotated[bool, typer.Option("--list", help="Print the available benchmarks and exit.")] = False,
 ) -> None:
-    """Run an assessor over a public benchmark, or over labels of your own."""
+    """Evaluate an assessor on a public benchmark, or on labels of your own."""
     with reporting_errors(resumable=True):
         if list_:
             _list_benchmarks()
             return
         if not benchmark or data is None:
-            raise InputError("name a benchmark (see --list) and its folder with --data")
+            raise InputError("give the name of a benchmark (--list shows all names) and its folder as --data")
         for place in (pictures, references):
             if place is not None and place != "informative":
                 check_exists(Path(place))
@@ -97,7 +128,9 @@ def run(
         for name, value in (("model", model), ("api_key_env", api_key_env)):
             if value is not None:
                 if name in options:
-                    raise InputError(f"--{name.replace('_', '-')} is --option {name}=…; give one of them")
+                    raise InputError(
+                        f"--{name.replace('_', '-')} means the same as --option {name}=…; give only one of them"
+                    )
                 options[name] = value
         given = {
             "benchmark": benchmark,
@@ -134,7 +167,7 @@ def run(
             )
         console = plain_console(soft_wrap=True)
         if results is None:
-            console.print(f"this shard is done; {out} waits for the others")
+            console.print(f"this shard is finished; the results in {out} will be complete when all shards are")
         else:
             console.print(results_table(results, out))
             console.print(in_words(results, read_timing(out)))
@@ -164,7 +197,10 @@ def parse_options(given: Sequence[str]) -> dict[str, str]:
     for text in given:
         name, found, value = text.partition("=")
         if not found or not name or name in options:
-            raise InputError(f"option {text!r}: give name=value, each name once")
+            raise InputError(
+                f"--option {text!r} is not of the form NAME=VALUE with each name given once; for example, --option "
+                "mode=fast"
+            )
         options[name] = value
     return options
 
@@ -177,7 +213,7 @@ def parse_shard(text: str) -> tuple[int, int]:
     """
     first, found, second = text.partition("/")
     if not found or not first.isdecimal() or not second.isdecimal():
-        raise InputError(f"shard is {text!r}; give k/n, such as 0/4")
+        raise InputError(f"--shard is {text!r}; give k/n, for example 0/4")
     return int(first), int(second)
 
 
@@ -206,16 +242,17 @@ def in_words(results: RunResults, timing: RunTiming) -> str:
     ]
     if summary.n_calls:
         silent = f", {summary.n_unanswered} without a usable answer" if summary.n_unanswered else ""
-        lines.append(f"{summary.n_calls} questions to the model{silent}, for {summary.n_questions} pictures")
+        lines.append(f"{summary.n_calls} questions to the model{silent}, about {summary.n_questions} pictures")
     if results.run.get("reference_set"):
         lines.append("references: " + "{name}, ranked with {n_calls} questions".format(**results.run["reference_set"]))
     if summary.n_missing:
-        lines.append(f"{summary.n_missing} pictures are missing: these are not the numbers of the whole benchmark")
+        lines.append(f"{summary.n_missing} pictures are missing, so these are not the numbers of the whole benchmark")
     if summary.n_unlabelled:
-        lines.append(f"{summary.n_unlabelled} listed pictures have no label and do not count")
+        lines.append(f"{summary.n_unlabelled} listed pictures have no label and are not counted")
     if summary.n_contrary:
         lines.append(
-            f"{summary.n_contrary} pairs are labelled against the order of their series, and count as labelled"
+            f"{summary.n_contrary} pairs have a label that contradicts the order of their series; they are counted as "
+            "labelled"
         )
     if timing.milliseconds_per_question is not None:
         tokens = f", {timing.tokens} tokens" if timing.tokens else ""

@@ -23,21 +23,34 @@ if TYPE_CHECKING:
 
 
 def calibrate(
-    data: Annotated[Path, typer.Argument(help="Folder with pairs.csv, such as benchmarks/other_edits.py makes.")],
+    data: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder of labelled pairs with a pairs.csv, for example one that benchmarks/other_edits.py writes."
+        ),
+    ],
     model: Model = nano.NAME,
     adapter: Adapter = None,
     device: Device = None,
-    mode: Annotated[list[str] | None, typer.Option(help="fast or reasoned; may be repeated; default: both.")] = None,
-    says: Annotated[str | None, typer.Option(help="What the pairs are, in words; default: the folder's name.")] = None,
+    mode: Annotated[
+        list[str] | None,
+        typer.Option(help="The mode to calibrate: fast or reasoned. The option may be repeated. The default is both."),
+    ] = None,
+    says: Annotated[
+        str | None,
+        typer.Option(help="A short description of the pairs for the report. The default is the folder's name."),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for answers.jsonl and report.json.")] = Path("runs/calibration"),
-    write: Annotated[bool, typer.Option("--write", help="Put calibration.json beside the weights.")] = False,
+    write: Annotated[
+        bool, typer.Option("--write", help="Write calibration.json next to the weights, where every command finds it.")
+    ] = False,
 ) -> None:
-    """Fit how far a model's probabilities can be believed, on pairs whose better picture is known.
+    """Calibrate a model's probabilities on pairs whose better picture is known.
 
-    The folder holds the pictures, none of which the model was trained on, and pairs.csv with first, second, p (1 or 0),
-    group (the photograph) and, for the tables, factor and kind. One temperature is fitted for each mode on half of the
-    photographs and reported on the other half. With --write it goes beside the weights (of the adapter, if there is
-    one), where whoever loads the model finds it. See docs/confidence.md.
+    The folder contains pictures that the model was not trained on, and pairs.csv with the columns first, second, p (1
+    or 0), group (the photograph) and, for the tables, factor and kind. For each mode, one temperature is fitted on half
+    of the photographs and reported on the other half. With --write, it is written next to the weights (of the adapter,
+    if there is one) and used whenever the model is loaded. See docs/confidence.md.
     """
     with reporting_errors():
         check_exists(data)
@@ -84,14 +97,17 @@ def _place_of(model: str, adapter: Path | None) -> Path:
         return adapter
     place = nano.weights(model) if model in nano.NAMES else Path(model)
     if not place.is_dir():
-        raise InputError(f"{model} is no folder; download it and give the folder, so that --write has a place")
+        raise InputError(
+            f"{model} is not a folder on this machine, and --write needs one; download the model and give its folder "
+            "as --model"
+        )
     return place
 
 
 def _show(temperature: Temperature, tables: Mapping[str, CalibrationGroup]) -> None:
     typer.echo(
-        f"{temperature.mode}: temperature {temperature.temperature:.2f}, claims up to {temperature.ceiling:.2f}, from "
-        f"{temperature.n_pairs} pairs of {temperature.n_photographs} photographs"
+        f"{temperature.mode}: temperature {temperature.temperature:.2f}, probabilities up to "
+        f"{temperature.ceiling:.2f}, from {temperature.n_pairs} pairs of {temperature.n_photographs} photographs"
     )
     typer.echo(f"{'':22} {'n':>5} {'claimed':>8} {'right':>22} {'ECE':>6} {'above 95 %':>12} {'undecided, tie':>15}")
     for name, one in tables.items():

@@ -14,14 +14,17 @@ from redaes.errors import importing
 
 def compare(
     runs: Annotated[
-        list[Path], typer.Argument(help="Folders of finished runs; the first is what others are compared with.")
+        list[Path], typer.Argument(help="Folders of finished runs. The other runs are compared with the first one.")
     ],
-    out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("runs/report"),
-    no_pictures: Annotated[bool, typer.Option("--no-pictures", help="Leave examples out of the page.")] = False,
+    out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("runs/report"),
+    no_pictures: Annotated[
+        bool, typer.Option("--no-pictures", help="Write the page without example pictures.")
+    ] = False,
 ) -> None:
-    """Put runs of one benchmark side by side: report.md, report.json and report.html, with paired intervals.
+    """Compare runs of one benchmark, and write report.md, report.json and report.html.
 
-    One run alone is reported, too. Numbers that others published stand in a table of their own.
+    Differences have paired confidence intervals. A single run is reported, too. Published numbers are in a table of
+    their own.
     """
     with reporting_errors():
         check_writable(out)

@@ -19,18 +19,25 @@ EXIT_LEAKS = 1
 
 
 def leaks(
-    training: Annotated[list[Path], typer.Argument(help="RED datasets, or folders of photographs.")],
-    benchmark: Annotated[str, typer.Option(help="A benchmark; see redaes eval --list.")],
-    data: Annotated[Path, typer.Option(help="The benchmark's folder, or its label file.")],
-    pictures: Annotated[Path | None, typer.Option(help="Folder of its pictures, if elsewhere.")] = None,
-    max_distance: Annotated[
-        int | None, typer.Option(help="Bits of 64 in which the hashes of two copies may differ; default: 6.")
+    training: Annotated[list[Path], typer.Argument(help="One or more folders of RED datasets or of photographs.")],
+    benchmark: Annotated[str, typer.Option(help="Name of the benchmark; redaes eval --list shows all names.")],
+    data: Annotated[Path, typer.Option(help="Folder of the benchmark, or its label file.")],
+    pictures: Annotated[
+        Path | None, typer.Option(help="Folder of the benchmark's pictures, if they are not in their usual place.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="File for the report.")] = Path("leaks.json"),
+    max_distance: Annotated[
+        int | None,
+        typer.Option(
+            help="Largest number of bits, of 64, by which the perceptual hashes of two copies may differ. The "
+            "default is 6."
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="JSON file for the report.")] = Path("leaks.json"),
 ) -> None:
-    """Look for pictures of a benchmark in training sets; ends with 1 and names them when there are any.
+    """Search training sets for pictures of a benchmark, and name those that are found.
 
-    Found are equal bytes, and copies that were scaled, recompressed or brightened; a crop or a mirror image is not.
+    Identical files are found, and copies that were scaled, recompressed or brightened, but not crops or mirror images.
+    The exit status is 1 if any picture is found.
     """
     with reporting_errors():
         for place in training:
@@ -51,9 +58,9 @@ def leaks(
         )
         write_json(out, report.model_dump(mode="json"))
         typer.echo(
-            f"{report.n_benchmark} pictures of {loaded.benchmark.title} against {report.n_training} of training: "
-            f"{len({leak.benchmark for leak in report.leaks})} may have been seen, "
-            f"{len(report.unreadable)} unreadable, {len(absent)} missing; see {out}"
+            f"{report.n_benchmark} pictures of {loaded.benchmark.title} were compared with {report.n_training} "
+            f"training pictures: {len({leak.benchmark for leak in report.leaks})} may be in the training set, "
+            f"{len(report.unreadable)} are unreadable, {len(absent)} are missing; see {out}"
         )
         for leak in report.leaks[:N_SHOWN]:
             how = "same file" if leak.same_bytes else f"{leak.distance} bits"

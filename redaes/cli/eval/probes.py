@@ -14,18 +14,18 @@ from redaes.early_checks import check_exists, check_writable
 from redaes.errors import importing
 
 probes = typer.Typer(
-    help="Changes that should lower a score, and changes that should not move it: what does an assessor make of them? "
-    "Build them, run redaes eval pairs over their pairs.csv, and show that run.",
+    help="Test an assessor with changes that should lower a score and changes that should not. First build the "
+    "probes, then run redaes eval pairs with their pairs.csv, then show that run.",
     no_args_is_help=True,
 )
 
 
 @probes.command()
 def build(
-    photographs: Annotated[Path, typer.Argument(help="A folder.")],
-    out: Annotated[Path, typer.Option(help="Folder of the probes.")] = Path("runs/probes"),
+    photographs: Annotated[Path, typer.Argument(help="Folder of photographs.")],
+    out: Annotated[Path, typer.Option(help="Folder for the probes.")] = Path("runs/probes"),
 ) -> None:
-    """Write changed copies of photographs, and their pairs as pairs.csv."""
+    """Write changed copies of photographs, and a pairs.csv that compares them with the originals."""
     with reporting_errors():
         check_exists(photographs)
         check_writable(out)
@@ -41,10 +41,10 @@ def build(
 @probes.command()
 def show(
     run: Annotated[
-        Path, typer.Argument(help="Folder of a finished run over probes; robustness.json is written there.")
+        Path, typer.Argument(help="Folder of a finished run over probes, where robustness.json is written.")
     ],
 ) -> None:
-    """Say how often the original was preferred, by probe and strength."""
+    """Print how often a run preferred the original, by probe and strength."""
     with reporting_errors():
         with importing("eval"):
             from redaes.evaluation.probes import summarise_probes
@@ -66,10 +66,12 @@ def show(
 
 @probes.command()
 def wordings(
-    run: Annotated[Path, typer.Argument(help="Run with the usual prompt; wordings.json is written there.")],
-    others: Annotated[list[Path], typer.Argument(help="Runs with paraphrases (--option prompt=NAME).")],
+    run: Annotated[Path, typer.Argument(help="Folder of a run with the usual prompt, where wordings.json is written.")],
+    others: Annotated[
+        list[Path], typer.Argument(help="Folders of runs with paraphrased prompts (--option prompt=NAME).")
+    ],
 ) -> None:
-    """Say how far verdicts depend on the wording, from runs of one model over the same pairs."""
+    """Print how much verdicts depend on the wording of the prompt, from runs of one model over the same pairs."""
     with reporting_errors():
         with importing("eval"):
             from redaes.evaluation.probes import summarise_paraphrases

@@ -41,7 +41,7 @@ MEASURES = (
 
 
 def rationales(
-    data: Annotated[Path, typer.Argument(help="A RED dataset; its test split is asked about.")],
+    data: Annotated[Path, typer.Argument(help="Folder of a RED dataset, whose test split is used.")],
     model: ModelOrServed = None,
     endpoint: Endpoint = None,
     api_key_env: ApiKeyEnv = None,
@@ -50,64 +50,86 @@ def rationales(
     revision: Annotated[
         str | None,
         typer.Option(
-            help="With --endpoint: what pins the weights.", show_default="as the server has it, or its address"
+            help="With --endpoint: the version of the weights on that server, which is recorded in the results.",
+            show_default="what the server reports, or its address",
         ),
     ] = None,
     reader: Annotated[
         str | None,
         typer.Option(
-            help="strict; lenient: also unambiguous variants of the form.",
-            show_default="strict; with --endpoint lenient",
+            help="How strictly answers are read: strict accepts only the answer form; lenient also accepts "
+            "unambiguous variants of it.",
+            show_default="strict; with --endpoint, lenient",
         ),
     ] = None,
     form: Annotated[
-        str | None, typer.Option(help="Of the answers: text, json, or auto: as suits the model; default: the prompt's.")
+        str | None,
+        typer.Option(
+            help="The form in which the model is asked to answer: text, json, or auto, which chooses what suits the "
+            "model. The default is the form of the prompt."
+        ),
     ] = None,
     prompt: Annotated[
-        str | None, typer.Option(help="Another question of the reasoned mode, such as compare_measured/v1.")
+        str | None, typer.Option(help="Ask with another prompt of the reasoned mode, for example compare_measured/v1.")
     ] = None,
     measured: Annotated[
-        bool, typer.Option("--measured", help="Tell the model what is measured: --prompt compare_measured/v1.")
+        bool,
+        typer.Option(
+            "--measured",
+            help="Include the measurements of both pictures in the question; the same as --prompt compare_measured/v1.",
+        ),
     ] = False,
     samples: Annotated[
         int,
-        typer.Option(metavar="N", help="Draw N further reasonings for a pair; the one supported best is shown."),
+        typer.Option(
+            metavar="N",
+            help="Sample N more rationales for each pair and show the one that the measurements support best.",
+        ),
     ] = 0,
-    max_new_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.")] = 256,
-    pairs: Annotated[int, typer.Option(help="Pairs to ask about, drawn from the test split.")] = 200,
-    seed: Annotated[int, typer.Option(help="Seed of the draw and of the intervals.")] = 0,
+    max_new_tokens: Annotated[int, typer.Option(help="Longest answer in tokens.")] = 256,
+    pairs: Annotated[int, typer.Option(help="Number of pairs, drawn from the test split.")] = 200,
+    seed: Annotated[int, typer.Option(help="Seed of the random choice of pairs and of the confidence intervals.")] = 0,
     judge_url: Annotated[
-        str | None, typer.Option(help="An OpenAI-compatible server that judges, such as http://127.0.0.1:8000/v1.")
+        str | None,
+        typer.Option(
+            help="An OpenAI-compatible server whose model judges the rationales, for example http://127.0.0.1:8000/v1."
+        ),
     ] = None,
-    judge_model: Annotated[str | None, typer.Option(help="The judge's name on that server.")] = None,
-    judge_revision: Annotated[str, typer.Option(help="What pins the judge's weights.")] = "",
+    judge_model: Annotated[str | None, typer.Option(help="With --judge-url: the judge's name on that server.")] = None,
+    judge_revision: Annotated[
+        str,
+        typer.Option(help="With --judge-url: the version of the judge's weights, which is recorded in the results."),
+    ] = "",
     against: Annotated[
         Path | None,
-        typer.Option(help="heldout.json of another run to judge against; default: the dataset's reasoning."),
+        typer.Option(
+            help="Compare the rationales with those in this heldout.json of another run. The default is to compare "
+            "them with those of the dataset."
+        ),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("runs/rationales"),
+    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("runs/rationales"),
 ) -> None:
-    """Say how good a model's reasoning is on held-out pairs of a RED dataset, and whether it is true.
+    """Evaluate a model's rationales on held-out pairs of a RED dataset: how good they are, and whether they are true.
 
-    Every statement of every answer is held against what is measured in the two pictures. Writes heldout.json (every
-    answer), rationales.json and truth.json (the measures), claims.json (every statement with what was measured) and
-    report.html (the measures, and the worst reasonings beside their pictures), and prints the measures. With a judge, a
-    vision-language model on a server, each explanation is also set against the dataset's own, or against those of
-    another run, in both orders: judged.json. The keys of servers are in REDAES_API_KEY.
+    Every statement of every answer is checked against measurements of the two pictures. The command prints the
+    measures, and writes heldout.json (all answers), rationales.json and truth.json (the measures), claims.json (every
+    statement with its measurement) and report.html (the measures, and each rationale beside its pictures). With
+    a judge, which is a vision-language model on a server, each rationale is also compared with that of the dataset or
+    of another run, in both orders, and judged.json is written. The servers' key is read from REDAES_API_KEY.
     """
     with reporting_errors():
         if (judge_url is None) != (judge_model is None):
-            raise InputError("a judge needs both --judge-url and --judge-model")
+            raise InputError("a judge needs both --judge-url and --judge-model; give both")
         check_dataset(data)
         chosen = loading.ModelChoice(model, adapter, device, endpoint, api_key_env)
         chosen.check()
         if revision is not None and not endpoint:
-            raise InputError("--revision goes with --endpoint")
+            raise InputError("--revision works only together with --endpoint")
         check_writable(out)
         if against is not None:
             check_exists(against)
         if measured and prompt is not None:
-            raise InputError("--measured is --prompt compare_measured/v1; give one of them")
+            raise InputError("--measured means the same as --prompt compare_measured/v1; give only one of them")
         with importing("eval"):
             from redaes import prompts
             from redaes.assessor import Assessor, check_samples
@@ -196,15 +218,18 @@ def _report(
     for name in ("factor_precision", "factor_recall", "side", "hallucination", "contradiction"):
         typer.echo(f"{name:22} {cell(getattr(quality, name))}")
     _show_truth(truth)
-    typer.echo(f"{quality.n_answers} answers, {quality.n_failed} unusable; {quality.n_distinct} different reasonings")
-    typer.echo(f"{seconds:.2f} s for a pair with reasons, measuring included; {out / 'report.html'} shows the worst")
+    typer.echo(f"{quality.n_answers} answers, {quality.n_failed} unusable; {quality.n_distinct} different rationales")
+    typer.echo(
+        f"{seconds:.2f} s for each reasoned pair, including the measurements; {out / 'report.html'} shows each "
+        "rationale, the worst first"
+    )
 
 
 def _show_truth(truth: RationaleTruth) -> None:
     """Print how true the reasoning is: of every answer, and of the one that is shown for a pair."""
     from redaes.evaluation.report import cell
 
-    typer.echo(f"\n{'':22} {'every answer':24}the one shown")
+    typer.echo(f"\n{'':22} {'all answers':24}shown answers")
     for name in MEASURES:
         typer.echo(f"{name:22} {cell(getattr(truth.answers, name)):24}{cell(getattr(truth.shown, name))}")
     for name, share in truth.answers.truths.items():
@@ -212,8 +237,8 @@ def _show_truth(truth: RationaleTruth) -> None:
     for name in ("undecided", "agreement"):
         typer.echo(f"{name:22} {'':24}{cell(getattr(truth, name))}")
     typer.echo(
-        f"{truth.answers.n_claims} statements, {truth.answers.n_symptom} answers to pairs that one known fault "
-        f"decides; {truth.version or 'nothing to read'}\n"
+        f"{truth.answers.n_claims} statements, {truth.answers.n_symptom} answers about pairs that differ by one known "
+        f"fault; {truth.version or 'no rationale could be read'}\n"
     )
 
 
@@ -232,5 +257,6 @@ def _judge(
     typer.echo(f"{'wins before judge':18} {cell(judged.share_one)}, draws counted half")
     typer.echo(f"{'both orders agree':18} {cell(judged.order_consistency)}")
     typer.echo(
-        f"{judged.n} duels, {judged.n_failed} without a usable answer, {judged.n_unasked} lost for want of reasoning"
+        f"{judged.n} duels, {judged.n_failed} without a usable answer, {judged.n_unasked} left out because a "
+        "rationale is missing"
     )

@@ -16,23 +16,23 @@ _BEGINNINGS = (b"PK\x03\x04", b"\x80")  # a zip file, as torch writes today, and
 
 
 def convert_weights(
-    checkpoint: Annotated[Path, typer.Argument(help="The .pt file that was published, or a .safetensors of it.")],
-    out: Annotated[Path, typer.Option(help="Folder for the model; must not hold one.")],
+    checkpoint: Annotated[Path, typer.Argument(help="The published .pt file, or a .safetensors copy of it.")],
+    out: Annotated[Path, typer.Option(help="Folder for the converted model. It must not contain a model yet.")],
     ignore: Annotated[
         list[str] | None,
-        typer.Option(help="Beginning of names of further weights in the file, which are left out; several times."),
+        typer.Option(help="Leave out weights in the file whose names begin with this. The option may be repeated."),
     ] = None,
 ) -> None:
-    """Turn the published FGAesQ checkpoint into a folder for redaes rank --model fgaesq --weights, and for redaes eval.
+    """Convert the published FGAesQ checkpoint into a folder for redaes rank --model fgaesq --weights and redaes eval.
 
-    No code in the file is run: it is read as plain weights, and refused where it holds more.
+    No code in the checkpoint is run: it is read as plain weights, and refused if it contains anything else.
     """
     with reporting_errors():
         check_exists(checkpoint)
         _check_kind(checkpoint)
         check_writable(out)
         if (out / "config.json").exists():
-            raise InputError(f"{out} holds a model already; give a folder that does not exist")
+            raise InputError(f"{out} already contains a model; give a folder that does not exist")
 
         from redaes.models.fgaesq.conversion import convert_published
         from redaes.models.fgaesq.network import revision
@@ -54,7 +54,9 @@ def _check_kind(checkpoint: Path) -> None:
     except OSError as error:
         raise InputError(f"{checkpoint} cannot be read ({error.strerror}); give the .pt file") from error
     if start.startswith(b"version https://git-lfs"):
-        raise InputError(f"{checkpoint} is a pointer of Git LFS, not the weights; get them with git lfs pull")
+        raise InputError(
+            f"{checkpoint} is a Git LFS pointer instead of the weights; download the weights with git lfs pull"
+        )
     if not start.startswith(_BEGINNINGS) and start[8:9] != b"{":
         shown = start[:20].decode("ascii", "replace")
-        raise InputError(f"{checkpoint} is no file of weights (it begins with {shown!r}); download it again")
+        raise InputError(f"{checkpoint} does not contain weights (it begins with {shown!r}); download it again")

@@ -26,38 +26,61 @@ N_SHOWN = 5
 def learn(
     decisions: Annotated[
         list[Path],
-        typer.Argument(help="Lists of pairs or series, folders of rated pictures, as redaes data import takes them."),
+        typer.Argument(
+            help="The person's decisions: tables of pairs or series, or folders of rated pictures, as redaes data "
+            "import accepts them."
+        ),
     ],
-    out: Annotated[Path, typer.Option(help="A folder that does not exist yet.")],
+    out: Annotated[Path, typer.Option(help="Folder for the result. It must not exist yet.")],
     pictures: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Folder from which lists name pictures; default: each list's own."),
+        typer.Option(
+            metavar="DIR",
+            help="Folder to which the picture paths of the tables are relative. The default is each table's own "
+            "folder.",
+        ),
     ] = None,
     earlier: Annotated[
-        Path | None, typer.Option("--from", metavar="TASTE", help="An earlier taste, whose decisions count too.")
+        Path | None,
+        typer.Option("--from", metavar="TASTE", help="Folder of an earlier taste, whose decisions are used too."),
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help=f"The model to learn on; default: that of --from, else {nano.NAME}.")
+        str | None,
+        typer.Option(
+            help=f"The model to train an adapter for. The default is the model of --from, otherwise {nano.NAME}."
+        ),
     ] = None,
-    folds: Annotated[int, typer.Option(help="Parts of the decisions that are held out in turn.")] = 5,
+    folds: Annotated[
+        int, typer.Option(help="Number of parts into which the decisions are divided; each part is held out in turn.")
+    ] = 5,
     keep: Annotated[
-        float, typer.Option(help="How much the model's verdicts on edited pairs count against the decisions.")
+        float,
+        typer.Option(
+            help="Weight of keeping the model's present verdicts on edited pairs, relative to the weight of the "
+            "decisions."
+        ),
     ] = 2.0,
     labels: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME,...", help="Of folders: xmp:Label by name, best first, in place of stars and picks."
+            metavar="NAME,...",
+            help="For folders of rated pictures: the values of xmp:Label, best first, which are then used instead of "
+            "stars and picks.",
         ),
     ] = None,
-    encoding: Annotated[str, typer.Option(help="Of text, such as latin-1; default: UTF-8.")] = "utf-8-sig",
+    encoding: Annotated[
+        str, typer.Option(help="Encoding of the text files, for example latin-1. The default is UTF-8.")
+    ] = "utf-8-sig",
     device: Device = None,
-    seed: Annotated[int, typer.Option(help="Of what is held out together, the edits and the test.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Seed of the held-out parts, of the edits and of the statistical test.")
+    ] = 0,
 ) -> None:
-    """Learn what one person prefers, and say plainly whether anything was learnt.
+    """Train an adapter on one person's decisions, and report whether it predicts them better than the model alone.
 
-    Each series of decisions is held out once and judged by what was learnt from the others. Only if that is better than
-    the model was before, beyond chance, an adapter is written, which goes with --adapter of rank, compare and serve.
-    Else the command ends with 6, and --out has the report and the decisions alone.
+    Each series of decisions is held out once and predicted from the others. Only if these predictions are better than
+    those of the model alone, by more than chance, an adapter is written, for --adapter of rank, compare and serve.
+    Otherwise the exit status is 6, and --out contains only the report and the decisions.
     """
     with reporting_errors():
         for source in decisions:
@@ -68,7 +91,7 @@ def learn(
         if seed < 0:
             raise InputError(f"--seed is {seed}; give 0 or more")
         if out.exists():
-            raise InputError(f"{out} exists; choose another --out, nothing is overwritten")
+            raise InputError(f"{out} exists and is not overwritten; choose another --out")
         check_writable(out)
         if earlier is not None:
             check_exists(earlier)
@@ -111,17 +134,18 @@ def _show(report: Mapping[str, Any], out: Path) -> None:
     for line in found["first_left_out"][:N_SHOWN]:
         typer.echo(f"  {printable(line)}")
     if found["contradictory"]:
-        typer.echo(f"{counted(found['contradictory'], 'pair')} with answers for either picture:")
+        typer.echo(f"{counted(found['contradictory'], 'pair')} with answers for both pictures:")
         for line in found["first_contradictory"][:N_SHOWN]:
             typer.echo(f"  {printable(line)}")
     typer.echo(report["says"])
     forgot, place = report["forgetting"], shlex.quote(str(out))
     typer.echo(
-        f"edited pairs of other photographs: the better one told in {100 * forgot['before']:.0f} % before, "
-        f"{100 * forgot['after']:.0f} % after, of {forgot['n']}"
+        f"edited pairs of other photographs: the model recognised the better picture in {100 * forgot['before']:.0f} "
+        f"% before and {100 * forgot['after']:.0f} % after training, of {forgot['n']}"
     )
     typer.echo(
-        f"{out}: use it with --model {shlex.quote(report['model'])} --adapter {place}"
+        f"The adapter is in {out}; use it with --model {shlex.quote(report['model'])} --adapter {place}"
         if report["better"]
-        else f"no adapter was written; {out} has the report and the decisions, which --from {place} goes on with"
+        else f"No adapter was written. {out} contains the report and the decisions; to continue with more decisions, "
+        f"add --from {place}"
     )

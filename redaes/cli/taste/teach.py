@@ -28,20 +28,26 @@ if TYPE_CHECKING:
 
 
 def teach(
-    photos: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of pictures, with its folders.")],
+    photos: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of pictures, whose subfolders are included.")],
     keep: Annotated[
         Path,
-        typer.Option(metavar="CSV", help="The file of answers; if it is there, it is gone on with."),
+        typer.Option(metavar="CSV", help="The file for the answers. If it exists, new answers are added to it."),
     ] = Path("answers.csv"),
-    port: Annotated[int, typer.Option(help="Port of this machine's own address, 127.0.0.1; 0: any that is free.")] = 0,
+    port: Annotated[int, typer.Option(help="Port on this machine (127.0.0.1). Give 0 for any free port.")] = 0,
     out: Annotated[
-        Path, typer.Option(help="Folder for what the model says of the pictures; redaes rank shares it.")
+        Path, typer.Option(help="Folder for the model's answers about the pictures, which redaes rank uses too.")
     ] = Path("ranking_out"),
-    one_series: Annotated[bool, typer.Option("--one-series", help="All pictures are one series.")] = False,
-    by_folder: Annotated[bool, typer.Option("--by-folder", help="The pictures of each folder are a series.")] = False,
+    one_series: Annotated[bool, typer.Option("--one-series", help="Treat all pictures as one series.")] = False,
+    by_folder: Annotated[
+        bool, typer.Option("--by-folder", help="Treat the pictures of each folder as one series.")
+    ] = False,
     exclude: Annotated[
         list[str] | None,
-        typer.Option(metavar="PATTERN", help="Leave out what this names, as in .gitignore. May be repeated."),
+        typer.Option(
+            metavar="PATTERN",
+            help="Leave out files and folders that match this pattern, written as in .gitignore. The option may be "
+            "repeated.",
+        ),
     ] = None,
     model: ModelOrServed = None,
     endpoint: Endpoint = None,
@@ -51,23 +57,29 @@ def teach(
     device: Device = None,
     aim: Annotated[
         str,
-        typer.Option(help="What the questions are for: taste (to be learned for other pictures), or order (of these)."),
+        typer.Option(
+            help="The purpose of the questions: taste, to learn a taste for other pictures too, or order, to rank only "
+            "these pictures."
+        ),
     ] = "taste",
-    seed: Annotated[int, typer.Option(help="Of the draw, of the choice among equal pairs, and of the sides.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Seed of the random choice of questions and of the sides on which pictures are shown.")
+    ] = 0,
 ) -> None:
-    """Answer questions about the pictures of a folder on a page; each answer is kept at once.
+    """Open a web page on which you choose the better of two pictures of a folder, again and again.
 
-    Pictures are grouped into series and compared by the model first, as redaes rank does.
+    Each answer is saved at once. Before that, the model groups the pictures into series and compares them, as redaes
+    rank does. Give the saved answers to redaes taste learn.
     """
     with reporting_errors(resumable=True):
         if one_series and by_folder:
-            raise InputError("--one-series and --by-folder contradict each other; give one of them")
+            raise InputError("--one-series and --by-folder contradict each other; give only one of them")
         if aim not in ("taste", "order"):
             raise InputError(f"--aim is {aim!r}; give taste or order")
         if seed < 0:
             raise InputError(f"--seed is {seed}; give 0 or more")
         if not photos.is_dir():
-            raise InputError(f"{photos} is no folder; give one with pictures")
+            raise InputError(f"{photos} is not a folder; give a folder of pictures")
         check_writable(keep.parent)
         check_writable(out)
         chosen = loading.ModelChoice(model, adapter, device, endpoint, api_key_env, agreement)
@@ -93,11 +105,11 @@ def teach(
             )
             if not found.series:
                 raise InputError(
-                    f"no two pictures of {photos} belong together by time and likeness, and questions are about "
-                    "pictures of one series; give --by-folder or --one-series"
+                    f"no two pictures of {photos} were grouped into a series by time and likeness, and all questions "
+                    "are about pictures of one series; group them with --by-folder or --one-series"
                 )
             backend = chosen.load()
-            assessor = Assessor(backend, mode="fast", agreement=chosen.draws(backend, "what is expected of you"))
+            assessor = Assessor(backend, mode="fast", agreement=chosen.draws(backend, "the expected answer"))
             series: list[FolderSeries] = []
             silent: list[str] = []
             for number, pictures in enumerate(found.series, 1):
@@ -109,7 +121,11 @@ def teach(
         for one in found.unreadable:
             typer.echo(f"redaes: left out: {printable(one.reason)}", err=True)
         for failure in silent:
-            typer.echo(f"redaes: a series is asked about without an order of the model's: {failure}", err=True)
+            typer.echo(
+                "redaes: the model gave no order for a series, and questions about it are asked without one: "
+                f"{failure}",
+                err=True,
+            )
         asked_by = f"{backend.model} @ {backend.revision}"
         desk = TeachDesk(
             found.root,
@@ -122,22 +138,25 @@ def teach(
         )
         typer.echo(
             f"{counted(sum(len(one) for one in found.series), 'picture')} in {len(found.series)} series; left out: "
-            f"{found.n_alone} alone, {found.n_meant} series that seem to be meant together",
+            f"{found.n_alone} single pictures and {found.n_meant} series that seem to be intended as one work",
             err=True,
         )
         if desk.n_answers or desk.n_others:
             typer.echo(
-                f"{keep} is gone on with: {desk.n_answers} answers about these pictures, {desk.n_others} other rows",
+                f"{keep} already contains {desk.n_answers} answers about these pictures and {desk.n_others} other rows",
                 err=True,
             )
         if why_drawn:
-            typer.echo(f"questions are drawn, for the model cannot be read closely: {printable(why_drawn)}", err=True)
+            typer.echo(
+                f"questions are drawn at random, because the model's features cannot be read: {printable(why_drawn)}",
+                err=True,
+            )
         caution = nano.limits(backend.model, backend.revision)
         if caution is not None:
             typer.echo(caution, err=True)
 
         def announce(address: str) -> None:
-            typer.echo(f"{address} asks; answers are kept in {printable(str(keep))}; stop it with Ctrl-C")
+            typer.echo(f"Open {address} to answer. Answers are saved in {printable(str(keep))}. Press Ctrl-C to stop.")
 
         try:
             serve_teaching(desk, port, announce)
@@ -166,7 +185,7 @@ def _pool(
     from redaes.backends.local import LocalBackend
 
     if not isinstance(backend, LocalBackend):
-        return None, "it is not in this process"
+        return None, "the model does not run in this process"
     from redaes.taste.pool_reading import read_pool
 
     try:

@@ -13,27 +13,33 @@ from redaes.errors import InputError
 
 
 def build_nano(
-    data: Annotated[Path, typer.Option(help="RED dataset folder.")],
+    data: Annotated[Path, typer.Option(help="Folder of a RED dataset, whose texts the tokenizer is trained on.")],
     out: Annotated[Path, typer.Option(help="Folder for the model.")],
-    seed: Annotated[int, typer.Option(help="Of the weights.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the random weights.")] = 0,
     place_spread: Annotated[
         float | None,
-        typer.Option(help="Begin with a position embedding of cosines, of this spread; patches have about 1."),
+        typer.Option(
+            help="Initialise the position embedding with cosines of this spread. The embedded patches have a spread of "
+            "about 1."
+        ),
     ] = None,
     intermediate: Annotated[
-        int | None, typer.Option(help="Width of the language model's feed-forward layers; default: 512.")
+        int | None, typer.Option(help="Width of the language model's feed-forward layers. The default is 512.")
     ] = None,
 ) -> None:
-    """Build the embedded model with random weights, its tokenizer trained on a RED dataset's texts.
+    """Build the embedded model with random weights, and train its tokenizer on a RED dataset's texts.
 
-    LoRA on random weights learns nothing. So the result is warmed up by full training, vision tower included: first
-    redaes train nano-vision, then redaes train nano-reading (docs/training.md).
+    A LoRA on random weights learns nothing. Therefore train all weights of the result next, including the vision tower:
+    first with redaes train nano-vision, then with redaes train nano-reading (docs/training.md).
     """
     with reporting_errors():
         if place_spread is not None and not 0 < place_spread < 10:
-            raise InputError(f"--place-spread {place_spread} is not between 0 and 10; 0.4 is a spread to begin with")
+            raise InputError(f"--place-spread is {place_spread}, which is not between 0 and 10; 0.4 is a usual value")
         if intermediate is not None and (intermediate < 64 or intermediate % 64):
-            raise InputError(f"--intermediate {intermediate} is no multiple of 64; 640 is the next above the usual 512")
+            raise InputError(
+                f"--intermediate is {intermediate}, which is not a multiple of 64 from 64 on; the default is 512, and "
+                "the next larger value is 576"
+            )
         check_dataset(data)
         check_writable(out)
         from redaes.models.nano.builder import build

@@ -13,14 +13,16 @@ from redaes.errors import importing
 
 
 def check(
-    final: Annotated[Path, typer.Argument(help="A stage's final/ folder.")],
-    data: Annotated[Path, typer.Option(help="RED dataset folder of the training.")],
-    merged: Annotated[Path | None, typer.Option(help="Folder with the merged model; default: merge in memory.")] = None,
-    pairs: Annotated[int, typer.Option(help="Held-out pairs to answer in full.")] = 32,
+    final: Annotated[Path, typer.Argument(help="The final/ folder that a stage wrote.")],
+    data: Annotated[Path, typer.Option(help="Folder of the RED dataset that the stage was trained on.")],
+    merged: Annotated[
+        Path | None, typer.Option(help="Folder with the merged model. The default is to merge it in memory.")
+    ] = None,
+    pairs: Annotated[int, typer.Option(help="Number of held-out pairs that the model answers in full.")] = 32,
 ) -> None:
-    """Check a stage's result: it loads as it was trained, merges without change, and still has language.
+    """Check the result of a stage: whether it loads as it was trained, merges without change, and still writes text.
 
-    Ends with 2 when a check fails.
+    The exit status is 2 if a check fails.
     """
     with reporting_errors():
         check_result_folder(final)

@@ -13,12 +13,22 @@ from redaes.errors import importing
 
 
 def merge(
-    adapter: Annotated[Path, typer.Argument(help="A stage's final/ folder.")],
-    out: Annotated[Path, typer.Option(help="Folder for the model; must not exist.")],
-    model: Annotated[str | None, typer.Option(help="Base model; default: the one that the adapter names.")] = None,
-    float32: Annotated[bool, typer.Option("--float32", help="Write float32; default: as the base is stored.")] = False,
+    adapter: Annotated[Path, typer.Argument(help="The final/ folder that a stage wrote.")],
+    out: Annotated[Path, typer.Option(help="Folder for the merged model. It must not exist yet.")],
+    model: Annotated[
+        str | None, typer.Option(help="The base model. The default is the one that the adapter names.")
+    ] = None,
+    float32: Annotated[
+        bool,
+        typer.Option(
+            "--float32", help="Write the weights as float32. The default is the number type of the base model."
+        ),
+    ] = False,
 ) -> None:
-    """Merge a stage's LoRA into its base model: one folder for transformers, vLLM and redaes compare --model."""
+    """Merge the LoRA adapter of a stage into its base model.
+
+    The folder works with transformers, with vLLM, and as --model of redaes compare.
+    """
     with reporting_errors():
         check_adapter(str(adapter))
         check_writable(out.parent)

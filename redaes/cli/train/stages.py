@@ -73,10 +73,10 @@ def _take_samples(stage: Stage, arguments: Any, config: Any) -> None:
 
 def root(
     list_: Annotated[
-        bool, typer.Option("--list", help="Show the recipes and the launch configurations, and stop.")
+        bool, typer.Option("--list", help="Print the recipes and the launch configurations, and exit.")
     ] = False,
 ) -> None:
-    """Run the stages, or the embedded model's warm-ups; check and merge their results."""
+    """Train: run a stage or a warm-up of the embedded model, or check or merge the result of a stage."""
     if list_:
         _show_recipes(*STAGES.values())
         raise typer.Exit

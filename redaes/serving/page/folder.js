@@ -3,19 +3,7 @@
 // Teaching on a folder's pictures: the server beside them chooses, and keeps every answer as it comes.
 
 (async () => {
-  async function ask(path, body) {
-    let answer;
-    try {
-      answer = await fetch(path, body === undefined ? {} : {
-        method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
-      });
-    } catch (error) {
-      throw new Error(`the server does not answer (${error.message}); nothing is lost: start it again and go on`);
-    }
-    const found = await answer.json();
-    if (!answer.ok) throw new Error(found.error.message);
-    return found;
-  }
+  const ask = (path, body) => asking.ask(path, body === undefined ? undefined : JSON.stringify(body));
 
   try {
     const { asked_by: askedBy, keep, names, state } = await ask("about");

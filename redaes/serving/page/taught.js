@@ -5,7 +5,7 @@
 
 const taught = (() => {
   const STORE = "redaes-answers";
-  const series = [];  // {name, ids, said, files: id -> {name, url}}
+  const mine = [];  // {name, ids, said, files: id -> {name, url}}
   let answers = read();  // {series: name, first: {id, name}, second: {id, name}, winner}
   let unkept = "";
   let aim = "taste";
@@ -35,14 +35,14 @@ const taught = (() => {
   // The answers of earlier visits count where their pictures are here again.
   function known() {
     return answers.flatMap(({ first, second, winner }) => {
-      const place = series.findIndex(({ files }) => files.has(first.id) && files.has(second.id));
+      const place = mine.findIndex(({ files }) => files.has(first.id) && files.has(second.id));
       return place < 0 ? [] : [{ series: place, first: first.id, second: second.id, winner }];
     });
   }
 
-  const state = () => ask("v1/teach", JSON.stringify({
-    series: series.map(({ ids, said }) => ({ ids, said })), answers: known(), aim,
-  }));
+  const state = () => asking.ask("v1/teach", JSON.stringify({
+    series: mine.map(({ ids, said }) => ({ ids, said })), answers: known(), aim,
+  }), { key: $("key").value, seconds: limits.seconds });
 
   // An answer counts once the service has taken it: what fails is neither kept nor shown.
   async function changed(next) {
@@ -59,7 +59,7 @@ const taught = (() => {
   }
 
   function add({ series: place, first, second, winner }) {
-    const one = series[place];
+    const one = mine[place];
     const named = (id) => ({ id, name: one.files.get(id).name });
     return changed([...current(), { series: one.name, first: named(first), second: named(second), winner }]);
   }
@@ -68,7 +68,7 @@ const taught = (() => {
     // The last one whose pictures are here: what is not on the page cannot be looked at again.
     const all = current();
     const last = all.findLastIndex(({ first, second }) => (
-      series.some(({ files }) => files.has(first.id) && files.has(second.id))));
+      mine.some(({ files }) => files.has(first.id) && files.has(second.id))));
     return changed(all.filter((_, n) => n !== last));
   }
 
@@ -85,24 +85,24 @@ const taught = (() => {
   async function begin(pictures, said, leave) {
     const files = new Map((await visible(pictures)).map(({ id, name, url }) => [id, { name, url }]));
     const ids = [...files.keys()].sort();
-    if (ids.length < 2) throw new Error("this browser can show fewer than two different ones of these pictures");
+    if (ids.length < 2) throw new Error("This browser can show fewer than two different ones of these pictures, so nothing can be asked about them.");
     const missed = pictures.filter(({ id }) => !files.has(id)).map(({ name }) => name);
     say(missed.length ? `Not asked about, for this browser cannot show them: ${missed.join(", ")}.` : "");
     const names = [...files.values()].map(({ name }) => name).sort();
     const about = said.filter(({ first, second }) => files.has(first) && files.has(second));
     const found = { name: `${names[0]} and ${ids.length - 1} more`, ids, said: about, files };
-    const place = series.findIndex((one) => one.ids.join() === ids.join());
-    if (place < 0) series.push(found);
-    else series[place] = found;
+    const place = mine.findIndex((one) => one.ids.join() === ids.join());
+    if (place < 0) mine.push(found);
+    else mine[place] = found;
     return teach.begin({
       state, add, undo, save,
       aim: (wanted) => { aim = wanted; },
-      picture: (at, id) => series[at].files.get(id),
-      leave: (now) => leave(now?.series[series.indexOf(found)], known().length),
+      picture: (at, id) => mine[at].files.get(id),
+      leave: (now) => leave(now?.series[mine.indexOf(found)], known().length),
     });
   }
 
-  const keeps = (url) => series.some(({ files }) => [...files.values()].some((file) => file.url === url));
+  const keeps = (url) => mine.some(({ files }) => [...files.values()].some((file) => file.url === url));
 
   function save() {
     saveCsv("answers.csv", [["first", "second", "winner", "series"], ...answers.map((one) => (
@@ -110,14 +110,14 @@ const taught = (() => {
   }
 
   function forget() {
-    if (!confirm(`Forget ${answers.length} answers? They cannot be brought back.`)) return;
+    if (!confirm(`Forget ${units.counted(answers.length, "answer")}? They cannot be brought back.`)) return;
     answers = [];
     write();
   }
 
   function tell() {
     $("kept-answers").hidden = answers.length === 0;
-    $("kept-n").textContent = `${answers.length} answers of yours are kept by this browser. ${unkept}`;
+    $("kept-n").textContent = `${units.counted(answers.length, "answer")} of yours ${answers.length === 1 ? "is" : "are"} kept by this browser. ${unkept}`;
   }
 
   $("kept-save").addEventListener("click", save);

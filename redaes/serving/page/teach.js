@@ -20,38 +20,16 @@ const teach = (() => {
   let busy = false;
   let under = Promise.resolve();  // what was begun last; it never fails
 
-  function element(name, fields = {}, ...children) {
-    const made = document.createElement(name);
-    for (const [key, value] of Object.entries(fields)) {
-      if (key in made) made[key] = value;
-      else made.setAttribute(key, value);
-    }
-    made.append(...children);
-    return made;
-  }
-
   function button(text, act, fields = {}) {
-    const made = element("button", { type: "button", textContent: text, ...fields });
-    made.addEventListener("click", () => {
+    const made = pressable(text, () => {
       made.blur();  // or a key that is meant for the page would press it again
       act();
-    });
+    }, fields);
     return made;
-  }
-
-  function side(id, letter) {
-    const image = element("img", { alt: "" });
-    const look = element("button", { type: "button", className: "look", title: "Look closely: side by side at 100 %" }, image);
-    look.addEventListener("click", () => {
-      look.blur();
-      closely();
-    });
-    const name = element("span", { className: "quiet" });
-    return { image, name, box: element("figure", { id }, look, element("figcaption", {}, element("b", { textContent: letter }), " ", name)) };
   }
 
   function build() {
-    const sides = [side("teach-left", "A"), side("teach-right", "B")];
+    const view = pairOfPictures(["teach-left", "teach-right"], () => closely());
     const choices = [
       button("A is better", () => answer("left"), { id: "prefer-left" }),
       button("Equal", () => answer("tie"), { id: "prefer-neither" }),
@@ -60,33 +38,33 @@ const teach = (() => {
     const back = button("Undo", () => undo(), { id: "undo" });
     const save = button("Save answers (CSV)", () => source.save(), { id: "save-answers" });
     const end = button("Back to the series", () => leave(), { id: "teach-end" });
-    const aims = element("select", { id: "teach-aim" },
-      element("option", { value: "taste", textContent: "my taste, for other pictures too" }),
-      element("option", { value: "order", textContent: "the order of these pictures" }));
+    const aims = make("select", { id: "teach-aim" },
+      make("option", { value: "taste", textContent: "my taste, for other pictures too" }),
+      make("option", { value: "order", textContent: "the order of these pictures" }));
     aims.addEventListener("change", () => {
       aims.blur();
       source.aim(aims.value);
       under = under.then(() => step(() => source.state()));
     });
-    const aim = element("label", {}, "Ask for ", aims);
-    const progress = element("p", { id: "teach-progress", role: "status" });
-    const trouble = element("p", { id: "teach-error", role: "alert" });
-    const order = element("ol", { id: "teach-order" });
+    const aim = make("label", {}, "Ask for ", aims);
+    const progress = make("p", { id: "teach-progress", role: "status" });
+    const trouble = make("p", { id: "teach-error", role: "alert" });
+    const order = make("ol", { id: "teach-order" });
     order.setAttribute("aria-label", "The series as your answers have it, best first");
-    const pair = element("div", { className: "pair" }, sides[0].box, sides[1].box);
-    const choice = element("div", { className: "choices" }, ...choices);
-    const done = element("p", { id: "teach-done", hidden: true });
-    const section = element("section", { id: "teach", hidden: true },
-      element("h2", { textContent: "Which one do you prefer?" }), pair, choice, done, progress, trouble,
-      element("div", { className: "tools" }, back, save, end, aim),
-      element("p", { className: "quiet keys" },
-        element("kbd", { textContent: "←" }), " A · ", element("kbd", { textContent: "→" }), " B · ",
-        element("kbd", { textContent: "=" }), " equal · ", element("kbd", { textContent: "Z" }), " undo · ",
-        element("kbd", { textContent: "L" }), " look closely"),
+    order.tabIndex = 0;  // it scrolls
+    const choice = make("div", { className: "choices" }, ...choices);
+    const done = make("p", { id: "teach-done", hidden: true });
+    const section = make("section", { id: "teach", hidden: true },
+      make("h2", { textContent: "Which one do you prefer?" }), view.pair, choice, done, progress, trouble,
+      view.tools, make("div", { className: "tools" }, back, save, end, aim),
+      make("p", { className: "quiet keys" },
+        make("kbd", { textContent: "←" }), " A · ", make("kbd", { textContent: "→" }), " B · ",
+        make("kbd", { textContent: "=" }), " equal · ", make("kbd", { textContent: "Z" }), " undo · ",
+        make("kbd", { textContent: "L" }), " look closely"),
       order);
     section.setAttribute("aria-label", "Teach");
     document.querySelector("main").append(section);
-    parts = { section, sides, choices, back, save, end, aim, progress, trouble, order, pair, choice, done };
+    parts = { section, view, choices, back, save, end, aim, progress, trouble, order, choice, done };
   }
 
   // source: state(), add({series, first, second, winner}) and undo() promise {next, n_answers, n_open, n_pairs, series};
@@ -142,7 +120,7 @@ const teach = (() => {
 
   function allow(ready) {
     for (const choice of parts.choices) choice.disabled = !ready;
-    parts.pair.classList.toggle("waiting", !ready);
+    parts.view.pair.classList.toggle("waiting", !ready);
     parts.back.disabled = now === null || now.n_answers === 0;
   }
 
@@ -150,7 +128,7 @@ const teach = (() => {
     const { next } = now;
     parts.progress.textContent = `${now.n_answers} answered; ${now.n_open} of ${now.n_pairs} pairs still open` +
       `${next !== null && now.n_open === 0 ? ": the order is settled, and what you answer now makes it surer" : ""}`;
-    parts.pair.hidden = parts.choice.hidden = next === null;
+    parts.view.pair.hidden = parts.view.tools.hidden = parts.choice.hidden = next === null;
     parts.done.hidden = next !== null;
     parts.done.textContent = "Every pair is answered.";
     if (next === null) {
@@ -158,28 +136,17 @@ const teach = (() => {
       return;
     }
     strip(next.series);
-    const names = [next.first, next.second].map((id) => source.picture(next.series, id));
-    await Promise.all(parts.sides.map(({ image, name }, n) => {
-      name.textContent = names[n].name;
-      image.alt = names[n].name;
-      return loaded(image, names[n].url);
-    }));
+    const pictures = [next.first, next.second].map((id) => source.picture(next.series, id));
+    await parts.view.show(pictures);
+    parts.progress.append(make("span", { className: "unseen", textContent: `. A is ${pictures[0].name}, B is ${pictures[1].name}` }));
     shown = next;
-  }
-
-  function loaded(image, url) {
-    return new Promise((done, failed) => {
-      image.onload = done;
-      image.onerror = () => failed(new Error(`${image.alt} cannot be shown by this browser`));
-      image.src = url;
-    });
   }
 
   function strip(series) {
     parts.order.replaceChildren(...now.series[series].order.map((id, n) => {
       const { name, url, small } = source.picture(series, id);
-      const image = element("img", { src: small ?? url, alt: name });
-      return element("li", {}, image, element("span", { textContent: String(n + 1) }));
+      const image = make("img", { src: small ?? url, alt: name });
+      return make("li", {}, image, make("span", { textContent: String(n + 1) }));
     }));
   }
 

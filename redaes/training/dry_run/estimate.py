@@ -103,10 +103,10 @@ def estimate(stage: str, model: str, trainer: Trainer, processor: ProcessorMixin
         raise TrainingError("the dataset has not one batch for a step; use more data or a smaller batch")
     generation = kept = 0
     if hasattr(trainer, "num_generations"):
-        from redaes.training.dry_run.rollouts import micro_batch, sampling
+        from redaes.training.dry_run.rollouts import micro_batches, sampling
 
         kept, generation, whole = sampling(trainer, processor, batches[0], shapes, plan)
-        batches = [micro_batch(trainer, whole)]
+        batches = micro_batches(trainer, whole, batches[0])
     as_read = getattr(trainer, "as_read", None)  # with packed rows, the batch has more tokens than the model reads
     lengths = [_lengths(batch if as_read is None else as_read(batch), processor) for batch in batches]
     largest = max(range(len(batches)), key=lambda number: (lengths[number].tokens, lengths[number].patches))
@@ -200,7 +200,7 @@ def _named(batch: Any, name: str) -> Iterator[Tensor]:
 def _lengths(batch: Any, processor: ProcessorMixin) -> BatchLengths:
     ids = [*_named(batch, "input_ids")]
     if "prompt_ids" in batch:
-        ids = [torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1)]
+        ids.append(torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1))
     tokens = sum(one.numel() for one in ids)
     pictures = sum(int((one == processor.image_token_id).sum()) for one in ids)
     patches = sum(one.shape[0] for one in _named(batch, "pixel_values"))

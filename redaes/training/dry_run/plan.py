@@ -28,23 +28,34 @@ class DryRunArguments:
     """Options of a dry run. They are not part of a recipe."""
 
     dry_run: bool = field(
-        default=False, metadata={"help": "say what a run would need of memory and time, and write nothing"}
+        default=False, metadata={"help": "Print what the run would need of memory and time, and write nothing."}
     )
     plan_for: str | None = field(
-        default=None, metadata={"help": "accelerate configuration to plan for, such as zero3, or a file"}
+        default=None, metadata={"help": "The accelerate configuration to plan for: a name such as zero3, or a file."}
     )
     plan_processes: int | None = field(
-        default=None, metadata={"help": "processes (GPUs) to plan for; default: the configuration's, else one"}
+        default=None,
+        metadata={
+            "help": "Number of processes (GPUs) to plan for. The default is that of the configuration, or else one."
+        },
     )
     plan_batches: int = field(
-        default=4, metadata={"help": "batches of real rows that lengths and memory are taken from"}
+        default=4, metadata={"help": "Number of batches of real rows from which lengths and memory are estimated."}
     )
-    plan_json: bool = field(default=False, metadata={"help": "print the estimate as JSON"})
+    plan_json: bool = field(default=False, metadata={"help": "Print the estimate as JSON."})
     assume_tokens_per_s: float | None = field(
-        default=None, metadata={"help": "measured rate of all processes together, text and picture tokens"}
+        default=None,
+        metadata={
+            "help": "Measured rate of all processes together, in text and picture tokens per second, to estimate the "
+            "time with."
+        },
     )
     assume_samples_per_s: float | None = field(
-        default=None, metadata={"help": "measured rate of all processes together, rows (stage 3: completions)"}
+        default=None,
+        metadata={
+            "help": "Measured rate of all processes together, in rows per second (in stage 3, completions per "
+            "second), to estimate the time with."
+        },
     )
 
 
@@ -106,7 +117,7 @@ def read_dry_run(argv: Sequence[str], recipe: Path) -> tuple[DryRunPlan | None, 
     try:
         given, rest = parser.parse_known_args(list(argv))
     except SystemExit as error:
-        raise TrainingError("an option of the dry run has no usable value; see the line above") from error
+        raise TrainingError("an option of the dry run has an unusable value; see the line above") from error
     values = {name: value for name, value in vars(given).items() if value is not None}
     for name in ("dry_run", "plan_json"):
         values[name] = _is_true(values.get(name))
@@ -114,7 +125,7 @@ def read_dry_run(argv: Sequence[str], recipe: Path) -> tuple[DryRunPlan | None, 
     if not arguments.dry_run:
         named = [item.name for item in fields(arguments) if getattr(arguments, item.name) != item.default]
         if named:
-            raise TrainingError(f"{', '.join(named)}: only a dry run has a use for this; add --dry_run or leave it out")
+            raise TrainingError(f"{', '.join(named)} works only in a dry run; add --dry_run, or leave it out")
         return None, rest
     for name in ("plan_processes", "plan_batches", "assume_tokens_per_s", "assume_samples_per_s"):
         value = getattr(arguments, name)

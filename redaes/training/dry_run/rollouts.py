@@ -105,10 +105,15 @@ def _lora_added(model: torch.nn.Module) -> int:
     return sum(weight.numel() * weight.element_size() for weight in weights)
 
 
-def micro_batch(trainer: Any, whole: dict[str, Any]) -> dict[str, Any]:
-    """Return the first ``per_device_train_batch_size`` answers of a generation batch."""
+def micro_batches(trainer: Any, whole: dict[str, Any], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the first ``per_device_train_batch_size`` answers of a generation batch.
+
+    Where the fast verdict is held, they are returned once for each batch of the generation, each time with the pairs
+    whose verdicts are read with that batch.
+    """
     size: int = trainer.args.per_device_train_batch_size
-    return _first(whole, size, sum(whole["num_images"][:size]))
+    found: list[dict[str, Any]] = trainer.each_with_verdicts(_first(whole, size, sum(whole["num_images"][:size])), rows)
+    return found
 
 
 def _first(whole: dict[str, Any], size: int, n_pictures: int) -> dict[str, Any]:
