@@ -76,7 +76,7 @@ def checked_draws(draws: int) -> int:
     except TypeError:
         number = -1
     if not 0 <= number <= MAX_DRAWS:
-        raise InputError(f"agreement is {draws}; give 0 (none) to {MAX_DRAWS} answers in each order")
+        raise InputError(f"agreement is {draws}; give a number of answers in each order from 0 (none) to {MAX_DRAWS}")
     return number
 
 

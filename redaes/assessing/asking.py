@@ -189,8 +189,8 @@ class Questions:
         for token in found:
             if isinstance(token, NextToken) and not token.is_finite:
                 raise BackendError(
-                    f"{self._backend.model} gives probabilities that are not numbers; its weights are damaged: copy it "
-                    "again"
+                    f"{self._backend.model} returns probabilities that are not numbers, because its weights are "
+                    "damaged; copy or download it again"
                 )
         return found
 
@@ -221,7 +221,7 @@ def _verdict(token: NextToken | Failure) -> NextToken | Failure:
     if isinstance(token, Failure) or not token.is_finite or verdict_log_odds(token) is not None:
         return token
     listed = ", ".join(map(repr, token.log_probs))
-    return Failure("no_logprob", f"of the tokens that the server lists ({listed}), none tells A from B")
+    return Failure("no_logprob", f"none of the tokens that the server lists ({listed}) distinguishes A from B")
 
 
 def _is_unread(token: NextToken | Failure) -> bool:

@@ -35,8 +35,8 @@ def different_files(name: str, pictures: Sequence[LoadedImage | ImageRef]) -> di
     for number, picture in enumerate(pictures):
         if isinstance(picture, LoadedImage):
             raise InputError(
-                f"pictures[{number}] is in memory, and references are read again whenever a picture is scored; "
-                "give the paths of files"
+                f"pictures[{number}] is in memory, but references are read again whenever a picture is scored; give "
+                "paths of files"
             )
         different[picture.id] = picture
     if len(different) < 2:
@@ -63,8 +63,8 @@ def refuse_other_judge(references: ReferenceSet, own: tuple[str, str, str], agre
     theirs = (references.model, references.revision, references.prompt_id)
     if own != theirs:
         raise InputError(
-            f"reference set {references.name} was ranked by {' '.join(theirs)}, not by {' '.join(own)}; "
-            "scores of different judges cannot be compared: rank the set anew"
+            f"reference set {references.name} was ranked by {' '.join(theirs)}, not by {' '.join(own)}, and scores of "
+            "different models cannot be compared; rank the set again"
         )
     if references.agreement != agreement:
         then, now = (
@@ -72,8 +72,8 @@ def refuse_other_judge(references: ReferenceSet, own: tuple[str, str, str], agre
             for n in (references.agreement, agreement)
         )
         raise InputError(
-            f"reference set {references.name} was ranked by {then}, and scores are to be made of {now}: rank the "
-            "set anew"
+            f"reference set {references.name} was ranked with {then}, but scores are asked for with {now}; rank the "
+            "set again"
         )
 
 
@@ -94,12 +94,13 @@ def check_choice(n_candidates: int, keep: int, comparisons: int) -> None:
         InputError: they are refused.
     """
     if comparisons < 1:
-        raise InputError(f"each picture is to be compared with {comparisons} references; give at least 1")
+        raise InputError(f"comparisons is {comparisons}; give at least 1 comparison for each picture")
     if n_candidates < 2:
-        raise InputError(f"references are chosen among {n_candidates} different candidates; give 2 that differ")
+        raise InputError(f"there are {n_candidates} different candidates for references; give at least 2 that differ")
     if keep < 2 or keep > n_candidates:
         raise InputError(
-            f"{keep} references cannot be chosen among {n_candidates} different candidates; give 2 to {n_candidates}"
+            f"{keep} references cannot be chosen from {n_candidates} different candidates; give a number from 2 to "
+            f"{n_candidates}"
         )
 
 

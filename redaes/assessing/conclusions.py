@@ -66,7 +66,7 @@ def of_answers(
         # Without further samples, the forward reasoning comes before the swapped one, however well each is supported.
         shown = reasons.best_supported(candidates if draws else candidates[:1], evidence)
         if shown is None and decision.winner is not None:
-            notes.append("no reasoning agrees with the verdict, so none is shown")
+            notes.append("no rationale agrees with the verdict, so none is shown")
     rationale = None
     if shown is not None and shown.comparison.verdict is not None:
         rationale = shown.comparison.verdict.rationale
@@ -122,7 +122,7 @@ def of_same(first: LoadedImage, second: LoadedImage, asked: AskedAs) -> Result:
         form=form_of(asked.prompt_id),
         notes=(
             *_notes(first, second),
-            "both are the same picture, byte for byte or pixel for pixel; the model was not asked",
+            "both files contain the same picture, byte for byte or pixel for pixel, so the model was not asked",
         ),
     )
 
@@ -140,11 +140,16 @@ def _told(comparisons: Sequence[Comparison], decision: both_orders.Decision | No
     failures = both_orders.failures(comparisons)
     read = decision is not None and decision.log_odds is not None
     if len(comparisons) == 1:
-        notes.append(f"asked in one order alone ({comparisons[0].order}): the result is not debiased")
+        notes.append(
+            f"the model was asked in one order only ({comparisons[0].order}), so its preference for a position is not "
+            "cancelled"
+        )
     elif len(failures) == 1 and mode == "reasoned" and read:
-        notes.append(f"only one order gave usable reasons ({failures[0]}); the verdict is that of both")
+        notes.append(f"only one order gave usable reasons ({failures[0]}); the verdict is that of both orders")
     elif len(failures) == 1:
-        notes.append(f"only one order gave a usable answer ({failures[0]}): the result is not debiased")
+        notes.append(
+            f"only one order gave a usable answer ({failures[0]}), so the preference for a position is not cancelled"
+        )
     unread = [
         f"{one.order}: {one.probability_failure}"
         for one in comparisons
@@ -153,11 +158,11 @@ def _told(comparisons: Sequence[Comparison], decision: both_orders.Decision | No
     if unread and decision is not None and not read:
         notes.append(f"there is no probability, because it could not be read ({'; '.join(unread)})")
     if any(one.probability_from == "listed" for one in comparisons):
-        notes.append("the probability is read from the few likeliest tokens that the server lists")
+        notes.append("the probability is computed from the few most likely tokens that the server lists")
     if any(one.reader != lenient.STRICT for one in comparisons):
-        notes.append(f"the model did not follow the form to the letter; read by {lenient.LENIENT}")
+        notes.append(f"the model did not follow the answer form exactly; the answer was read by {lenient.LENIENT}")
     if any(one.form == "json" and one.held_by is None and one.failure is not None for one in comparisons):
-        notes.append("nothing but the words of the prompt held the model to JSON")
+        notes.append("only the prompt, and no grammar, asked the model for JSON")
     return notes
 
 

@@ -107,8 +107,8 @@ def _refuse_verdicts_alone(results: Sequence[Result]) -> None:
     if said and all(preference(result) is None and result.agreement is None for result in results):
         raise ParseError(
             "no_probability",
-            f"{said[0].model} gives verdicts without probabilities, and ranks and scores are made of these; draw "
-            f"answers and count them instead (Assessor(…, agreement={USUAL_DRAWS})), or ask a server that reports them",
+            f"{said[0].model} gives verdicts without probabilities, which ranks and scores need; count repeated "
+            f"answers instead (Assessor(…, agreement={USUAL_DRAWS})), or use a server that reports probabilities",
         )
 
 
@@ -135,7 +135,7 @@ def score(compare: CompareMany, picture: LoadedImage, references: ReferenceSet) 
                 weight = calls - failed if calls else len(both_orders.ORDERS)
                 outcomes.append((references.ranking.scores[reference.id], won, float(weight)))
     if not outcomes:
-        raise ParseError("no_usable_answer", f"{picture.ref.path}: none of {n_calls} answers could be used")
+        raise ParseError("no_usable_answer", f"{picture.ref.path}: none of the {n_calls} answers could be used")
     strength, error = ranking.fit_one(outcomes)
     return _score(picture, references, strength, error, n_calls, n_failed)
 

@@ -112,7 +112,7 @@ def evidence_of(first: LoadedImage, second: LoadedImage, pixels: Pixels) -> tupl
             width, height = image.size
             notes.append(
                 f"{picture.ref.path.name}: measured at {width} x {height} pixels, because its file is no longer "
-                "to be had"
+                "available"
             )
         if min(image.size) < MIN_SIDE:
             return None, [f"{picture.ref.path.name}: too small to be measured ({image.width} x {image.height} pixels)"]

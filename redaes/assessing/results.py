@@ -175,10 +175,16 @@ class RankedPictures(ShownRecord, Ranking):
             for index, ref, name in zip(self.indices, self.pictures, names, strict=True)
         ]
         strengths = [f"{self.scores[one]:+.2f} ± {self.errors[one]:.2f}" for one in self.order]
-        settled = {True: "the best are settled, with 95 %", False: "the best are not settled", None: None}[self.settled]
+        settled = {
+            True: "the best pictures are settled with 95 % confidence",
+            False: "the best pictures are not settled",
+            None: None,
+        }[self.settled]
         asked = f"{counted(self.n_calls, 'question')} about {counted(self.n_comparisons, 'pair')}"
         unusable = f"; {self.n_failed} without a usable answer" if self.n_failed else ""
-        circles = f"{self.n_cycles} circular triples (A before B before C before A)" if self.n_cycles else None
+        circles = (
+            f"{self.n_cycles} circular triples (A is better than B, B than C, and C than A)" if self.n_cycles else None
+        )
         return Shown(
             title=f"{len(self.order)} pictures, best first",
             facts=tuple(
@@ -187,7 +193,7 @@ class RankedPictures(ShownRecord, Ranking):
             ),
             captions_say_it=True,
             notes=tuple(note for note in (settled, circles) if note is not None),
-            about=(f"strengths in logits, mean 0; {asked}{unusable}",),
+            about=(f"strengths in logits with mean 0; {asked}{unusable}",),
             pictures=tuple(
                 ShownPicture(ref, f"{place}. {name}", strength, marked=place == 1)
                 for place, (ref, name, strength) in enumerate(zip(self.pictures, called, strengths, strict=True), 1)
@@ -300,7 +306,7 @@ class Unplaced(Record):
     n_failed: int
 
     def __str__(self) -> str:
-        return f"{self.image.path}: none of {self.n_calls} answers could be used"
+        return f"{self.image.path}: none of the {self.n_calls} answers could be used"
 
 
 def _verdict(result: Result, first: str, second: str) -> tuple[str, list[tuple[str, str]]]:

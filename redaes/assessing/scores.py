@@ -43,5 +43,8 @@ def expected_scores(
     tokens = [read_of(answer) for answer in found]
     for token in tokens:
         if isinstance(token, NextToken) and any(map(math.isnan, token.log_probs.values())):
-            raise BackendError(f"{backend.model} gives probabilities that are not numbers; copy its weights again")
+            raise BackendError(
+                f"{backend.model} returns probabilities that are not numbers, because its weights are damaged; copy "
+                "or download it again"
+            )
     return [(answer, expected_score(token)) for answer, token in zip(found, tokens, strict=True)]

@@ -35,7 +35,7 @@ def asked_form(prompt: str, form: AskedForm | None, *, named: bool) -> AskedForm
     chosen = known_form(form)
     if prompt in prompts.PARAPHRASES["reasoned"]:
         if chosen == "json":
-            raise InputError(f"prompt {prompt} is not there in the JSON form; leave the form out")
+            raise InputError(f"prompt {prompt} does not exist in the JSON form; leave form out")
         return "text"
     return chosen
 
@@ -60,4 +60,4 @@ def check_samples(samples: int, mode: Mode) -> None:
     if samples < 0:
         raise InputError(f"samples is {samples}; give 0 or more")
     if samples and mode == "fast":
-        raise InputError(f"samples is {samples}, and the fast mode gives no reasons; ask in the reasoned mode")
+        raise InputError(f"samples is {samples}, but the fast mode gives no rationales; use the reasoned mode")

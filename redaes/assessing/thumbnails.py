@@ -47,7 +47,7 @@ class Thumbnails:
             return jpeg_url(self._files[ref.id])
         data = read_image_file(ref.path)
         if content_id(data) != ref.id:
-            raise ImageError(f"{ref.path} was changed since")
+            raise ImageError(f"{ref.path} has changed since then")
         return jpeg_url(jpeg_bytes(decode_image(data, ref.path, max_pixels=_PIXELS).image, _QUALITY))
 
 

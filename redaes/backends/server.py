@@ -356,7 +356,7 @@ class ServerBackend:
                 future.cancel()
             return future.result()
         except concurrent.futures.CancelledError as error:
-            raise EndpointError("cancelled", "whoever asked no longer waits") from error
+            raise EndpointError("cancelled", "the client no longer waits") from error
         finally:
             self._asked.discard(future)
             future.cancel()  # after an interrupt, nothing goes on unseen
@@ -404,8 +404,9 @@ def _listed(reply: Reply, choices: Sequence[str]) -> NextToken | Failure:
     if share < MIN_CHOICE_SHARE:
         return Failure(
             "no_logprob",
-            f"{', '.join(map(repr, choices))} have a probability of {share:.2f} among the tokens that are listed: the "
-            "server does not go on with an answer that is begun for the model, or the model does not follow the form",
+            f"{', '.join(map(repr, choices))} have a probability of {share:.2f} among the tokens that are listed: "
+            "either the server does not continue an answer that was begun for the model, or the model does not "
+            "follow the form",
         )
     return NextToken(known, place.least, "listed")
 

@@ -67,8 +67,8 @@ def read_temperatures(folder: Path | None) -> tuple[Temperature, ...]:
         return tuple(Temperature.model_validate(one) for one in found)
     except (OSError, ValueError, TypeError, ValidationError) as error:
         raise BackendError(
-            f"{file} is no list of temperatures ({error}); write it anew with redaes eval calibrate, or delete it "
-            "to do without"
+            f"{file} is not a list of temperatures ({error}); write it again with redaes eval calibrate, or delete it "
+            "to use none"
         ) from error
 
 

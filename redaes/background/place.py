@@ -30,7 +30,7 @@ def why_not_private(path: str) -> str | None:
     except OSError as error:
         return f"{path}: {error.strerror}"
     if not stat.S_ISDIR(found.st_mode):
-        return f"{path} is no folder"
+        return f"{path} is not a folder"
     if found.st_uid != os.geteuid():
         return f"{path} belongs to another user"
-    return f"{path} is open to other users" if stat.S_IMODE(found.st_mode) & 0o077 else None
+    return f"{path} is accessible to other users" if stat.S_IMODE(found.st_mode) & 0o077 else None

@@ -67,9 +67,11 @@ def read_journal(path: Path) -> JournalContent:
             else:
                 content.is_finished = bool(entry["finished"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RecordError(f"{path}: is no journal of redaes apply ({error}); give the one that it named") from error
+        raise RecordError(
+            f"{path} is not a journal of redaes apply ({error}); give the journal that redaes apply named"
+        ) from error
     if content is None:
-        raise RecordError(f"{path}: is no journal of redaes apply, or one by which nothing was done")
+        raise RecordError(f"{path} is not a journal of redaes apply, or it records no change")
     return content
 
 

@@ -42,7 +42,9 @@ def weights_of(given: Sequence[str | float], n_sets: int) -> list[float]:
         try:
             number = float(value)
         except ValueError as error:
-            raise InputError(f"weight {value!r} is no number; give one for each dataset, such as 2 or 0.5") from error
+            raise InputError(
+                f"weight {value!r} is not a number; give one number for each dataset, such as 2 or 0.5"
+            ) from error
         if not math.isfinite(number) or number <= 0:
             raise InputError(f"weight {value} must be a finite number above 0; leave out a dataset that is not wanted")
         found.append(number)

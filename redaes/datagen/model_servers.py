@@ -336,8 +336,8 @@ class ModelServers:
         missing = [why for why in found if why]
         if len(missing) == len(found):
             raise BackendError(
-                f"{self.model}: no server of it is reached: {'; '.join(missing)}; start one, or mend its address "
-                "(endpoint)"
+                f"{self.model}: no server of this model can be reached: {'; '.join(missing)}; start one, or correct "
+                "its address (endpoint)"
             )
         return [f"{self.model}: {why}; the other servers do its share until it is there" for why in missing]
 

@@ -161,7 +161,7 @@ def _hand_out(crew: Sequence[_Process], left: deque[NumberedChunk], take: Take) 
                 if each.process.exitcode:
                     # A program that fails ends with 1 and has printed where; one that is killed ends with a signal.
                     code = each.process.exitcode
-                    why = "for the error above" if code == 1 else "perhaps for want of memory"
+                    why = "for the error above" if code == 1 else "possibly because memory ran out"
                     remedy = "what is done is kept" if code == 1 else "run again with fewer workers to go on"
                     raise RedaesError(f"a worker process ended with code {code}, {why}; {remedy}") from None
                 continue

@@ -313,7 +313,7 @@ def _of_tar(path: Path) -> Iterator[FoundPhotograph]:
                         raise InputError(f"{path}:{member.name} is not a JSON object; write one per sample")
                     stated[key] = _stated(values)
     except (tarfile.TarError, OSError, EOFError) as error:
-        raise InputError(f"{path} is no readable, uncompressed tar file ({error}); pack or copy it again") from error
+        raise InputError(f"{path} is not a readable, uncompressed tar file ({error}); pack or copy it again") from error
     except ValueError as error:  # also bytes that are no UTF-8
         raise InputError(f"{path}:{member.name} is not JSON ({error})") from error
     if not pictures:

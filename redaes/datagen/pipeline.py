@@ -261,8 +261,8 @@ def _claim(folder: Path, sources: list[Source], settings: DatasetSettings, panel
         return
     if isinstance(before, dict) and before.get("schema", 2) != SCHEMA_VERSION:
         raise RecordError(
-            f"{folder} holds a dataset of schema version {before.get('schema', 2)}, which can be read, but not gone on "
-            f"with: this redaes writes version {SCHEMA_VERSION}; choose another output folder"
+            f"{folder} holds a dataset of schema version {before.get('schema', 2)}, which can be read but not "
+            f"continued, because this version of redaes writes version {SCHEMA_VERSION}; choose another output folder"
         )
     if not isinstance(before, dict) or set(before) != set(plan):
         raise RecordError(f"{file} is damaged; delete {folder} and build again")

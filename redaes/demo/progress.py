@@ -125,8 +125,8 @@ class DemoSteps:
         finally:
             if not finished:
                 self.console.print(
-                    f"{label}: stopped after {duration_in_words(time.monotonic() - started)}. "
-                    f"What is finished is kept, and the same command goes on from here; details: {self.log}"
+                    f"{label}: stopped after {duration_in_words(time.monotonic() - started)}. Finished steps are "
+                    f"kept, and the same command continues from here; details: {self.log}"
                 )
 
     @contextmanager

@@ -88,5 +88,5 @@ def ask_endpoint(spec: RunSpec, url: str, *, only_if_free: bool) -> RunSpec:
                 f"--endpoint is the address of a model, and assessor {spec.assessor} asks none; give --assessor, one "
                 f"of {', '.join(_BY_ENDPOINT)}"
             )
-        raise InputError(f"--endpoint does not go with --option {beside[0]}=…; leave one of them out")
+        raise InputError(f"--endpoint cannot be combined with --option {beside[0]}=…; leave one of them out")
     return spec.model_copy(update={"options": {**spec.options, option: url}})

@@ -192,7 +192,7 @@ def _without(pictures: Sequence[BenchmarkPicture], root: Path, references: Refer
     try:
         sizes = {reference.path.stat().st_size for reference in references.pictures}
     except OSError as error:
-        raise InputError(f"reference {error.filename} cannot be read: {error.strerror}; rank the set anew") from error
+        raise InputError(f"reference {error.filename} cannot be read: {error.strerror}; rank the set again") from error
     left = []
     for picture in pictures:
         file = root / picture.file
@@ -236,7 +236,9 @@ class PictureReader:
         left, top, right, bottom = box
         width, height = whole.image.size
         if not (0 <= left < right <= width and 0 <= top < bottom <= height):
-            raise InputError(f"{path}: the crop {box} does not lie in the picture of {width} x {height}; other copy?")
+            raise InputError(
+                f"{path}: the crop {box} is not inside the picture of {width} x {height} pixels; it may be another copy"
+            )
         crop = whole.image.crop(box)
         crop = crop.resize(fit_area(crop.size, self._max_pixels))
         ref = ImageRef(id=content_id(f"{whole.ref.id} {box}".encode()), path=path)

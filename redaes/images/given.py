@@ -124,7 +124,7 @@ def taken_pair(pair: tuple[PictureInput, PictureInput], name: str) -> tuple[Take
         InputError: not two pictures.
     """
     if not isinstance(pair, tuple | list) or len(pair) != 2:
-        raise InputError(f"{name} is no pair of pictures; give (first, second)")
+        raise InputError(f"{name} is not a pair of pictures; give (first, second)")
     return take_picture(pair[0], f"{name}[0]"), take_picture(pair[1], f"{name}[1]")
 
 
@@ -231,7 +231,7 @@ def _picture_of(value: Any, name: str, on_white: bool) -> Image.Image:
         _check_shape(array.shape, shape, name, kind, on_white)
     else:
         raise ImageError(
-            f"{name}: {type(value).__name__} is no picture; give a path, a PIL picture, a numpy array or a tensor",
+            f"{name}: {type(value).__name__} is not a picture; give a path, a PIL picture, a numpy array or a tensor",
             "wrong_type",
         )
     levels = _eight_bits(array, name, dtype)
@@ -259,11 +259,11 @@ def _check_shape(one: tuple[int, ...], whole: tuple[int, ...], name: str, kind: 
         return
     wanted = f"give {_LAYOUT[kind]}, with 1 channel or 3"
     if len(one) != 3:
-        raise ImageError(f"{said} is no picture; {wanted}", "wrong_shape")
+        raise ImageError(f"{said} is not a picture; {wanted}", "wrong_shape")
     channels, others = (one[0], one[2]) if first else (one[2], one[0])
     if channels == 3 and others == 3:
         raise ImageError(
-            f"{said} could have its channels first or last; make it a PIL picture, with which there is no doubt",
+            f"{said} could have its channels first or last; convert it to a PIL picture, which is unambiguous",
             "wrong_shape",
         )
     if channels in (1, 3) or (channels == 4 and on_white):
@@ -293,7 +293,8 @@ def _eight_bits(array: NDArray[Any], name: str, dtype: str) -> NDArray[np.uint8]
     if not np.isfinite(array).all():
         n_wrong = int(array.size - np.isfinite(array).sum())
         raise ImageError(
-            f"{name}: {n_wrong} of {array.size} values are not finite (NaN or infinity); mend what made them",
+            f"{name}: {n_wrong} of {array.size} values are not finite (NaN or infinity); correct the code that "
+            "produced them",
             "not_finite",
         )
     low, high = float(array.min()), float(array.max())

@@ -100,7 +100,7 @@ def given_answers(found: Population, files: Sequence[Path]) -> GivenAnswers:
 def _unfit(one: AuditAnswer | InputError, found: Population) -> str:
     """Return what is wrong with a line by itself; empty: nothing."""
     if isinstance(one, InputError):
-        return "lines that are no answers"
+        return "lines that are not answers"
     if one.draw.dataset != found.dataset:
         return "answers about another dataset"
     return "" if one.draw.version == DRAW_VERSION else "answers of another version of redaes audit"

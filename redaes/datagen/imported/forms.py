@@ -76,7 +76,9 @@ def judgements_in(source: Path, settings: ReadingSettings, unread: set[str]) -> 
         return
     if source.is_dir():
         if settings.pictures is not None:
-            raise InputError(f"{source} is a folder of pictures, so --pictures does not go with it; leave it out")
+            raise InputError(
+                f"{source} is a folder of pictures, for which --pictures has no meaning; leave --pictures out"
+            )
         yield from pairs_of_series(read_rated_folder(source, settings.labels), most=most, seed=seed)
         return
     if settings.labels:

@@ -95,7 +95,9 @@ def label_of_votes(n_first: float, n_second: float) -> StatedLabel:
     if sum(counts) == 0:
         raise InputError("nobody voted: both counts are 0")
     if not (float(2 * n_first).is_integer() and float(sum(counts)).is_integer()):
-        raise InputError(f"votes are {n_first:g} and {n_second:g}, which are no counts; shares go into probability")
+        raise InputError(
+            f"votes are {n_first:g} and {n_second:g}, which are not counts; give shares in the column probability"
+        )
     return StatedLabel(votes=counts)
 
 

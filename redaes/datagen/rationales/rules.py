@@ -32,7 +32,7 @@ QUOTED_WORDS = 5
 EXPLANATIONS: dict[str, str] = {
     "empty_rationale": "there is no reasoning before the closing sentence",
     "not_decisive": "it does not end with exactly one closing sentence of the given form",
-    "unknown_factor": "the closing sentence names something that is no factor",
+    "unknown_factor": "the closing sentence names something that is not a factor",
     "not_plain": "it holds markup or answer lines; plain sentences only",
     "too_short": "it is too short",
     "too_long": "it is too long",

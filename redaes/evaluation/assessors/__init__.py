@@ -54,7 +54,7 @@ def _backend(options: Options) -> Backend:
     if "endpoint" not in options:
         beside = [name for name in (*_CONNECTED, "agreement") if name in options and name not in ("endpoint", "reader")]
         if beside:
-            raise InputError(f"option {beside[0]} goes with endpoint=…, the address of a server")
+            raise InputError(f"option {beside[0]} works only together with endpoint=…, the address of a server")
         return _local_backend(options)
     for name in ("adapter", "device"):
         if name in options:
@@ -245,7 +245,7 @@ def make_assessor(kind: str, options: Options) -> BenchmarkAssessor:
         MissingDependency: a package is absent.
     """
     if kind not in ASSESSORS:
-        raise InputError(f"unknown assessor {kind!r}; known: {', '.join(ASSESSORS)}")
+        raise InputError(f"assessor {kind!r} is unknown; give one of {', '.join(ASSESSORS)}")
     make, known = ASSESSORS[kind]
     unknown = sorted(set(options) - set(known))
     if unknown:

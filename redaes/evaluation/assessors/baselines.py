@@ -158,7 +158,7 @@ def make_baseline(name: str, better: str = "larger") -> Baseline:
     """
     known = (*BASELINES, "brisque")
     if name not in known:
-        raise InputError(f"unknown baseline {name!r}; known: {', '.join(known)}")
+        raise InputError(f"baseline {name!r} is unknown; give one of {', '.join(known)}")
     direction: Literal["larger", "smaller"] = "larger" if better == "larger" else "smaller"
     if direction != better:
         raise InputError(f"option better is {better!r}; give larger or smaller")

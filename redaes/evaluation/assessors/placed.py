@@ -61,7 +61,8 @@ class PlacedScores:
         if references.mode != self.assessor.mode:
             raise InputError(
                 f"reference set {references.name} was ranked in the {references.mode} mode, and pictures are to be "
-                f"compared in the {self.assessor.mode} one; give --option mode={references.mode}, or rank the set anew"
+                f"compared in the {self.assessor.mode} one; give --option mode={references.mode}, or rank the set "
+                "again"
             )
         self.assessor.check_references(references)
         self._references = references

@@ -69,7 +69,7 @@ def find_benchmark(name: str) -> Benchmark:
         InputError: there is none; the message lists the known ones.
     """
     if name not in BENCHMARKS:
-        raise InputError(f"unknown benchmark {name!r}; known: {', '.join(BENCHMARKS)}")
+        raise InputError(f"benchmark {name!r} is unknown; give one of {', '.join(BENCHMARKS)}")
     return BENCHMARKS[name]
 
 

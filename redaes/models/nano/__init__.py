@@ -44,7 +44,7 @@ def weights(name: str = NAME) -> Path:
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
         raise BackendError(
-            f"the embedded model at {folder} lacks {', '.join(missing)}; reinstall redaes, or name another model folder"
+            f"the embedded model in {folder} lacks {', '.join(missing)}; reinstall redaes, or give another model folder"
         )
     return folder
 
