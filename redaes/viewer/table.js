@@ -37,8 +37,7 @@
 
   const NEXT = { ascending: "descending", descending: "" };
 
-  function makeSortable(table, onSort) {
-    const all = [...table.tBodies[0].rows];
+  function makeSortable(table, all, onSort) {
     for (const heading of table.tHead.rows[0].cells) {
       if (!heading.textContent.trim() || heading.hasAttribute("data-unsorted")) continue;
       const button = document.createElement("button");
@@ -54,7 +53,8 @@
   }
 
   for (const table of document.querySelectorAll("table.sortable")) {
-    if (table.tHead && table.tBodies[0].rows.length > 1) makeSortable(table, (rows) => table.tBodies[0].append(...rows));
+    const rows = table.tHead ? [...table.tBodies[0].rows] : [];
+    if (rows.length > 1) makeSortable(table, rows, (inOrder) => table.tBodies[0].append(...inOrder));
   }
 
   // A table that is wider than the window can be moved by the keyboard, and says what it is.
@@ -77,7 +77,8 @@
   if (!table) return;
   const form = document.getElementById("pair-filters");
   const told = form.querySelector("output");
-  const rows = [...table.tBodies[0].rows];
+  const further = document.getElementById("further-pairs").content.querySelector("table");
+  const rows = [...table.tBodies[0].rows, ...further.tBodies[0].rows];
   const choices = [...form.elements].filter((one) => one.name);
   const presets = [...form.querySelectorAll("button[data-set]")];
   const headings = [...table.tHead.rows[0].cells];
@@ -106,6 +107,7 @@
     const left = fitting.length - table.tBodies[0].rows.length;
     more.hidden = left === 0;
     more.textContent = `Show ${Math.min(STEP, left)} more of ${left}`;
+    for (const image of table.querySelectorAll("img[data-picture]")) near.observe(image);
   }
 
   function grow(step) {
@@ -165,13 +167,12 @@
       put(target);
     }
   }, { rootMargin: "600px" });
-  for (const image of table.querySelectorAll("img[data-picture]")) near.observe(image);
   addEventListener("beforeprint", () => {
     grow(rows.length);
     for (const image of table.querySelectorAll("img[data-picture]")) put(image);
   });
 
-  makeSortable(table, (inOrder) => {
+  makeSortable(table, rows, (inOrder) => {
     order = inOrder;
     filter();
     keep();
