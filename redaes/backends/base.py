@@ -25,7 +25,9 @@ _Key = TypeVar("_Key", bound=Hashable)
 
 @dataclass(frozen=True)
 class Request:
-    """One question: a prompt, the pictures for its slots, how the answer begins, and what is wanted of it."""
+    """One question: a prompt, the pictures for its slots, the beginning of the answer, and what is to be read or
+    written.
+    """
 
     prompt: Prompt
     images: tuple[Image.Image | EncodedPicture, ...]
@@ -53,7 +55,7 @@ class Answer:
     """What a model says to one request."""
 
     text: str | None
-    """Including the request's prefix, without special tokens; None: nothing was written."""
+    """The text, including the request's prefix, without special tokens; None: nothing was written."""
     read: NextToken | Failure | None = None
     """What could follow the prefix, or why that could not be read; None: no choices were given."""
     cut_off: bool = False
@@ -134,7 +136,7 @@ class BatchBackend(ABC):
     revision: str
 
     def answer(self, requests: Sequence[Request]) -> list[Answer | Failure]:
-        """As :class:`Backend` has it; no single request is lost.
+        """Answer the requests, as :class:`Backend` specifies; no single request is lost.
 
         Raises:
             BackendError: as for :meth:`read` and :meth:`generate`.

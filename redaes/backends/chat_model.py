@@ -15,7 +15,7 @@ class ChatModel(Protocol):
 
     @property
     def model(self) -> str:
-        """Its name."""
+        """Name of the model."""
         ...
 
     async def ask_many(self, requests: Sequence[ChatRequest]) -> list[Reply | Failure]:

@@ -13,7 +13,7 @@ from redaes.thinking import CLOSING, split_thinking
 
 
 class Part(BaseModel):
-    """One part of an answer that comes as a list."""
+    """One part of an answer whose content is a list."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=False)
 
@@ -39,7 +39,7 @@ class Said:
     from_thinking: bool
     """Whether the server put the answer where thoughts belong."""
     first_token: int | None
-    """Index of the answer's first token among those reported; None: it cannot be told."""
+    """Index of the answer's first token among those reported; None: not known."""
 
 
 def said(content: Content, reasoning: str, *, cut_off: bool, tokens: Sequence[str]) -> Said | Failure:

@@ -20,7 +20,7 @@ UNREAD = frozenset({"no_logprob", "no_logprobs", "not_the_form"})
 
 @dataclass(frozen=True)
 class Failure:
-    """One request without an answer."""
+    """The failure of one request."""
 
     reason: str
     """Identifier fit for counting: ``http_<status>``, ``timeout``, ``connection``, ``not_json``,

@@ -30,7 +30,7 @@ class FirstAnswers:
         """Whether anything was answered, of whatever use."""
 
     def answer(self, requests: Sequence[Request]) -> list[Answer | Failure]:
-        """As the backend's.
+        """Answer the requests with the backend, and note whether anything was answered.
 
         Raises:
             EndpointError: nothing has been answered so far, and nothing of this; in the server's own words.

@@ -64,7 +64,7 @@ class LocalBackend(BatchBackend):
     temperatures: tuple[Temperature, ...] = ()
     """What is known of how far its probabilities can be believed: what lies beside its weights."""
     form: Form = "text"
-    """In which form it is asked unless told otherwise."""
+    """The default form in which the model is asked."""
     reader: Reader = "strict"
     """How its answers are read unless told otherwise."""
 
@@ -163,7 +163,7 @@ class LocalBackend(BatchBackend):
         return backend
 
     def ask_in(self, form: Form) -> None:
-        """Ask in a form from now on, unless told otherwise; a model that was not trained on the text form is also read
+        """Set the default form of answers; a model that was not trained on the text form is also read
         where it leaves its form a little."""
         self.form = form
         self.reader = "strict" if form == "text" else "lenient"
@@ -260,7 +260,8 @@ class LocalBackend(BatchBackend):
         return [answer.text or "" for answer in self.write(requests, sampling)]
 
     def write(self, requests: Sequence[Request], sampling: Sampling) -> list[Answer]:
-        """As :meth:`generate`, with whether each answer ends at the limit on tokens, and what held it to its form.
+        """Write answers as :meth:`generate` does, and tell whether each one ends at the limit on tokens, and what
+        constrained it to its form.
 
         Raises:
             BackendError: as for :meth:`generate`; or an answer cannot be held to its form.

@@ -32,7 +32,7 @@ class NextToken:
 
     @classmethod
     def exactly(cls, log_probs: Mapping[str, float]) -> NextToken:
-        """Of the very choices that were asked about."""
+        """Return the probabilities of the very choices that were asked about."""
         return cls(log_probs, min(log_probs.values()), "exact")
 
     @property

@@ -67,7 +67,7 @@ class PictureLimits(Record):
 
     @property
     def lasting(self) -> PictureLimits:
-        """Of them, what is a server's rule and not how it was started."""
+        """The limits that are a server's rule and do not depend on how it was started."""
         return PictureLimits(side=self.side, n_bytes=self.n_bytes)
 
     def size(self, width: int, height: int) -> tuple[int, int]:

@@ -35,7 +35,9 @@ _FAMILIES = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe")
 """Model types whose towers and processors are as is taken for granted here."""
 
 _LEAST_KEPT = 1 << 28
-"""Bytes that may be kept of pictures, and of beginnings [ours]; of large models, an eighth of what weights take."""
+"""Bytes that may be cached of pictures, and of prompt beginnings [ours]; for large models, an eighth of the weights'
+size.
+"""
 
 _ONE_PAIR = 2
 """Questions about one pair, in both orders: their beginnings are not worth a pass of their own."""

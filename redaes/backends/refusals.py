@@ -45,10 +45,10 @@ OPTIONAL = frozenset(
 
 @dataclass(frozen=True)
 class Refusal:
-    """One field that cannot be sent as it was."""
+    """One field of a request that the server refuses."""
 
     field: str
-    """Of :data:`OPTIONAL`."""
+    """The field, one of :data:`OPTIONAL`."""
     value: float | None = None
     """The only value, or for ``top_logprobs`` the largest one, that the server takes; None: leave the field out."""
 

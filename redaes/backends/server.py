@@ -132,7 +132,7 @@ class ServerBackend:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """As :meth:`close`."""
+        """Close the backend, as :meth:`close` does."""
         self.close()
 
     @property
@@ -141,7 +141,7 @@ class ServerBackend:
         return self._reading.source if self._reading.settled else None
 
     def ask_in(self, form: Form) -> None:
-        """Ask in a form from now on, unless told otherwise; a model that was not trained on the text form is also read
+        """Set the default form of answers; a model that was not trained on the text form is also read
         where it leaves its form a little."""
         self.form: Form = form
         self.reader: Reader = "strict" if form == "text" else "lenient"
@@ -168,7 +168,7 @@ class ServerBackend:
             future.cancel()
 
     def answer(self, requests: Sequence[Request]) -> list[Answer | Failure]:
-        """As :class:`~redaes.backends.base.Backend` has it.
+        """Answer the requests, as :class:`~redaes.backends.base.Backend` specifies.
 
         Raises:
             EndpointError: the server cannot tokenize.

@@ -38,7 +38,7 @@ _SCHEMA = {
 }
 _GRAMMAR = f'root ::= "{{\\"{_KEY}\\": \\"{_VALUE}\\"}}"'
 _ROOM = Sampling(max_new_tokens=1024)
-"""With room for what a model thinks before; an answer that is held to nothing ends long before."""
+"""Limit on tokens with room for a model's thoughts; an unconstrained answer ends long before."""
 
 
 def form_fields(spelling: Structured, schema: Mapping[str, Any], grammar: str) -> dict[str, Any]:

@@ -28,7 +28,7 @@ class Temperature(Record):
     """How one way of asking one model was calibrated."""
 
     revision: str
-    """Of the weights."""
+    """Revision of the weights."""
     prompt_id: str
     """``name/version@hash`` of the prompt at whose verdict token probabilities are read."""
     mode: Mode

@@ -36,11 +36,11 @@ _NO_ROOM = re.compile(r"max_tokens or model output limit was reached|max_complet
 
 @dataclass(frozen=True)
 class Way:
-    """One way of asking a model that thinks."""
+    """One way of asking a reasoning model."""
 
     name: WayName
     fields: Mapping[str, Any] = field(default_factory=dict)
-    """Of the request, beyond what is asked."""
+    """Further fields of the request."""
     room: int = 0
     """Tokens beyond those of the answer."""
 
@@ -73,7 +73,7 @@ WAYS: dict[WayName, Way] = {
         Way("room", room=THINKING_ROOM),
     )
 }
-"""In the order in which they are tried."""
+"""All ways, in the order in which they are tried."""
 
 
 def lost_in_thoughts(reply: Reply | Failure) -> bool:

@@ -11,7 +11,7 @@ LOCK = "service.lock"
 LOG = "service.log"
 
 MAX_SOCKET_PATH = 100
-"""Bytes that fit into an address on every system (Linux takes 107, macOS 103)."""
+"""Largest number of bytes of a socket's path on every system (Linux takes 107, macOS 103)."""
 
 
 def folder() -> str:

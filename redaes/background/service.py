@@ -80,7 +80,7 @@ class _Screen(io.StringIO):
 
 
 class _Handler(socketserver.StreamRequestHandler):
-    """One connection."""
+    """Serve one connection."""
 
     server: BackgroundService
 

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from typing import Any, BinaryIO, cast
 
 MAX_LINE = 16 * 2**20
-"""Bytes of one line."""
+"""Largest number of bytes of one line."""
 MAX_ATTACHED = 2**30
-"""Bytes that may be attached to one line."""
+"""Largest number of bytes attached to one line."""
 
 
 class Broken(Exception):

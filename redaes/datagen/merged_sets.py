@@ -18,7 +18,7 @@ class MergedSet:
     """One of the datasets that are merged."""
 
     name: str
-    """Its folder's, made fit for ids; a number tells those of one name apart."""
+    """Name of its folder, made fit for ids; a number distinguishes equal names."""
     folder: Path
     weight: float
     """How often each of its pairs is drawn in an epoch, on average."""

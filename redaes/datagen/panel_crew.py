@@ -262,9 +262,9 @@ class _Hired:
 
     actor: Any
     n_ahead: int = 0
-    """0: it is not ready yet."""
+    """Number of chunks that it takes at once; 0: it is not ready yet."""
     tasks: dict[Any, NumberedChunk] = field(default_factory=dict)
-    """By the reference of the call."""
+    """Tasks by the reference of the call."""
 
 
 def _on_ray(job: PanelJob, tasks: Sequence[NumberedChunk], take: Take, workers: int) -> None:

@@ -44,9 +44,9 @@ class Span:
 
     name: str
     offset: int
-    """Of the content, in bytes from the start of the tar file."""
+    """Offset of the content, in bytes from the start of the tar file."""
     size: int
-    """In bytes."""
+    """Size of the content, in bytes."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,9 @@ class Cell:
 
     column: str
     row: int
-    """From 0, within the row group where there is one, otherwise within the file."""
+    """Number of the row, from 0, within the row group if there is one, otherwise within the file."""
     row_group: int | None
-    """Of a Parquet file, from 0; None: an Arrow file."""
+    """Number of the row group in a Parquet file, from 0; None: it is an Arrow file."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""From photographs to a RED dataset: plan, edit, judge, explain, write; resumable by shard.
+"""Build a RED dataset from photographs: plan, edit, judge, explain and write; resumable by shard.
 
 The work goes by chunks of photographs: each chunk's Parquet shard is written whole or not at all, followed by a small
 JSON with its counts; a chunk with both is done. What is planned, one row for each edit of each view, is in

@@ -138,7 +138,7 @@ class DemoSteps:
             yield
 
     def count_lines_with(self, mark: str, total: int) -> None:
-        """From now on, every printed text with ``mark`` in it is one of ``total`` units of the running step."""
+        """Count every printed text that contains ``mark`` as one of ``total`` units of the running step."""
         self._watch = (mark, 0, total)
 
     def _on_write(self, text: str) -> None:

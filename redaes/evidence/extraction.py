@@ -56,7 +56,7 @@ _PLANE = re.compile(
 )
 """What makes "sharp" speak of another plane than the subject's."""
 _BARE = word_set("lighting angle expression mood composition pose framing perspective")
-"""Of these, only what is said of them counts."""
+"""Terms that make a statement only together with what is said of them."""
 _VERDICTS = ("decisive:", "winner:", "difference:", "score:")
 
 

@@ -254,4 +254,4 @@ WORDS: dict[str, tuple[str, ...]] = {
     "tiny_tone": (r"invisible change of brightness",),
     "reencode": (r"invisible change of file quality",),
 }
-"""By the name of the fault."""
+"""Patterns by the name of the fault."""

@@ -144,7 +144,7 @@ def _not_searched(folder: Path, error: OSError) -> InputError:
 
 
 class _Search:
-    """One walk through a folder."""
+    """One search through a folder."""
 
     def __init__(self, folder: Path, excluded: GitIgnoreSpec | None, results: Path | None, goes_on: bool) -> None:
         self._folder = folder

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     """A picture in any form that is taken."""
 
 ROUNDING = 1e-3
-"""By how much a floating-point value may leave [0, 1]: less than half a level of 8 bits."""
+"""How far a floating-point value may exceed [0, 1]: less than half a level of 8 bits."""
 
 _LAYOUT = {"array": "rows x columns x channels", "tensor": "channels x rows x columns"}
 
@@ -89,7 +89,7 @@ def take_picture(
 
 
 def named_picture(value: PictureInput, name: str = "the picture") -> LoadedImage | ImageRef:
-    """As :func:`take_picture`, but a file is only named, so that many can be handed over and few are in memory.
+    """Take a picture as :func:`take_picture` does, but only name a file, so that few of many pictures are in memory.
 
     Raises:
         ImageError: as there; a file whose pixels are damaged may only be found out when it is loaded.
@@ -105,7 +105,7 @@ def named_picture(value: PictureInput, name: str = "the picture") -> LoadedImage
 
 
 def named_pictures(pictures: Sequence[PictureInput], name: str) -> list[LoadedImage | ImageRef]:
-    """As :func:`named_picture`, for each of several.
+    """Take several pictures, each as :func:`named_picture` does.
 
     Raises:
         ImageError: as there.
@@ -117,7 +117,7 @@ def named_pictures(pictures: Sequence[PictureInput], name: str) -> list[LoadedIm
 
 
 def taken_pair(pair: tuple[PictureInput, PictureInput], name: str) -> tuple[TakenPicture, TakenPicture]:
-    """As :func:`take_picture`, for both pictures of a pair.
+    """Take both pictures of a pair as :func:`take_picture` does.
 
     Raises:
         ImageError: as there.

@@ -59,7 +59,7 @@ def load_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> LoadedImage
 
 
 def decode_image(data: bytes, path: Path, *, max_pixels: int = MAX_PIXELS) -> LoadedImage:
-    """As :func:`load_image`, for a picture that was read from wherever it lies.
+    """Decode a picture from bytes, as :func:`load_image` does from a file.
 
     Args:
         data: the bytes of a picture file.

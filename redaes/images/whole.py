@@ -55,4 +55,4 @@ def _webp_ends(data: bytes) -> bool:
 
 
 _ENDS: dict[str, Callable[[bytes], bool]] = {"JPEG": _jpeg_ends, "PNG": _png_ends, "WebP": _webp_ends}
-"""Formats that tell by their structure that a file is whole."""
+"""Formats whose structure shows that a file is complete."""

@@ -18,7 +18,12 @@ from redaes.training.launching import read_launch
 from redaes.training.stages import STAGES, stage_of
 from tests.command_blocks import GUIDES, PYTHON_RUN_BY, ROOT, RUN_BY, blocks_of, indented_commands, inline_commands
 
-PAGES = ("README.md", "CONTRIBUTING.md", *sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")))
+PAGES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "examples/README.md",
+    *sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")),
+)
 NOT_TYPED = {"docs/log.md"}
 """The log has commands as they were on their day."""
 COMMANDS = [

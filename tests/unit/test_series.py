@@ -528,6 +528,18 @@ def test_rank_reports_what_could_not_be_used_and_ends_with_5(folder: Path, tmp_p
     assert not list(folder.glob("*.xmp"))
 
 
+def test_rank_says_when_there_was_nothing_to_compare(tmp_path: Path, judge: Brighter) -> None:
+    (tmp_path / "photos").mkdir()
+    for scene in (1, 2, 3):
+        _save(_photograph(scene), tmp_path / "photos" / f"{scene}.jpg", START + timedelta(hours=scene))
+    done = runner.invoke(app, ["rank", str(tmp_path / "photos"), "--out", str(tmp_path / "out")])
+    assert done.exit_code == 0, done.output
+    assert "nothing was compared; --by-folder or --one-series compares them nevertheless" in done.stdout
+    done = runner.invoke(app, ["rank", str(tmp_path / "photos"), "--one-series", "--out", str(tmp_path / "out")])
+    assert "nothing was compared" not in done.stdout
+    assert done.stdout.count("0001  ") == 1
+
+
 def test_rank_as_json_lines(folder: Path, tmp_path: Path, judge: Brighter) -> None:
     done = runner.invoke(app, ["rank", str(folder), "--out", str(tmp_path / "out"), "--json"])
     assert done.exit_code == 5, done.output

@@ -57,7 +57,7 @@ class AuditAnswer(Record):
     right: str
     choice: Choice
     seconds: Annotated[FiniteFloat, Field(ge=0.0)]
-    """From when both pictures were there to the answer."""
+    """Seconds from when both pictures were visible to the answer."""
     at: AwareDatetime
 
     @property
@@ -70,7 +70,7 @@ class AuditAnswer(Record):
         return at.isoformat()
 
     def line(self) -> bytes:
-        """As it stands in a file."""
+        """Return the answer as a line of a file."""
         return json.dumps(self.model_dump(mode="json"), ensure_ascii=False).encode() + b"\n"
 
 

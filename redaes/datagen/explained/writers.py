@@ -46,7 +46,7 @@ class Explained:
     """What came of a pair."""
 
     texts: tuple[Rationale | None, Rationale | None]
-    """With the first picture as A, and with the second as A; None: there is none still."""
+    """The reasoning with the first picture as A, and with the second as A; None: there is still none."""
     writers: frozenset[str]
     """Who wrote those that are new; empty: there are none."""
     failure: str = ""

@@ -25,13 +25,13 @@ class ReadingSettings:
     pictures: Path | None = None
     """Folder from which a list names pictures; None: its own."""
     encoding: str = "utf-8-sig"
-    """Of text."""
+    """Encoding of text."""
     labels: Sequence[str] = field(default_factory=tuple)
-    """Of a folder of pictures: names of labels, best first."""
+    """Names of labels in a folder of pictures, best first."""
     series_pictures: int = PART
     """Pictures of a series of which all pairs are made; larger ones are drawn into parts."""
     seed: int = 0
-    """Of the parts."""
+    """Seed of the parts."""
 
     def __post_init__(self) -> None:
         if self.series_pictures < 2:

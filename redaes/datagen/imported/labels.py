@@ -1,4 +1,4 @@
-"""From what people said of two pictures to a difference in points, on the one scale: Δ = τ Φ⁻¹(p).
+"""Convert people's answers about two pictures into a difference in points: Δ = τ Φ⁻¹(p).
 
 Votes become a probability with half a vote added to both sides (the mean of the posterior under Jeffreys' prior), so
 that unanimous votes give a finite difference that grows with their number: 1.3 points for one vote, 3.4 for ten.
@@ -23,7 +23,7 @@ class StatedLabel:
     """What one row says of its two pictures: votes, or a difference."""
 
     votes: tuple[float, float] | None = None
-    """For the first and for the second picture; a tie is half a vote for either."""
+    """Votes for the first and for the second picture; a tie is half a vote for either."""
     delta: float | None = None
     """Score of the first minus score of the second, in points; None: there are votes."""
     n_votes: int | None = None
@@ -135,7 +135,7 @@ class PooledLabel:
     """What all rows about one pair say together."""
 
     delta: float
-    """In points."""
+    """The difference, in points."""
     n_votes: int | None
     """Votes that were counted; None: there is no count."""
     disputed: bool

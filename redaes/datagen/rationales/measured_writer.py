@@ -40,7 +40,7 @@ class PairObservation:
 
     evidence: PairEvidence
     looks: tuple[Look, Look] | None = None
-    """Of A and of B; None: nothing is said of what stands where."""
+    """The looks of A and of B; None: nothing is said of places."""
     same_frame: bool = False
     """Whether both surely show the same part of the scene in the same place, where there is no registration."""
 

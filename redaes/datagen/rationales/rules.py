@@ -104,7 +104,7 @@ class CheckedText:
     """A model's text, read."""
 
     rationale: Rationale | None
-    """None: it does not follow the grammar."""
+    """The reasoning; None: it does not follow the grammar."""
     reasons: tuple[str, ...]
     """Keys of :data:`EXPLANATIONS`; empty: it may be used."""
     contradicted: tuple[str, ...] = ()

@@ -129,7 +129,9 @@ SYMPTOMS: dict[str, tuple[str, ...]] = {
         "a finger over the lens",
     ),
 }
-"""By operation. Each holds the words by which :data:`redaes.evidence.faults.FAULTS` knows the fault."""
+"""Symptoms by operation. Each contains the words by which :data:`redaes.evidence.faults.FAULTS` recognises the
+fault.
+"""
 
 
 def named(name: str, amount: str) -> str:

@@ -43,7 +43,7 @@ class _Target(NamedTuple):
     """Where a published weight goes."""
 
     names: tuple[str, ...]
-    """In our network: one, or three that share the published one."""
+    """Names in our network: one, or three that share the published weight."""
     change: Callable[[Tensor], Tensor] = lambda value: value
 
 

@@ -82,7 +82,7 @@ PUBLISHED_TOKENS = TokenSettings(procedure="published")
 
 @dataclass(frozen=True)
 class Tokens:
-    """One picture as the model takes it; n tokens."""
+    """One picture as n tokens."""
 
     patches: Tensor
     """(n, 3, 16, 16), normalised."""

@@ -11,7 +11,9 @@ NAME = "redaes/nano"
 """The embedded model, after the three stages: what judges by default."""
 
 BASE = "redaes/nano-base"
-"""The same before the stages: it sees and writes, and has not been taught the fast verdict. Training starts from it."""
+"""The embedded model before the stages, from which training starts: it sees and writes, but has not learned the fast
+verdict.
+"""
 
 _FOLDERS = {NAME: "weights", BASE: "base"}
 NAMES = tuple(_FOLDERS)

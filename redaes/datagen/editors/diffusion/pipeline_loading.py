@@ -36,11 +36,12 @@ class StepCache:
 
     kind: Cache = "none"
     threshold: float | None = None
-    """Of the first-block cache: relative change of the first block's result below which the other blocks are skipped;
+    """Threshold of the first-block cache: relative change of the first block's result below which the other blocks are
+    skipped;
     None: the library's."""
     interval: int | None = None
-    """Of the TaylorSeer cache: of so many steps one is computed, in the others attention is extrapolated; None:
-    the library's."""
+    """Interval of the TaylorSeer cache: one of so many steps is computed, and in the others attention is extrapolated;
+    None: the library's."""
 
     def check(self, kind: str, adapter: Adapter) -> None:
         """Refuse what a class of pipelines does not have.

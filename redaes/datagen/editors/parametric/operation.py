@@ -20,7 +20,7 @@ def _whole_frame(strength: float) -> float:
 
 @dataclass(frozen=True)
 class Operation:
-    """One edit that the editor knows."""
+    """One operation of the embedded editor."""
 
     name: str
     factor: Factor

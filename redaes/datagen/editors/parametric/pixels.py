@@ -50,7 +50,7 @@ def luma(image: FloatArray) -> FloatArray:
 
 
 def diagonal_of(image: ByteImage) -> float:
-    """In pixels."""
+    """Return the length of a picture's diagonal, in pixels."""
     return math.hypot(image.shape[0], image.shape[1])
 
 
