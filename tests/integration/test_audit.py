@@ -42,7 +42,7 @@ def served(folder: Path, keep: Path, port: int = 0) -> Iterator[tuple[str, subpr
     try:
         assert process.stdout is not None
         line = process.stdout.readline()
-        match = re.match(r"(http://127\.0\.0\.1:\d+)/ shows 12 pairs", line)
+        match = re.match(r"Open (http://127\.0\.0\.1:\d+)/ to judge 12 pairs", line)
         assert match, line + (process.communicate()[1] if process.poll() is not None else "")
         yield match[1], process
     finally:

@@ -74,7 +74,7 @@ def test_pairs_are_compared_and_pictures_ranked(name: str, monkeypatch: pytest.M
     assert "Brighter." in reasoned["rationale"]
     assert ranked["ranking"]["order"] == [ranked["ids"][place] for place in (1, 2, 0)]
     assert models["data"][0]["id"] == "judge"
-    assert ("3 drawn in each order" in done.stderr) == (not listing)
+    assert ("3 answers, sampled in each order" in done.stderr) == (not listing)
 
 
 def test_a_server_that_answers_nothing_ends_the_command_in_its_own_words(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -144,8 +144,8 @@ def test_the_command_converts_once_and_says_what_comes_next(published: Weights, 
     assert json.loads((folder / CONVERSION).read_text())["checkpoint"] == "FGAesQ.pt"
     again = CliRunner().invoke(app, [*words, "--ignore", "ema."])
     assert again.exit_code == 2
-    assert "holds a model already" in again.stderr
-    with pytest.raises(InputError, match="holds a model already"):
+    assert "already contains a model" in again.stderr
+    with pytest.raises(InputError, match="already contains a model"):
         convert_published(tmp_path / "FGAesQ.pt", folder)
 
 

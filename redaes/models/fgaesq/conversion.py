@@ -65,7 +65,7 @@ def convert_published(checkpoint: str | Path, folder: str | Path, *, ignore: Col
     """
     checkpoint, folder = Path(checkpoint), Path(folder)
     if (folder / CONFIG).exists():
-        raise InputError(f"{folder} holds a model already; give a folder that does not exist")
+        raise InputError(f"{folder} already contains a model; give a folder that does not exist")
     state = _weights_by_name(checkpoint)
     state = {name: value for name, value in state.items() if not name.startswith(tuple(ignore))}
     visual = {name.removeprefix(_VISUAL): value for name, value in state.items() if name.startswith(_VISUAL)}
