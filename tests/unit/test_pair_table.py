@@ -107,6 +107,7 @@ def test_what_can_be_filtered_is_what_the_rows_have() -> None:
         ("redaes.demo", "report.html.j2"),
         ("redaes.datagen", "inspect.html.j2"),
         ("redaes.datagen.audit", "agreement.html.j2"),
+        ("redaes.training", "completions.html.j2"),
     ],
 )
 def test_every_report_has_the_shared_policy_style_and_script(package: str, name: str) -> None:
