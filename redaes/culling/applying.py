@@ -1,4 +1,4 @@
-"""A ranking acted upon: rejects moved away, picks copied or linked, with all that belongs to them; and the way back.
+"""Apply a ranking to the files: move rejects away, copy or link picks, with all files that belong to them; and undo it.
 
 Only what the ranking marks is touched, only where the file is the one that was ranked, and never against what somebody
 has decided about a picture.

@@ -1,4 +1,4 @@
-"""What somebody has decided about a picture: ratings, labels and picks in a packet of XMP, or in the picture itself."""
+"""Read a person's decisions about a picture: ratings, labels and picks in an XMP packet, or in the picture itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files moved, copied and linked, one step each, and the way back; nothing is ever written over.
+"""Move, copy and link files, one step each, and undo the steps; nothing is ever overwritten.
 
 Every step can be cut off anywhere and done again: what is half done is told from what lies at its two ends.
 """

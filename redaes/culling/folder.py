@@ -1,4 +1,4 @@
-"""Ranks a folder by series: answers are kept in the output folder as they come, so an interrupted run goes on.
+"""Rank a folder by series. Answers are kept in the output folder as they come, so an interrupted run can be continued.
 
 The output folder::
 
