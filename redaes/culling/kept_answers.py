@@ -35,7 +35,7 @@ class KeptAnswers:
             if found["explanation"] is not None:
                 self.explanation = Result.model_validate(found["explanation"])
         except (ValidationError, KeyError, TypeError) as error:
-            raise RecordError(f"{file}: does not hold a series' answers ({error}); delete it") from error
+            raise RecordError(f"{file}: does not hold a series' answers ({error}); delete the file") from error
 
     def keep(self, answers: Sequence[PairAnswer]) -> None:
         """Take these for all answers, and write them down."""
