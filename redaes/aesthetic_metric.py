@@ -64,7 +64,8 @@ def create_metric(
     """
     if metric_name not in METRICS:
         raise InputError(
-            f"unknown metric {metric_name!r}; known: {', '.join(METRICS)} (others are pyiqa's: pyiqa.create_metric)"
+            f"metric {metric_name!r} is unknown; give one of {', '.join(METRICS)} (pyiqa has others: "
+            "pyiqa.create_metric)"
         )
     if as_loss:
         raise InputError(

@@ -311,7 +311,10 @@ class Assessor:
         """Do the work of :meth:`compare_many`; what the question and the check both need is measured once."""
         check_samples(samples, mode)
         if samples and not check:
-            raise InputError(f"samples is {samples}, and nothing is measured to choose among them by; ask with check")
+            raise InputError(
+                f"samples is {samples}, but without check nothing is measured by which a rationale could be chosen; "
+                "set check=True"
+            )
         prompt, sampling = self.prompt_of(mode), self._sampling_in(mode)
         asked: list[list[Asked]] = []
         measured = [reasons.Measuring(first, second, pixels) for first, second in pairs]

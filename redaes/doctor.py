@@ -128,20 +128,20 @@ def vllm_advice(found: Mapping[str, str | None], vllm: str | None) -> str:
     """
     have = " and ".join(f"{name} {version}" for name, version in found.items() if version is not None)
     apart = (
-        "an environment of its own keeps what is here: python -m venv vllm-env && vllm-env/bin/pip install "
+        "a separate environment leaves your packages unchanged: python -m venv vllm-env && vllm-env/bin/pip install "
         "'redaes[vllm]', then redaes serve --vllm vllm-env/bin/python"
     )
     if vllm is not None and vllm_versions.fits(vllm):
-        return f"{vllm}, which redaes serve --vllm starts"
+        return f"{vllm} is installed; redaes serve --vllm starts it"
     if vllm is not None:
-        return f"{vllm} is none that redaes was tried with ({vllm_versions.FITTING}); {apart}"
+        return f"{vllm} is installed, but redaes was not tested with it (tested: {vllm_versions.FITTING}); {apart}"
     if sys.platform != "linux":
-        return "it runs on Linux; ask a server there with --endpoint or redaes serve --attach"
+        return "vLLM runs only on Linux; use a server there with --endpoint or redaes serve --attach"
     fitting = [one.series for one in vllm_versions.series_for(found)]
     if not fitting:
-        return f"none goes with {have or 'what is here'}, and pip would change them; {apart}"
+        return f"no version fits {have or 'the installed packages'}, and pip would change them; {apart}"
     line = install_line("'redaes[vllm]'", "vllm")
-    return f"{' or '.join(fitting)} goes with {have or 'what is here'}: {line}; {apart}"
+    return f"version {' or '.join(fitting)} fits {have or 'the installed packages'}: {line}; {apart}"
 
 
 def _needed(extra: str, requirements: Sequence[Requirement]) -> dict[str, str]:
@@ -189,9 +189,9 @@ def _found(name: str) -> str | None:
 def _cores() -> str:
     usable, idle = cores.usable_cores(), cores.idle_cores()
     threads = os.environ.get(cores.THREADS)
-    waiting = next((f"{name}={os.environ[name]}" for name in cores.WAITING if name in os.environ), "as OpenMP has it")
-    chosen = "as many as cores" if threads is None else f"{cores.THREADS}={threads}"
-    return f"{usable} may be used, {idle:.1f} idle just now; threads: {chosen}, waiting: {waiting}"
+    waiting = next((f"{name}={os.environ[name]}" for name in cores.WAITING if name in os.environ), "chosen by OpenMP")
+    chosen = "one for each core" if threads is None else f"{cores.THREADS}={threads}"
+    return f"{usable} usable, {idle:.1f} idle just now; threads: {chosen}, waiting: {waiting}"
 
 
 def _device() -> str:

@@ -69,7 +69,7 @@ def settings(argv: Sequence[str], recipe: Path, classes: Sequence[str]) -> dict[
     if "--config" in argv:
         position = argv.index("--config") + 1
         if position == len(argv):
-            raise InputError("--config needs a file")
+            raise InputError("--config has no value; give a YAML file, or the name of a recipe (--list shows them)")
         recipe = Path(argv[position])
     from redaes.file_writing import read_yaml
 
@@ -91,7 +91,7 @@ def settings(argv: Sequence[str], recipe: Path, classes: Sequence[str]) -> dict[
     try:
         given, _ = parser.parse_known_args(argv)
     except SystemExit as error:
-        raise InputError("an option has no value; see the line above") from error
+        raise InputError("an option has no usable value; see the line above") from error
     return {**values, **{name: value for name, value in vars(given).items() if value is not None}}
 
 
@@ -106,7 +106,7 @@ def _check_reward_weights(argv: Sequence[str], recipe: Mapping[str, Any]) -> Non
     try:
         given, _ = parser.parse_known_args(argv)
     except SystemExit as error:
-        raise InputError("an option has no value; see the line above") from error
+        raise InputError("an option has no usable value; see the line above") from error
     values = {**recipe, **{name: value for name, value in vars(given).items() if value is not None}}
     components, plugins, weights = (values.get(name) or [] for name in ("rewards", "reward_plugin", "reward_weights"))
     if not all(isinstance(value, list) for value in (components, plugins, weights)):
@@ -134,7 +134,7 @@ def _check_options(argv: Sequence[str], known: frozenset[str]) -> None:
             continue
         name = word[2:].partition("=")[0].replace("-", "_")
         if not any(one.startswith((name, name.removeprefix("no_"))) for one in known):
-            raise TrainingError(f"unknown option {word}; --help lists those that there are")
+            raise TrainingError(f"{word} is an unknown option; --help lists all options")
 
 
 def chosen(option: str, known: Collection[str], argv: Sequence[str], recipe: Path | None = None) -> str:
@@ -161,7 +161,7 @@ def chosen(option: str, known: Collection[str], argv: Sequence[str], recipe: Pat
     if value is None:
         return next(iter(known))
     if str(value) not in known:
-        raise InputError(f"{option} {value!r} is unknown; known: {', '.join(known)}")
+        raise InputError(f"{option} is {value!r}, which is unknown; give one of {', '.join(known)}")
     return str(value)
 
 
@@ -183,7 +183,8 @@ def check_adapter(adapter: str) -> None:
     """
     if not (Path(adapter) / "adapter_config.json").is_file():
         raise TrainingError(
-            f"adapter {adapter!r} has no adapter_config.json; give an adapter's, such as a stage's final/"
+            f"{adapter!r} is not an adapter, because it has no adapter_config.json; give the folder of an adapter, "
+            "such as the final/ folder of a stage"
         )
 
 
@@ -194,7 +195,7 @@ def check_result_folder(final: Path) -> None:
         RecordError: the folder has no ``run_record.json``.
     """
     if not (final / "run_record.json").is_file():
-        raise RecordError(f"{final} has no run_record.json; give a stage's final/ folder")
+        raise RecordError(f"{final} has no run_record.json; give the final/ folder that a stage wrote")
 
 
 def check_model(model: str) -> None:
@@ -209,7 +210,9 @@ def check_model(model: str) -> None:
     folder = Path(model)
     if folder.is_dir():
         if not (folder / "config.json").is_file():
-            raise InputError(f"{model} has no config.json: give a model's folder, or its name on the hub")
+            raise InputError(
+                f"{model} has no config.json; give the folder of a model, or its name on the Hugging Face Hub"
+            )
     elif folder.is_absolute() or model.startswith((".", "~")) or model.count("/") > 1:
         raise InputError(f"{model}: no such model folder; check the spelling")
 
@@ -246,10 +249,15 @@ def check_writable(folder: Path) -> None:
     for place in (folder, *folder.resolve().parents):
         if place.is_dir():
             if not os.access(place, os.W_OK | os.X_OK):
-                raise RecordError(f"output folder {folder} cannot be written: no permission in {place}; choose another")
+                raise RecordError(
+                    f"the output folder {folder} cannot be written, because {place} gives you no permission; choose "
+                    "another folder"
+                )
             return
         if place.exists() or place.is_symlink():
-            raise RecordError(f"output folder {folder} cannot be written: {place} is no folder; choose another")
+            raise RecordError(
+                f"the output folder {folder} cannot be created, because {place} is not a folder; choose another folder"
+            )
 
 
 _EMPTY = {"list": "none", "dict": "none"}
@@ -271,8 +279,8 @@ def _print_help(classes: Sequence[str], recipe: Path, command: str, about: str) 
         return False
     lines = [f"usage: {command} [--config RECIPE] [--option VALUE ...]", "", about, ""]
     lines.append(
-        f"  --config (default: {recipe.stem})\n      name of a recipe (--list shows them) or a YAML file; "
-        "the command line goes before it"
+        f"  --config (default: {recipe.stem})\n      The recipe: the name of one that is included in redaes (--list "
+        "shows them), or a YAML file. Options on the command line override it."
     )
     for owner, rows in groups.items():
         if rows:

@@ -50,12 +50,12 @@ def writing(path: Path) -> Iterator[Path]:
 
 _OTHER_PLACE = "choose another output folder"
 _REMEDIES = {
-    errno.ENAMETOOLONG: "shorten its name, or that of the picture that it is for",
-    errno.ENOSPC: "free some space and start again",
-    errno.EDQUOT: "free some space and start again",
+    errno.ENAMETOOLONG: "shorten its name, or the name of the picture that it belongs to",
+    errno.ENOSPC: "free some disk space and start again",
+    errno.EDQUOT: "free some disk space and start again",
     errno.EACCES: f"make the folder writable, or {_OTHER_PLACE}",
     errno.EPERM: f"make the folder writable, or {_OTHER_PLACE}",
-    errno.EROFS: f"what is mounted there can only be read: {_OTHER_PLACE}",
+    errno.EROFS: f"the file system is read-only: {_OTHER_PLACE}",
 }
 
 
@@ -91,7 +91,7 @@ def write_json(path: Path, value: Any) -> None:
     write_atomically(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
 
 
-def read_json(path: Path, remedy: str = "delete it to start afresh") -> Any:
+def read_json(path: Path, remedy: str = "delete the file to start again") -> Any:
     """Read a JSON file.
 
     Args:

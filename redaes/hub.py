@@ -35,9 +35,9 @@ def check_repository(name: str) -> None:
     try:
         validate_repo_id(name)
     except HFValidationError as error:
-        raise InputError(f"{name!r} is no name on the hub ({error}); give owner/name") from error
+        raise InputError(f"{name!r} is not a valid name on the Hugging Face Hub ({error}); give owner/name") from error
     if name.count("/") != 1:
-        raise InputError(f"{name!r} is no name on the hub; give owner/name")
+        raise InputError(f"{name!r} is not a valid name on the Hugging Face Hub; give owner/name")
 
 
 def on_hub(place: Path) -> bool:
@@ -64,7 +64,10 @@ def dataset_files(place: Path, suffixes: Sequence[str]) -> tuple[list[Path], str
     """
     written = re.fullmatch(r"hf:(?:/+datasets/)?([^/@]+/[^/@]+)(?:@([^/]+))?(?:/(.+))?", str(place))
     if written is None:
-        raise InputError(f"{place} is no dataset on the hub; give hf:owner/name, hf:owner/name@revision or …/pattern")
+        raise InputError(
+            f"{place} is not a dataset on the Hugging Face Hub; give hf:owner/name, hf:owner/name@revision or "
+            "hf:owner/name/pattern"
+        )
     repository, revision, pattern = written.groups()
     check_repository(repository)
     import httpx
@@ -78,9 +81,9 @@ def dataset_files(place: Path, suffixes: Sequence[str]) -> tuple[list[Path], str
     except (OSError, httpx.HTTPError) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise InputError(
-            f"{place} is not in {constants.HF_HUB_CACHE} and cannot be fetched ({reason}); check the name, and "
-            "`hf auth login` if it is not public, or where there is a connection: "
-            f"hf download {repository} --repo-type dataset"
+            f"{place} is not in the local cache {constants.HF_HUB_CACHE} and cannot be downloaded ({reason}); check "
+            "the name, run `hf auth login` if the dataset is not public, or, on a machine with a connection, run: hf "
+            f"download {repository} --repo-type dataset"
         ) from error
     files = sorted(
         file
@@ -88,7 +91,7 @@ def dataset_files(place: Path, suffixes: Sequence[str]) -> tuple[list[Path], str
         if file.suffix.lower() in suffixes and (not pattern or fnmatch(file.relative_to(folder).as_posix(), pattern))
     )
     if not files:
-        raise InputError(f"{place} holds no files that end in {', '.join(suffixes)}; look at what is in {folder}")
+        raise InputError(f"{place} contains no files that end in {', '.join(suffixes)}; check the files in {folder}")
     card = folder / "README.md"
     licence = (metadata_load(card) or {}).get("license") if card.is_file() else None
     return files, licence if isinstance(licence, str) else ""
@@ -129,7 +132,7 @@ def push(folder: Path, repository: str, kind: Kind = "dataset") -> str:
     except (OSError, httpx.HTTPError) as error:  # the hub's own errors derive from these
         reason = " ".join(str(error).split()) or type(error).__name__
         raise RedaesError(
-            f"{folder} was not uploaded to {repository} ({reason}); it is whole here: check the connection and "
-            f"`hf auth login`, then: hf upload {repository} {folder} --repo-type {kind}"
+            f"{folder} was not uploaded to {repository} ({reason}), but it is complete on this machine; check the "
+            f"connection and `hf auth login`, then run: hf upload {repository} {folder} --repo-type {kind}"
         ) from error
     return str(address)

@@ -44,7 +44,7 @@ def for_friends(work: Handler) -> Handler:
 
     @functools.wraps(work)
     async def guarded(request: Request) -> Response:
-        reason = stranger(dict(request.scope["headers"]), LOOPBACK_HOSTS, "ask as http://localhost")
+        reason = stranger(dict(request.scope["headers"]), LOOPBACK_HOSTS, "use http://localhost as the address")
         if reason is not None:
             return refusal(HTTPStatus.FORBIDDEN, reason)
         return await work(request)
@@ -60,12 +60,12 @@ async def small_json(request: Request, most: int) -> bytes | Response:
         most: largest number of bytes that are read.
     """
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
-        return refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "send an answer as application/json")
+        return refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "send the answer with the content type application/json")
     body = b""
     async for part in request.stream():
         body += part
         if len(body) > most:
-            return refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"an answer has {most} bytes at most")
+            return refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"an answer may have at most {most} bytes")
     return body
 
 
@@ -94,7 +94,7 @@ def serve_page(app: Starlette, port: int, announce: Callable[[str], object], *, 
     try:
         listening = socket.create_server((LOOPBACK, port))
     except (OSError, OverflowError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "no such port"
+        reason = error.strerror if isinstance(error, OSError) else "there is no such port"
         raise InputError(f"{LOOPBACK}:{port}: {reason}; give another {option}") from error
     with listening:
         announce(f"http://{LOOPBACK}:{listening.getsockname()[1]}/")

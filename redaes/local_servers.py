@@ -108,7 +108,7 @@ def find_servers(ports: Mapping[int, str] = PORTS) -> tuple[RunningServer, ...]:
     for thread in threads:
         thread.join(max(0.0, end - time.monotonic()))
     late = {
-        port: RunningServer(_usually(expected), _url(port), problem="it did not answer in time")
+        port: RunningServer(_usually(expected), _url(port), problem="The server did not answer in time.")
         for port, expected in ports.items()
         if port not in found
     }
@@ -133,7 +133,9 @@ def _look(port: int, expected: str) -> RunningServer | None:
     except _Refused as error:
         return RunningServer(_usually(expected), _url(port), problem=str(error))
     except TimeoutError:
-        return RunningServer(_usually(expected), _url(port), problem=f"it did not answer within {TIMEOUT_S:g} s")
+        return RunningServer(
+            _usually(expected), _url(port), problem=f"The server did not answer within {TIMEOUT_S:g} s."
+        )
     except (OSError, http.client.HTTPException):  # the connection was cut off, or the program does not speak HTTP
         return None
     return RunningServer(says or kind or "a server", _url(port), models)
@@ -184,9 +186,12 @@ class _Questions:
         finally:
             connection.close()
         if answer.status in (401, 403):
-            raise _Refused("it wants a key: put it into REDAES_API_KEY and name the server with --endpoint")
+            raise _Refused(
+                "The server requires a key: put it into the environment variable REDAES_API_KEY, and give the server "
+                "as --endpoint."
+            )
         if answer.status == 503:
-            raise _Refused("it is not ready yet (503)")
+            raise _Refused("The server is not ready yet (status 503).")
         if answer.status != 200:
             raise _NoModelServer
         try:

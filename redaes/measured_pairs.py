@@ -60,7 +60,10 @@ class MeasuredPairs:
                 stream.seek(start + _NAME_LENGTH)
                 return PairEvidence.model_validate_json(stream.readline())
         except (OSError, ValidationError) as error:
-            raise RecordError(f"{file} has lost what was measured ({error}); run again to measure it anew") from error
+            raise RecordError(
+                f"{file} no longer contains its measurements ({error}); run the command again to measure the pictures "
+                "again"
+            ) from error
 
 
 def measured_pairs(

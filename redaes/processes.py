@@ -52,7 +52,8 @@ def run_in_processes(
             yield futures[future], future.result()
     except BrokenProcessPool as error:
         raise RedaesError(
-            "a worker process was killed, perhaps for want of memory; run again with fewer workers to go on"
+            "a worker process was killed, possibly because memory ran out; the same command with fewer workers "
+            "continues from here"
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)

@@ -96,7 +96,7 @@ def chosen(mode: Mode, name: str | None) -> dict[Mode, str]:
     if name is None:
         return dict(COMPARE)
     if name not in known(mode):
-        raise PromptError(f"prompt {name!r} is none of the {mode} mode; known: {', '.join(known(mode))}")
+        raise PromptError(f"prompt {name!r} is not a prompt of the {mode} mode; give one of {', '.join(known(mode))}")
     return {**(MEASURED if in_form(name, "text") == MEASURED[mode] else COMPARE), mode: name}
 
 
@@ -134,10 +134,12 @@ class Prompt:
                 special token.
         """
         if set(words) != set(self.fields):
-            raise PromptError(f"{self.name} has the fields {sorted(self.fields)}, and {sorted(words)} were given")
+            raise PromptError(
+                f"prompt {self.name} has the fields {sorted(self.fields)}, but {sorted(words)} were given"
+            )
         for name, value in words.items():
             if _MARKUP.search(value):
-                raise PromptError(f"{self.name}: the words for {name} hold markup: {value[:80]!r}")
+                raise PromptError(f"prompt {self.name}: the words for {name} contain markup: {value[:80]!r}")
         return replace(
             self, text=_FIELD.sub(lambda match: words[match[1]], self.text), words=tuple(sorted(words.items()))
         )
@@ -161,7 +163,7 @@ class Prompt:
             PromptError: there are fields that :meth:`fill` has not filled.
         """
         if self.fields:
-            raise PromptError(f"{self.name}: fill in {', '.join(self.fields)} first")
+            raise PromptError(f"prompt {self.name} needs values for {', '.join(self.fields)}; fill them in first")
         content: list[dict[str, Any]] = []
         for index, part in enumerate(_SLOT.split(self.text)):
             if index % 2:
@@ -176,7 +178,7 @@ def directory() -> Path:
     for folder in (_PACKAGED, _CHECKOUT):
         if (folder / "checksums.json").is_file():
             return folder
-    raise PromptError(f"no prompts at {_PACKAGED} or {_CHECKOUT}; reinstall redaes")
+    raise PromptError(f"no prompts were found in {_PACKAGED} or {_CHECKOUT}; reinstall redaes")
 
 
 @cache
@@ -202,7 +204,7 @@ def load(name: str) -> Prompt:
     """
     folder, pinned = directory(), _checksums()
     if name not in pinned:
-        raise PromptError(f"unknown prompt {name!r}; known: {', '.join(sorted(pinned))}")
+        raise PromptError(f"prompt {name!r} is unknown; give one of {', '.join(sorted(pinned))}")
     path = folder / f"{name}.md"
     try:
         data = path.read_bytes()
@@ -211,7 +213,7 @@ def load(name: str) -> Prompt:
     sha256 = hashlib.sha256(data).hexdigest()
     if sha256 != pinned[name]:
         raise PromptError(
-            f"{path} was altered: SHA-256 {sha256[:12]}, released {pinned[name][:12]}; "
-            "restore it, or add your text as a new version"
+            f"{path} was changed (SHA-256 {sha256[:12]}, released {pinned[name][:12]}); restore it, and add your text "
+            "as a new version"
         )
     return Prompt(name=name, text=data.decode("utf-8").rstrip("\n"), sha256=sha256)

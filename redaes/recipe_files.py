@@ -62,4 +62,4 @@ def find(given: str | Path, kind: Kind, known: Sequence[str] | None = None, begi
             return folder(kind) / f"{name}.yaml"
     what = "accelerate configuration" if kind == "accelerate" else "recipe"
     short = ", ".join(name.removeprefix(beginning) for name in known)
-    raise InputError(f"{what} {text!r} is unknown; give a file, or one of those that come with redaes: {short}")
+    raise InputError(f"{what} {text!r} is unknown; give a YAML file, or one of those included in redaes: {short}")

@@ -90,14 +90,19 @@ class PairRecord(BaseModel):
     @model_validator(mode="after")
     def _label_of_one_source(self) -> PairRecord:
         if (self.agreement is None) == (self.label_source == "judges"):
-            raise ValueError(f"label_source is {self.label_source!r}: judges, and only they, have an agreement")
+            raise ValueError(
+                f"label_source is {self.label_source!r}; exactly the pairs that judges labelled have an agreement"
+            )
         if (self.delta_error is None) == (self.label_source == "inferred"):
             raise ValueError(
-                f"delta_error is {self.delta_error} and label_source {self.label_source!r}: inferred differences, and "
-                "only they, have one"
+                f"delta_error is {self.delta_error} and label_source is {self.label_source!r}; exactly the inferred "
+                "differences have a delta_error"
             )
         if self.n_votes is not None and self.label_source != "people":
-            raise ValueError(f"n_votes is {self.n_votes} and label_source {self.label_source!r}: only people vote")
+            raise ValueError(
+                f"n_votes is {self.n_votes} and label_source is {self.label_source!r}; only pairs that people "
+                "labelled have votes"
+            )
         return self
 
     def bytes_of(self, side: Side) -> bytes:
@@ -115,8 +120,8 @@ def picture_of(record: PairRecord, side: Side) -> LoadedImage:
         return decode_image(record.bytes_of(side), record.pair.of(side).path)
     except ImageError as error:
         raise RecordError(
-            f"row {record.pair.id!r}, {side} picture does not decode: {error}, or take the row out; "
-            "`redaes data validate` names all such rows"
+            f"row {record.pair.id!r}: the {side} picture does not decode: {error}; or remove the row (`redaes data "
+            "validate` names all such rows)"
         ) from error
 
 
@@ -231,7 +236,7 @@ def _within(row: dict[str, Any], optional: Collection[str]) -> dict[str, Any]:
     """Return the row if the file has all of its optional columns; Arrow would silently drop the others."""
     lost = sorted(set(row) - {*COLUMNS, *optional})
     if lost:
-        raise ValueError(f"row {row['id']!r} has {', '.join(lost)}, for which its shard has no column")
+        raise ValueError(f"row {row['id']!r} has {', '.join(lost)}, but its shard has no column for this")
     return row
 
 
@@ -259,7 +264,8 @@ def shards(folder: Path, split: Split) -> list[Path]:
     found = sorted((folder / "data").glob(f"{split}-*.parquet"))
     if not found:
         raise RecordError(
-            f"{folder} has no data/{split}-*.parquet: not a RED dataset; build one with: redaes data build"
+            f"{folder} is not a RED dataset, because it has no data/{split}-*.parquet; build one with: redaes data "
+            "build"
         )
     return found
 
@@ -287,7 +293,10 @@ def current_shard(file: Path) -> Path:
     if version == str(SCHEMA_VERSION):
         return file
     if version != "2":
-        raise RecordError(f"{file} has schema version {version}, this redaes reads 2 and {SCHEMA_VERSION}; rebuild it")
+        raise RecordError(
+            f"{file} has schema version {version}, but this version of redaes reads 2 and {SCHEMA_VERSION}; build the "
+            "dataset again"
+        )
     copy = results_of(file, f"schema {SCHEMA_VERSION}") / file.name
     if not copy.exists():
         try:
@@ -344,7 +353,9 @@ def check_columns(file: Path) -> None:
         else:
             fits = kinds.is_string(has) or kinds.is_large_string(has)
         if not (fits or kinds.is_null(has)):
-            raise RecordError(f"{file}: column {name} is {has} and has to be {wants}; write it so")
+            raise RecordError(
+                f"{file}: column {name} has the type {has}, but {wants} is needed; write the file again with that type"
+            )
 
 
 def stream_rows(file: Path, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
@@ -363,7 +374,7 @@ def stream_rows(file: Path, columns: Sequence[str] | None = None) -> Iterator[di
 
     missing = sorted({*COLUMNS, *(columns or ())} - set(pq.read_schema(current).names))
     if missing:
-        raise RecordError(f"{file} lacks the columns {', '.join(missing)}; rebuild it")
+        raise RecordError(f"{file} lacks the columns {', '.join(missing)}; build the dataset again")
     yield from _rows(current, columns)
 
 
@@ -405,7 +416,7 @@ def pick_rows(file: Path, numbers: Sequence[int]) -> dict[int, dict[str, Any]]:
         raise RecordError(f"{file} cannot be read ({error}); delete it and build again") from error
     missing = sorted(set(numbers) - set(found))
     if missing:
-        raise RecordError(f"{file} has no rows {missing}")
+        raise RecordError(f"{file} does not contain the rows {missing}")
     return found
 
 
@@ -427,10 +438,13 @@ def without_operations(rows: datasets.Dataset, operations: Collection[str]) -> d
     carried = _operations(rows)
     known: set[str] = set().union(*carried)
     if unknown := sorted(set(operations) - known):
-        raise RecordError(f"no picture carries the edit {', '.join(unknown)}; there are: {', '.join(sorted(known))}")
+        raise RecordError(f"no picture has the edit {', '.join(unknown)}; give some of: {', '.join(sorted(known))}")
     kept = [number for number, names in enumerate(carried) if names.isdisjoint(operations)]
     if not kept:
-        raise RecordError(f"every pair carries one of {', '.join(sorted(operations))}; leave out fewer")
+        raise RecordError(
+            f"every pair has one of the edits {', '.join(sorted(operations))}, so that none would be left; leave out "
+            "fewer edits"
+        )
     return rows.select(kept) if len(kept) < len(rows) else rows
 
 

@@ -50,7 +50,9 @@ def references_of(
     """
     if source is not None and source.is_file():
         if keep is not None:
-            raise InputError(f"{source} is a set that was kept, and --keep chooses among pictures; give their folder")
+            raise InputError(
+                f"{source} is a saved reference set, but --keep chooses among pictures; give the folder of the pictures"
+            )
         found = read_reference_set(source)
         refuse_changed(source, found)
         return lambda _assessor: found
@@ -89,12 +91,13 @@ def refuse_changed(file: Path, references: ReferenceSet) -> None:
             found = content_id(read_image_file(reference.path))
         except ImageError as error:
             raise InputError(
-                f"{file}: one of its pictures cannot be read ({error}); put it back, or rank the set anew"
+                f"{file}: a picture of this reference set cannot be read ({error}); restore the picture, or rank the "
+                "set again"
             ) from error
         if found != reference.id:
             raise InputError(
-                f"{file}: its picture {reference.path} was changed since it was ranked; put it back, or rank the set "
-                "anew"
+                f"{file}: its picture {reference.path} has changed since it was ranked; restore the picture, or rank "
+                "the set again"
             )
 
 
@@ -117,7 +120,7 @@ def read_reference_set(file: str | Path) -> ReferenceSet:
         return ReferenceSet.model_validate(read_json(Path(file)))
     except ValidationError as error:
         raise RecordError(
-            f"{file}: is no reference set ({error.error_count()} fields are wrong); rank it anew"
+            f"{file} is not a reference set ({error.error_count()} fields are wrong); rank the set again"
         ) from error
 
 

@@ -295,7 +295,7 @@ def read_scores(path: Path, images: Path) -> list[tuple[Path, float]]:
     """
     rows = read_json(path)
     if not isinstance(rows, list) or not rows:
-        raise RecordError(f"{path} is no list of objects with image and gt_score")
+        raise RecordError(f"{path} is not a list of objects with image and gt_score")
     found = []
     for number, row in enumerate(rows):
         score = row.get("gt_score") if isinstance(row, Mapping) else None

@@ -23,7 +23,7 @@ def stranger(headers: Mapping[bytes, bytes], hosts: Collection[str], remedy: str
         origin = headers.get(b"origin")
         foreign = origin is not None and urlsplit(origin.decode("latin-1").lower()).netloc != host
     except ValueError:
-        return "the host or origin is no address"
+        return "the Host or Origin header is not a valid address"
     if "*" not in hosts and name not in hosts:
-        return f"this service does not go by the name {name!r}; {remedy}"
-    return "pages of other sites may not ask here" if foreign else None
+        return f"this service does not accept the host name {name!r}; {remedy}"
+    return "pages of other sites may not send requests to this service" if foreign else None

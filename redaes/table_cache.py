@@ -69,8 +69,8 @@ def _asked_for(folder: Path, root: Path) -> Path:
 def not_writable(error: OSError) -> RecordError:
     """Return the error to raise when a copy could not be written."""
     return RecordError(
-        f"{_root().parent} cannot be written ({error.strerror or error}), where copies of datasets are kept; set "
-        "the variable HF_DATASETS_CACHE (or HF_HOME) to a folder that can be written to and has room"
+        f"{_root().parent}, where copies of datasets are stored, cannot be written ({error.strerror or error}); set "
+        "the environment variable HF_DATASETS_CACHE (or HF_HOME) to a writable folder with enough space"
     )
 
 

@@ -1,4 +1,4 @@
-"""The embedded model's second warm-up: it learns to look at both pictures and to write.
+"""Second warm-up of the embedded model: train it to look at both pictures and to write.
 
     accelerate launch stages/warmup_reading.py --model runs/nano_vision/final --data pairs --output_dir runs/nano_read
 

@@ -1,4 +1,4 @@
-"""The embedded model's first warm-up: its vision tower by itself.
+"""First warm-up of the embedded model: train its vision tower alone.
 
     accelerate launch stages/warmup_vision.py --model runs/nano_random --data pairs --output_dir runs/nano_vision
 

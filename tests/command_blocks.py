@@ -97,6 +97,13 @@ def blocks_of(page: str) -> tuple[Block, ...]:
     return tuple(found)
 
 
+def indented_commands(page: str) -> Iterator[list[str]]:
+    """Commands in blocks that are indented by four spaces instead of fenced."""
+    text = _FENCE.sub("", (ROOT / page).read_text(encoding="utf-8"))
+    for block in re.findall(r"(?:^ {4}\S.*\n)+", text, re.M):
+        yield from (words for words in _commands(block) if words[0] in PROGRAMS and len(words) > 1)
+
+
 def inline_commands(page: str) -> Iterator[tuple[str, list[str]]]:
     """Commands of redaes within a page's sentences and tables, as they are written, and their words."""
     text = _FENCE.sub("", (ROOT / page).read_text(encoding="utf-8"))

@@ -1,2 +1,3 @@
-"""What stands behind :mod:`redaes.assessor`: asking a model, putting both orders together, and holding its reasons
-against the pictures."""
+"""The parts of :mod:`redaes.assessor`: asking a model, combining both orders, and checking its reasons against the
+pictures.
+"""

@@ -1,9 +1,9 @@
-"""Agreement of repeated answers: what is left to say how sure a verdict is where no probability can be read.
+"""Agreement of repeated answers, as a measure of certainty where no probability can be read.
 
-A question is asked several times over, each time with another seed at a temperature, and the answers are counted. The
-share that calls one picture better is a count of answers. It is no probability of the model's: that is read from its
-tokens, says more with one question than this with many, and is what temperatures are fitted for; so this one is kept in
-a field of its own, is called by its name wherever it is shown, and is never calibrated.
+A question is asked several times, each time with another seed at a temperature above 0, and the answers are counted.
+The share that calls one picture better is not a probability of the model. A probability is read from tokens, says more
+with one question than this share with many, and can be calibrated. So the agreement has a field of its own, is called
+agreement wherever it is shown, and is never calibrated.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from redaes.prompts import Prompt
 from redaes.types import Comparison, Record, Sampling, Winner
 
 USUAL_DRAWS = 3
-"""Answers in each order, where rankings and scores have to be made of them [ours]."""
+"""Default number of answers in each order, if rankings and scores are computed from them [ours]."""
 
 MAX_DRAWS = 64
 
@@ -37,46 +37,46 @@ class SampleAgreement(Record):
     """How far repeated answers about two pictures agree."""
 
     share: Annotated[FiniteFloat, Field(ge=0.0, le=1.0)] | None
-    """Of the answers that could be used, those that call the first picture better, ties counted half, the orders with
-    equal say; None: an order gave none."""
+    """Share of the usable answers that call the first picture better; ties count one half, and both orders have equal
+    weight. None: an order gave no usable answer.
+    """
     n_first: int
-    """Answers that call the first picture better."""
+    """Number of answers that call the first picture better."""
     n_second: int
     n_tie: int
     failures: tuple[str, ...]
-    """Why each other answer could not be used."""
+    """The reason of each unusable answer."""
     per_order: Annotated[int, Field(ge=1)]
-    """Answers that were asked for in each order."""
+    """Number of answers that were asked for in each order."""
     prompt_id: str
     """``name/version@hash``."""
     sampling: Sampling
-    """Of the first answer in each order; each further one has the next seed."""
+    """Sampling of the first answer in each order; each further answer has the next seed."""
     changes: tuple[str, ...] = ()
-    """What of the requests a server could not use: without a seed or a temperature, answers may agree because they are
-    one answer."""
+    """What of the requests a server could not use. Without a seed or a temperature, all answers may be the same one."""
 
     @property
     def n_usable(self) -> int:
-        """Answers that count."""
+        """Number of usable answers."""
         return self.n_first + self.n_second + self.n_tie
 
     @property
     def n_asked(self) -> int:
-        """Questions to the model."""
+        """Number of questions to the model."""
         return self.n_usable + len(self.failures)
 
 
 def checked_draws(draws: int) -> int:
     """
     Raises:
-        InputError: there is no such number of answers in each order.
+        InputError: the number of answers in each order is out of range.
     """
     try:
         number = operator.index(draws)
     except TypeError:
         number = -1
     if not 0 <= number <= MAX_DRAWS:
-        raise InputError(f"agreement is {draws}; give 0 (none) to {MAX_DRAWS} answers in each order")
+        raise InputError(f"agreement is {draws}; give a number of answers in each order from 0 (none) to {MAX_DRAWS}")
     return number
 
 
@@ -86,13 +86,13 @@ def draw_agreements(
     """Ask about each pair ``draws`` times in each of its orders, without reasons.
 
     Args:
-        questions: to the model.
+        questions: asks the model.
         asked: the requests of each pair, one for each order.
         prompt: prompt of the fast mode.
-        draws: at least 1.
+        draws: number of answers, at least 1.
 
     Raises:
-        EndpointError: all were lost, for reasons that lie with a server, or a budget is spent.
+        EndpointError: a server lost all answers, or a budget is spent.
         BackendError: the model cannot be asked.
     """
     samplings = [Sampling(temperature=_TEMPERATURE, max_new_tokens=_MAX_NEW_TOKENS, seed=seed) for seed in range(draws)]

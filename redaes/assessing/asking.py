@@ -1,6 +1,6 @@
-"""Questions to a model, and what becomes of each: a comparison with a verdict, or with the reason why there is none.
+"""Ask a model about pairs, and turn each answer into a comparison with a verdict, or with the reason why there is none.
 
-Everything that shows a model two pictures, in one order or in both, asks here: the assessor, judges and evaluation.
+The assessor, judges and evaluations all use this to ask about two pictures, in one order or in both.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ Asked = tuple[Order, Request]
 VERDICT_CHOICES = tuple(f" {winner}" for winner in answers.WINNER_CHOICES)
 
 _READ = Sampling(max_new_tokens=1)
-"""How a fast answer is drawn: the likeliest of the read tokens."""
+"""Sampling of a fast answer whose tokens are read: the likeliest one."""
 
 _WRITTEN = Sampling(max_new_tokens=32)
-"""How a fast answer is drawn where its tokens cannot be read: it is written, and states its difference."""
+"""Sampling of a fast answer whose tokens cannot be read: it is written, and states its difference."""
 
 
 def in_orders(
@@ -43,15 +43,15 @@ def in_orders(
     orders: Sequence[Order] = ORDERS,
     choices: tuple[str, ...] = (),
 ) -> list[Asked]:
-    """Return the question about two pictures in each order: the one place where they change places.
+    """Return the question about two pictures in each order. Pictures are swapped here and nowhere else.
 
     Args:
-        prompt: in each order, because it may hold what was measured.
-        first: shown as A in the forward order.
-        second: shown as A in the swapped one.
-        sampling: how answers are drawn.
-        orders: those to ask in.
-        choices: winners whose probabilities are to be read in what is written; empty: none are.
+        prompt: the prompt for each order, because it may contain measurements.
+        first: picture that is A in the forward order.
+        second: picture that is A in the swapped order.
+        sampling: how answers are sampled.
+        orders: the orders to ask in.
+        choices: winners whose probabilities are read in written answers; empty: none are.
     """
     prefix = answers.WINNER_PREFIX if choices else ""
     shown = {"forward": (first, second), "swapped": (second, first)}
@@ -59,17 +59,17 @@ def in_orders(
 
 
 class Questions:
-    """A model, and how its written answers are read."""
+    """A model with the reader of its written answers."""
 
     def __init__(self, backend: Backend, reader: Reader) -> None:
         self._backend = backend
         self._reader: Reader = reader
 
     def fast(self, asked: Sequence[Asked]) -> list[Comparison]:
-        """Return each request read at the verdict token; written out where the backend cannot read it.
+        """Return the comparisons read at the verdict token; where the backend cannot read it, the answer is written.
 
         Raises:
-            EndpointError: all were lost, for reasons that lie with a server, or a budget is spent.
+            EndpointError: a server lost all answers, or a budget is spent.
             BackendError: the model cannot be asked, or its probabilities are not numbers.
         """
         read = self._read(asked)
@@ -86,7 +86,7 @@ class Questions:
                 continue
             text = next(texts) if _is_unread(token) else token
             said = parsed(text, "fast", self._reader, request.prompt)
-            # What does not follow the form is no reason to hide why the probability could not be read.
+            # An unreadable text must not hide why the probability could not be read.
             reason = token if isinstance(said, Failure) else said
             comparison = self._comparison(order, replace(request, sampling=_WRITTEN), text, reason)
             if isinstance(said, Reading):
@@ -95,23 +95,23 @@ class Questions:
         return found
 
     def written(self, asked: Sequence[Asked], mode: Mode) -> list[Comparison]:
-        """Return each request written out, in the form of a mode; with its log-odds where it gives choices and the
-        backend can read them in the answer.
+        """Return the comparisons of written answers in the form of a mode, with log-odds if the request gives choices
+        and the backend can read them in the answer.
 
         Raises:
-            EndpointError: all were lost, for reasons that lie with a server, or a budget is spent.
+            EndpointError: a server lost all answers, or a budget is spent.
             BackendError: the model cannot be asked.
         """
         return self.heard(asked, self.answers(asked), mode)
 
     def answers(self, asked: Sequence[Asked]) -> list[Answer | Failure]:
-        """Return what the backend answers; raises as :meth:`written`."""
+        """Return the backend's answers; raises what :meth:`written` raises."""
         found = self._backend.answer([request for _, request in asked]) if asked else []
         refuse_lost(found)
         return found
 
     def heard(self, asked: Sequence[Asked], found: Sequence[Answer | Failure], mode: Mode) -> list[Comparison]:
-        """Return what answers to written requests say."""
+        """Return the comparisons that written answers state."""
         return [
             self._comparison(order, request, answer, parsed(answer, mode, self._reader, request.prompt))
             for (order, request), answer in zip(asked, found, strict=True)
@@ -120,15 +120,15 @@ class Questions:
     def with_readings(
         self, comparisons: Sequence[Comparison], asked: Sequence[Asked], prompt: Prompt
     ) -> list[Comparison]:
-        """Written answers with the probability that is read at the verdict token of another prompt, without reasons.
+        """Return written answers with the probability that is read at the verdict token of the fast prompt.
 
         Args:
-            comparisons: as written.
+            comparisons: comparisons of written answers.
             asked: the requests that they answer.
             prompt: prompt of the fast mode.
 
         Raises:
-            EndpointError: all were lost, for reasons that lie with a server, or a budget is spent.
+            EndpointError: a server lost all answers, or a budget is spent.
             BackendError: the model cannot be asked, or its probabilities are not numbers.
         """
         read = self._read(
@@ -136,7 +136,7 @@ class Questions:
         )
         found = []
         for comparison, token in zip(comparisons, read, strict=True):
-            if isinstance(token, Failure):  # what was written stands all the same
+            if isinstance(token, Failure):  # the written answer stays valid
                 found.append(comparison.model_copy(update={"probability_failure": token.reason}))
             else:
                 found.append(comparison.model_copy(update={**_probability(token), "read_with": prompt.id}))
@@ -180,7 +180,7 @@ class Questions:
         )
 
     def _read(self, asked: Sequence[Asked]) -> list[NextToken | Failure]:
-        """Return what could follow where the answer names the winner."""
+        """Return the possible next tokens at the place where the answer names the winner."""
         begun = [
             (order, replace(request, prefix=answers.WINNER_PREFIX, choices=VERDICT_CHOICES, sampling=None))
             for order, request in asked
@@ -189,14 +189,14 @@ class Questions:
         for token in found:
             if isinstance(token, NextToken) and not token.is_finite:
                 raise BackendError(
-                    f"{self._backend.model} gives probabilities that are not numbers; its weights are damaged: copy it "
-                    "again"
+                    f"{self._backend.model} returns probabilities that are not numbers, because its weights are "
+                    "damaged; copy or download it again"
                 )
         return found
 
 
 def parsed(answer: Answer | Failure, mode: Mode, reader: Reader, prompt: Prompt) -> Reading | Failure:
-    """Return what a written answer to a prompt says, or the reason why it says nothing."""
+    """Return the reading of a written answer to a prompt, or the reason why it cannot be read."""
     if isinstance(answer, Failure):
         return answer
     text = answer.text or ""
@@ -209,7 +209,7 @@ def parsed(answer: Answer | Failure, mode: Mode, reader: Reader, prompt: Prompt)
 
 
 def _probability(token: NextToken) -> dict[str, Any]:
-    """Return what the place of a verdict says, as fields of a comparison."""
+    """Return the probability at the verdict token, as fields of a comparison."""
     odds = verdict_log_odds(token)
     if odds is None:
         return {"probability": None}
@@ -217,11 +217,11 @@ def _probability(token: NextToken) -> dict[str, Any]:
 
 
 def _verdict(token: NextToken | Failure) -> NextToken | Failure:
-    """Return the place of a verdict, or why it says nothing of the two letters."""
+    """Return the verdict token, or why it does not choose between the two letters."""
     if isinstance(token, Failure) or not token.is_finite or verdict_log_odds(token) is not None:
         return token
     listed = ", ".join(map(repr, token.log_probs))
-    return Failure("no_logprob", f"of the tokens that the server lists ({listed}), none tells A from B")
+    return Failure("no_logprob", f"none of the tokens that the server lists ({listed}) distinguishes A from B")
 
 
 def _is_unread(token: NextToken | Failure) -> bool:

@@ -1,4 +1,4 @@
-"""What becomes a reference set: files that differ, and of many those that tell most about others."""
+"""Choose the pictures of a reference set: different files, and of many candidates those that tell most about others."""
 
 from __future__ import annotations
 
@@ -14,27 +14,29 @@ from redaes.ranking.strengths import PRIOR_SD
 from redaes.types import ImageRef, PairAnswer, Ranking
 
 COMPARISONS = 8
-"""References that a picture is compared with unless told otherwise; what more of them give is in docs/evaluation.md."""
+"""Default number of references that a picture is compared with; docs/evaluation.md shows the gain from more."""
 
 PAIRS_PER_CANDIDATE = 4
-"""Comparisons that candidates are ranked with: more of them made no difference that could be measured there."""
+"""Number of comparisons for each candidate; more made no measurable difference there."""
 
 REFERENCES = 32
-"""Pictures of a chosen set: four times as many as are asked about each picture, so that there are some near each."""
+"""Number of pictures of a chosen set: four times as many as each picture is compared with, so that some are near
+each.
+"""
 
 
 def different_files(name: str, pictures: Sequence[LoadedImage | ImageRef]) -> dict[str, ImageRef]:
     """Return the pictures of a set by id, each once.
 
     Raises:
-        InputError: fewer than two, or some are in memory alone.
+        InputError: there are fewer than two different pictures, or some are only in memory.
     """
     different: dict[str, ImageRef] = {}
     for number, picture in enumerate(pictures):
         if isinstance(picture, LoadedImage):
             raise InputError(
-                f"pictures[{number}] is in memory, and references are read again whenever a picture is scored; "
-                "give the paths of files"
+                f"pictures[{number}] is in memory, but references are read again whenever a picture is scored; give "
+                "paths of files"
             )
         different[picture.id] = picture
     if len(different) < 2:
@@ -43,26 +45,26 @@ def different_files(name: str, pictures: Sequence[LoadedImage | ImageRef]) -> di
 
 
 def digest_of(ids: Iterable[str]) -> str:
-    """Return what names a number of pictures, in whatever order."""
+    """Return a digest of pictures' ids that does not depend on their order."""
     return content_id("\n".join(sorted(ids)).encode())[:12]
 
 
 def refuse_other_judge(references: ReferenceSet, own: tuple[str, str, str], agreement: int) -> None:
-    """Refuse a set that was ranked in another way than it is to be used.
+    """Refuse a set that was ranked in another way than it will be used.
 
     Args:
         references: the set.
-        own: model, revision and prompt id of who is to use it.
-        agreement: answers in each order that these draw.
+        own: model, revision and prompt id of the judge that will use it.
+        agreement: number of answers that this judge samples in each order.
 
     Raises:
-        InputError: as said.
+        InputError: they are refused.
     """
     theirs = (references.model, references.revision, references.prompt_id)
     if own != theirs:
         raise InputError(
-            f"reference set {references.name} was ranked by {' '.join(theirs)}, not by {' '.join(own)}; "
-            "scores of different judges cannot be compared: rank the set anew"
+            f"reference set {references.name} was ranked by {' '.join(theirs)}, not by {' '.join(own)}, and scores of "
+            "different models cannot be compared; rank the set again"
         )
     if references.agreement != agreement:
         then, now = (
@@ -70,60 +72,61 @@ def refuse_other_judge(references: ReferenceSet, own: tuple[str, str, str], agre
             for n in (references.agreement, agreement)
         )
         raise InputError(
-            f"reference set {references.name} was ranked by {then}, and scores are to be made of {now}: rank the "
-            "set anew"
+            f"reference set {references.name} was ranked with {then}, but scores are asked for with {now}; rank the "
+            "set again"
         )
 
 
 def check_placing(comparisons: int, enough: float) -> None:
-    """Refuse numbers that no picture can be placed by.
+    """Refuse impossible settings for placing pictures.
 
     Raises:
-        InputError: as said.
+        InputError: they are refused.
     """
     if comparisons < 1 or not enough >= 0.0:
         raise InputError(f"comparisons is {comparisons} and enough is {enough}; give at least 1 and at least 0")
 
 
 def check_choice(n_candidates: int, keep: int, comparisons: int) -> None:
-    """Refuse what is no choice.
+    """Refuse an impossible choice of references.
 
     Raises:
-        InputError: as said.
+        InputError: they are refused.
     """
     if comparisons < 1:
-        raise InputError(f"each picture is to be compared with {comparisons} references; give at least 1")
+        raise InputError(f"comparisons is {comparisons}; give at least 1 comparison for each picture")
     if n_candidates < 2:
-        raise InputError(f"references are chosen among {n_candidates} different candidates; give 2 that differ")
+        raise InputError(f"there are {n_candidates} different candidates for references; give at least 2 that differ")
     if keep < 2 or keep > n_candidates:
         raise InputError(
-            f"{keep} references cannot be chosen among {n_candidates} different candidates; give 2 to {n_candidates}"
+            f"{keep} references cannot be chosen from {n_candidates} different candidates; give a number from 2 to "
+            f"{n_candidates}"
         )
 
 
 def choose(
     ranked: Ranking, answers: Sequence[PairAnswer], keep: int, comparisons: int, weight: float
 ) -> tuple[Ranking, ReferenceChoice]:
-    """Return the candidates that tell most (:func:`redaes.ranking.choose_informative`). Only what the judge answered is
-    looked at.
+    """Return the candidates that tell most about others (:func:`redaes.ranking.choose_informative`), by the judge's
+    answers alone.
 
     Args:
         ranked: all candidates.
-        answers: about them, in any order; those about other pictures are left out.
-        keep: how many become references.
-        comparisons: how many of these a picture is going to be compared with.
-        weight: usable calls that a comparison is expected to have.
+        answers: answers about them, in any order; answers about other pictures are ignored.
+        keep: number of references to choose.
+        comparisons: number of references that a picture will be compared with.
+        weight: expected number of usable calls of a comparison.
 
     Returns:
         The ranking of the chosen, with zero mean and the counts of all candidates' comparisons; and the choice.
 
     Raises:
-        InputError: as :func:`check_choice`.
+        InputError: as for :func:`check_choice`.
     """
     ids = sorted(ranked.order)
     check_choice(len(ids), keep, comparisons)
     places = {one: place for place, one in enumerate(ids)}
-    # In an order of their own, so that what was known before gives the same sums as what was asked just now.
+    # In a fixed order, so that earlier answers give the same sums as new ones.
     usable = sorted(
         (one for one in answers if one.probability is not None and {one.first, one.second} <= places.keys()),
         key=lambda one: sorted((one.first, one.second)),
@@ -166,8 +169,9 @@ def choose(
 
 
 def known_references(ids: Sequence[str], ranked: Ranking, choice: ReferenceChoice | None) -> ranking.KnownReferences:
-    """Return the references of a set, in the order of ``ids``. Of a set that was not chosen nothing is known of the
-    pictures that come, so the usual prior stands for them, and answers are taken to spread like coin tosses."""
+    """Return the references of a set, in the order of ``ids``. For a set that was not chosen, the prior of pictures is
+    the usual one, and answers have the dispersion of coin tosses.
+    """
     values = np.array([ranked.scores[one] for one in ids])
     variances = np.array([ranked.errors[one] for one in ids]) ** 2
     if choice is None:

@@ -1,4 +1,4 @@
-"""What follows from the answers about a pair: the result, and what its reader should know."""
+"""Make the result about a pair from its answers, with notes for its reader."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from redaes.types import Comparison
 
 @dataclass(frozen=True)
 class AskedAs:
-    """Who was asked about a pair, and how."""
+    """The model that was asked about a pair, and how it was asked."""
 
     model: str
     revision: str
@@ -28,7 +28,7 @@ class AskedAs:
     """``name/version@hash``."""
     mode: Mode
     calibration: Temperature | None
-    """What counts for the probabilities of both orders together; None: nothing is known of them."""
+    """Calibration of the probabilities of both orders together; None: there is none."""
 
 
 def of_answers(
@@ -39,22 +39,22 @@ def of_answers(
     measuring: reasons.Measuring | None,
     agreement: SampleAgreement | None = None,
 ) -> Result:
-    """Return the result about a pair: its orders put together, by the rules of docs/reading.md.
+    """Return the result about a pair, with both orders combined by the rules of docs/reading.md.
 
     Args:
         pair: the pictures.
         comparisons: one for each order.
         draws: further reasonings.
-        asked: by whom and how.
-        measuring: what the reasoning is held against; None: nothing.
-        agreement: agreement of repeated answers; None: nobody asked for it.
+        asked: the model and how it was asked.
+        measuring: measurements to check the reasoning against; None: it is not checked.
+        agreement: agreement of repeated answers; None: it was not requested.
     """
     first, second = pair
     mode = asked.mode
     decision = both_orders.decide(comparisons, mode)
     notes = [*_notes(first, second), *_told(comparisons, decision, mode)]
     log_odds = None if decision is None else decision.log_odds
-    # Fitted on the mean of both orders: says nothing of one alone, with whatever it leans to.
+    # The temperature was fitted on the mean of both orders, and does not apply to a single one with its position bias.
     both = sum(comparison.log_odds is not None for comparison in comparisons) == len(both_orders.ORDERS)
     calibration = asked.calibration if both and log_odds is not None else None
     evidence, shown = None, None
@@ -63,10 +63,10 @@ def of_answers(
             evidence, about = measuring.found
             notes += about
         candidates = both_orders.supporting([*comparisons, *draws], decision.winner)
-        # Without draws the forward reasoning goes before the swapped one, however well each is supported.
+        # Without further samples, the forward reasoning comes before the swapped one, however well each is supported.
         shown = reasons.best_supported(candidates if draws else candidates[:1], evidence)
         if shown is None and decision.winner is not None:
-            notes.append("no reasoning agrees with the verdict, so none is shown")
+            notes.append("no rationale agrees with the verdict, so none is shown")
     rationale = None
     if shown is not None and shown.comparison.verdict is not None:
         rationale = shown.comparison.verdict.rationale
@@ -122,29 +122,34 @@ def of_same(first: LoadedImage, second: LoadedImage, asked: AskedAs) -> Result:
         form=form_of(asked.prompt_id),
         notes=(
             *_notes(first, second),
-            "both are the same picture, byte for byte or pixel for pixel; the model was not asked",
+            "both files contain the same picture, byte for byte or pixel for pixel, so the model was not asked",
         ),
     )
 
 
 def _believed(log_odds: float, calibration: Temperature | None) -> float:
-    """Return the probability that is claimed."""
+    """Return the calibrated probability."""
     if calibration is None:
         return sigmoid(log_odds)
     return believed(log_odds, calibration.temperature, calibration.ceiling)
 
 
 def _told(comparisons: Sequence[Comparison], decision: both_orders.Decision | None, mode: Mode) -> list[str]:
-    """Return what the reader of a result should know about how its verdict was found, as sentences."""
+    """Return notes, as sentences, on how the verdict of a result was found."""
     notes = []
     failures = both_orders.failures(comparisons)
     read = decision is not None and decision.log_odds is not None
     if len(comparisons) == 1:
-        notes.append(f"asked in one order alone ({comparisons[0].order}): the result is not debiased")
+        notes.append(
+            f"the model was asked in one order only ({comparisons[0].order}), so its preference for a position is not "
+            "cancelled"
+        )
     elif len(failures) == 1 and mode == "reasoned" and read:
-        notes.append(f"only one order gave usable reasons ({failures[0]}); the verdict is that of both")
+        notes.append(f"only one order gave usable reasons ({failures[0]}); the verdict is that of both orders")
     elif len(failures) == 1:
-        notes.append(f"only one order gave a usable answer ({failures[0]}): the result is not debiased")
+        notes.append(
+            f"only one order gave a usable answer ({failures[0]}), so the preference for a position is not cancelled"
+        )
     unread = [
         f"{one.order}: {one.probability_failure}"
         for one in comparisons
@@ -153,14 +158,14 @@ def _told(comparisons: Sequence[Comparison], decision: both_orders.Decision | No
     if unread and decision is not None and not read:
         notes.append(f"there is no probability, because it could not be read ({'; '.join(unread)})")
     if any(one.probability_from == "listed" for one in comparisons):
-        notes.append("the probability is read from the few likeliest tokens that the server lists")
+        notes.append("the probability is computed from the few most likely tokens that the server lists")
     if any(one.reader != lenient.STRICT for one in comparisons):
-        notes.append(f"the model did not follow the form to the letter; read by {lenient.LENIENT}")
+        notes.append(f"the model did not follow the answer form exactly; the answer was read by {lenient.LENIENT}")
     if any(one.form == "json" and one.held_by is None and one.failure is not None for one in comparisons):
-        notes.append("nothing but the words of the prompt held the model to JSON")
+        notes.append("only the prompt, and no grammar, asked the model for JSON")
     return notes
 
 
 def _notes(first: LoadedImage, second: LoadedImage) -> list[str]:
-    """Return what loading had to say, with the file's name before it."""
+    """Return the notes of loading the pictures, each with the file's name."""
     return [f"{image.ref.path.name}: {note}" for image in (first, second) for note in image.notes]

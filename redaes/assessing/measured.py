@@ -1,6 +1,6 @@
-"""The small table of what was measured in two pictures, and what became of the statements of a reasoning, in words.
+"""The small table of measurements of two pictures, and the outcome of checking a reasoning's statements, in words.
 
-Every figure here is measured by redaes in the pictures. What a model states is never among them.
+Every figure here was measured by redaes in the pictures; figures that a model states are never among them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from redaes.evidence.quantities import QUANTITIES, Quantity, figures
 from redaes.types import Order, Record
 
 MOST_ROWS = 6
-"""Of the table, unless the reasoning speaks of more."""
+"""Most rows of the table, unless the reasoning mentions more quantities."""
 
 _OTHER: dict[Side, Side] = {"A": "B", "B": "A"}
 
@@ -31,21 +31,21 @@ WHY = {
 
 
 class Measured(Record):
-    """One row: a quantity in both pictures."""
+    """One row of the table: a quantity in both pictures."""
 
     quantity: str
     """Key of :data:`redaes.evidence.quantities.QUANTITIES`."""
     name: str
-    """What a table calls it."""
+    """Name of the quantity in tables."""
     unit: str
     digits: int
     """Decimals with which it is printed."""
     first: FiniteFloat
     second: FiniteFloat
     visible: bool
-    """Whether the difference is one that a person sees."""
+    """Whether the difference is visible to a person."""
     status: Status | None
-    """What became of the statement about it; None: the reasoning does not speak of it."""
+    """Outcome of the statement about it; None: the reasoning does not mention it."""
 
     def shown(self, value: float) -> str:
         """Return a value as it is printed, with its unit.
@@ -57,17 +57,19 @@ class Measured(Record):
         return f"{round(value, self.digits) + 0.0:.{self.digits}f} {self.unit}".rstrip()  # no minus before a zero
 
     def shares(self) -> tuple[float, float]:
-        """Return lengths of the two bars, in [0, 1]: the larger value fills it, and one below zero has none."""
+        """Return the lengths of the two bars, in [0, 1]: the larger value fills its bar, and a negative value has
+        none.
+        """
         largest = max(self.first, self.second)
         return (max(0.0, self.first) / largest, max(0.0, self.second) / largest) if largest > 0 else (0.0, 0.0)
 
 
 def table(evidence: PairEvidence, claims: Claims | None) -> tuple[Measured, ...]:
-    """Return what the reasoning speaks of, in its order, and then what differs most visibly."""
+    """Return the quantities that the reasoning mentions, in its order, and then those that differ most visibly."""
     spoken: dict[str, Status] = {}
     for one in () if claims is None else claims.checked:
         name = one.claim.quantity
-        if name is not None and spoken.get(name) != "contradicted":  # that it is false once outweighs the rest
+        if name is not None and spoken.get(name) != "contradicted":  # one contradicted statement outweighs the others
             spoken[name] = one.status
     known = [name for name in QUANTITIES if name in evidence.first.values and name in evidence.second.values]
     steps = {name: _steps(QUANTITIES[name], evidence) for name in known}
@@ -83,10 +85,10 @@ def swapped(claim: Claim) -> Claim:
 
 
 def summary(claims: Claims, order: Order) -> str:
-    """Return what became of a reasoning's statements.
+    """Return the outcomes of a reasoning's statements, in words.
 
     Args:
-        claims: A is the first picture in them.
+        claims: the checked statements; A is the first picture in them.
         order: order of the reasoning, whose letters the quoted words have; figures are named with the same letters.
     """
     n = len(claims.checked)
@@ -105,7 +107,7 @@ def summary(claims: Claims, order: Order) -> str:
 
 
 def marked(text: str, claims: Claims | None) -> Sequence[tuple[str, Status | None]]:
-    """Return a reasoning cut into pieces, each with what became of the statement that it is; None: no statement.
+    """Return a reasoning cut into pieces, each with the outcome of its statement; None: the piece is not a statement.
 
     Where statements overlap, the contradicted one counts.
     """
@@ -152,7 +154,7 @@ def _why(one: CheckedClaim) -> str:
 
 
 def _steps(quantity: Quantity, evidence: PairEvidence) -> float:
-    """Return the difference in steps that a person sees."""
+    """Return the difference in units of the visible difference."""
     return abs(evidence.first.values[quantity.name] - evidence.second.values[quantity.name]) / quantity.visible
 
 

@@ -1,4 +1,4 @@
-"""The question about a pair with what was measured of it, for prompts that have a place for that."""
+"""Fill measurements of a pair into prompts that have a field for them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from redaes.types import Order
 
 
 def with_evidence(prompt: Prompt, measuring: Measuring) -> dict[Order, Prompt]:
-    """Return the question in each order: with what is measured of the pair where the prompt has a place for it, else as
-    it is.
+    """Return the question in each order, with measurements of the pair if the prompt has a field for them.
 
     Raises:
         PromptError: the prompt has other fields too.

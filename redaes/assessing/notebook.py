@@ -1,6 +1,6 @@
-"""An answer as a notebook shows it: a piece of HTML with its own styles, that fetches nothing and runs nothing.
+"""Show an answer in a notebook: HTML with its own styles, which fetches nothing and runs nothing.
 
-Every text in it is escaped: names of files and what models write may hold anything.
+Every text in it is escaped, because file names and texts of models may contain anything.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from redaes.errors import ImageError
 from redaes.types import MAX_DELTA
 
 MOST_PICTURES = 24
-"""Pictures that are shown; the rest is counted."""
+"""Largest number of pictures that are shown; the others are only counted."""
 
 _QUIET = "opacity:.7"
 _BAD = "color:#c33"
@@ -66,7 +66,7 @@ def _text(text: str) -> str:
 
 
 def _figure(picture: ShownPicture, thumbnails: Thumbnails) -> str:
-    """Return a picture with its caption, or with the reason why it is not there."""
+    """Return a picture with its caption, or with the reason why it is missing."""
     try:
         address = thumbnails.address(picture.ref)
         inside = (
@@ -84,7 +84,7 @@ def _figure(picture: ShownPicture, thumbnails: Thumbnails) -> str:
 
 
 def _scale(score: float, error: float) -> str:
-    """Return a score as a place on a line from 0 to 9, with twice its standard error to both sides."""
+    """Return a score as a mark on a line from 0 to 9, with twice its standard error to both sides."""
     left, right = (min(MAX_DELTA, max(0.0, score + side * 2 * error)) / MAX_DELTA for side in (-1, 1))
     return (
         "<div style='position:relative;width:300px;height:1.1em;background:#8883;margin:.3em 0 .6em' "
@@ -96,7 +96,7 @@ def _scale(score: float, error: float) -> str:
 
 
 def _table(rows: Sequence[Measured], names: tuple[str, str]) -> str:
-    """Return what was measured in both pictures, with bars."""
+    """Return the measurements of both pictures, with bars."""
     if not rows:
         return ""
     heads = "".join(f"<th style='{_CELL}'>{_text(name)}</th>" for name in ("measured", *names, ""))

@@ -1,8 +1,8 @@
-"""Both orders of a pair put together: the one place where that is done.
+"""Combine both orders of a pair. Only this module does it.
 
-Each order says two things of a pair: what was read at its verdict token (log-odds), and what it wrote (a stated
-difference). Both are turned so that they speak of the first picture, and averaged; the verdict is made of what was read
-wherever that is there (docs/reading.md).
+Each order gives two things: the log-odds read at its verdict token, and the difference that it states in writing. Both
+are expressed from the first picture's side and averaged over the orders. The verdict comes from the log-odds if there
+are any (docs/reading.md).
 """
 
 from __future__ import annotations
@@ -19,24 +19,25 @@ from redaes.types import Comparison, Order, Verdict, Winner, winner_of
 ORDERS: tuple[Order, Order] = ("forward", "swapped")
 
 Undecided = Literal["orders", "reasons"]
-"""Why a pair is left undecided. ``orders``: shown in one order the model prefers one picture, shown in the other the
-other one. ``reasons``: what it writes with reasons prefers another picture than what is read without."""
+"""Why a pair is left undecided. ``orders``: the model prefers a different picture in each order. ``reasons``: the
+written answers prefer another picture than the log-odds.
+"""
 
 
 @dataclass(frozen=True)
 class Together:
-    """One way of answering, its orders put together; seen from the first picture."""
+    """The combined orders of one way of answering, from the first picture's side."""
 
     delta: float
-    """In points."""
+    """The difference, in points."""
     log_odds: float | None
-    """Natural log-odds that the first picture is better, as the model has them; None: it was written, not read."""
+    """Natural log-odds that the first picture is better, not calibrated; None: the answer was written, not read."""
     orders: tuple[Winner, ...]
     """The picture that each order prefers: A is the first one, whatever the order."""
 
     @property
     def winner(self) -> Winner:
-        """What follows from the difference."""
+        """The winner that follows from the difference."""
         return winner_of(self.delta)
 
     @property
@@ -46,16 +47,16 @@ class Together:
 
     @property
     def opposed(self) -> bool:
-        """Whether the orders name different pictures; a tie opposes nothing."""
+        """Whether the orders name different pictures; a tie does not count as different."""
         return set(self.orders) >= {"A", "B"}
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What becomes of a pair."""
+    """The verdict on a pair."""
 
     winner: Winner | None
-    """None: undecided."""
+    """The winner; None: undecided."""
     undecided: Undecided | None
     delta: float
     log_odds: float | None
@@ -84,7 +85,9 @@ def stated(comparisons: Sequence[Comparison]) -> Together | None:
 
 
 def read(comparisons: Sequence[Comparison]) -> Together | None:
-    """Return what was read put together; None where an order was not read: what is left would carry its lean."""
+    """Return the combined log-odds; None: an order was not read, and the other one alone would keep its position
+    bias.
+    """
     found = [odds for comparison in comparisons if (odds := _odds_of_first(comparison)) is not None]
     if not found or len(found) < len(comparisons):
         return None
@@ -93,8 +96,9 @@ def read(comparisons: Sequence[Comparison]) -> Together | None:
 
 
 def fair_log_odds(comparisons: Sequence[Comparison]) -> float | None:
-    """Return what several answers in each order were read to say, its orders with equal say; None where an order says
-    nothing: what is left would carry its lean."""
+    """Return the log-odds of several answers in each order, with equal weight of the orders; None: an order has none,
+    and the other one alone would keep its position bias.
+    """
     each = [
         [odds for one in comparisons if one.order == order and (odds := _odds_of_first(one)) is not None]
         for order in ORDERS
@@ -103,8 +107,9 @@ def fair_log_odds(comparisons: Sequence[Comparison]) -> float | None:
 
 
 def lean_of(comparisons: Sequence[Comparison]) -> float | None:
-    """Return how far the answers lean to the picture shown first, in logits: the mean of what both orders were read to
-    say of it; None: they were not both read, once each."""
+    """Return how far the answers lean to the picture shown first: the mean of both orders' log-odds for it; None: the
+    orders were not both read, once each.
+    """
     found = [one.log_odds for one in comparisons if one.log_odds is not None]
     if len(found) != len(ORDERS) or {one.order for one in comparisons} != set(ORDERS):
         return None
@@ -121,8 +126,8 @@ def decide(comparisons: Sequence[Comparison], mode: Mode) -> Decision | None:
 
     Args:
         comparisons: comparisons of one pair, one for each order that was asked.
-        mode: in the fast one an order that failed has nothing to be read; in the reasoned one each is read beside what
-            it wrote.
+        mode: in the fast mode a failed order has no log-odds; in the reasoned mode each order is read beside its
+            written answer.
     """
     answered = [comparison for comparison in comparisons if comparison.verdict is not None]
     said = stated(answered)

@@ -1,4 +1,4 @@
-"""Where pictures stand: many in an order of their own, or one among others that were ranked before."""
+"""Rank many pictures, or place pictures among references that were ranked before."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from redaes.points import delta_of
 from redaes.types import MAX_DELTA, ImageRef, PairAnswer
 
 CompareMany = Callable[[Sequence[tuple[LoadedImage, LoadedImage]]], list[Result]]
-"""Compares pairs, in the mode and the orders that are wanted."""
+"""A function that compares pairs, in the wanted mode and orders."""
 
 _BATCH = 32
-"""Comparisons that are handed to the backend at once: bounds the pictures in memory."""
+"""Number of comparisons that the backend gets at once, which bounds the pictures in memory."""
 
 _CENTRE = MAX_DELTA / 2
 
@@ -46,24 +46,24 @@ def rank(
     known: Sequence[PairAnswer],
     on_answers: Callable[[Sequence[PairAnswer]], None] | None,
 ) -> RankedPictures:
-    """As :meth:`redaes.assessor.Assessor.rank`.
+    """Rank pictures; see :meth:`redaes.assessor.Assessor.rank`.
 
     Args:
         compare: asks the model.
         pictures: references are loaded when they are needed.
-        n_questions: questions about a pair.
-        top_k: as there, like the rest.
-        max_calls: likewise.
-        seed: likewise.
-        known: likewise.
-        on_answers: likewise.
+        n_questions: number of questions about a pair.
+        top_k: as for the assessor's method.
+        max_calls: as for the assessor's method.
+        seed: as for the assessor's method.
+        known: as for the assessor's method.
+        on_answers: as for the assessor's method.
 
     Raises:
-        ImageError, InputError, ParseError, BackendError: likewise.
+        ImageError, InputError, ParseError, BackendError: as for the assessor's method.
     """
     refs = [picture if isinstance(picture, ImageRef) else picture.ref for picture in pictures]
     found = {ref.id: picture for ref, picture in zip(refs, pictures, strict=True)}
-    ids = sorted(found)  # the answer does not depend on the order in which the pictures were listed
+    ids = sorted(found)  # the result must not depend on the order in which the pictures were listed
     n_pairs = None if max_calls is None else max_calls // n_questions
     schedule = ranking.Schedule(len(ids), max_pairs=n_pairs, top_k=top_k, seed=seed)
     answered: list[PairAnswer] = []
@@ -97,26 +97,26 @@ def rank(
 
 
 def _refuse_verdicts_alone(results: Sequence[Result]) -> None:
-    """End early where the model answers, and nothing that it says can be ranked by.
+    """End early if the model answers but its answers cannot be used for a ranking.
 
     Raises:
-        ParseError: of the answers some are verdicts, none has a probability, and nobody asked for an agreement. Where
-            one was asked for, and an order gave none, the next pictures may do better.
+        ParseError: some answers are verdicts, none has a probability, and no agreement was requested. If one was
+            requested but an order gave none, the next pictures may still give one.
     """
     said = [result for result in results if result.delta is not None]
     if said and all(preference(result) is None and result.agreement is None for result in results):
         raise ParseError(
             "no_probability",
-            f"{said[0].model} gives verdicts without probabilities, and ranks and scores are made of these; draw "
-            f"answers and count them instead (Assessor(…, agreement={USUAL_DRAWS})), or ask a server that reports them",
+            f"{said[0].model} gives verdicts without probabilities, which ranks and scores need; count repeated "
+            f"answers instead (Assessor(…, agreement={USUAL_DRAWS})), or use a server that reports probabilities",
         )
 
 
 def score(compare: CompareMany, picture: LoadedImage, references: ReferenceSet) -> Score:
-    """As :meth:`redaes.assessor.Assessor.score`, of a set that this judge ranked.
+    """Score a picture against a set that this judge ranked; see :meth:`redaes.assessor.Assessor.score`.
 
     Raises:
-        ImageError, ParseError, BackendError: likewise.
+        ImageError, ParseError, BackendError: as for the assessor's method.
     """
     outcomes: list[tuple[float, float, float]] = []
     n_calls = n_failed = 0
@@ -131,11 +131,11 @@ def score(compare: CompareMany, picture: LoadedImage, references: ReferenceSet) 
             n_failed += failed
             won = preference(result)
             if won is not None:
-                # A copy of a reference is a tie that nobody was asked about; it weighs as much as an asked one.
+                # A copy of a reference is a tie without a question; it has the weight of an asked comparison.
                 weight = calls - failed if calls else len(both_orders.ORDERS)
                 outcomes.append((references.ranking.scores[reference.id], won, float(weight)))
     if not outcomes:
-        raise ParseError("no_usable_answer", f"{picture.ref.path}: none of {n_calls} answers could be used")
+        raise ParseError("no_usable_answer", f"{picture.ref.path}: none of the {n_calls} answers could be used")
     strength, error = ranking.fit_one(outcomes)
     return _score(picture, references, strength, error, n_calls, n_failed)
 
@@ -149,21 +149,21 @@ def score_adaptively(
     enough: float,
     weight: float,
 ) -> list[Score | Unplaced]:
-    """As :meth:`redaes.assessor.Assessor.score_many`, of a set that this judge ranked: in rounds, in each of which
-    every picture that is not done is compared with the reference that tells most about it.
+    """Score pictures against a set that this judge ranked; see :meth:`redaes.assessor.Assessor.score_many`. In each
+    round, every unfinished picture is compared with the reference that tells most about it.
 
     Args:
         compare: asks the model.
-        pictures: each is placed by itself; what is asked about one does not depend on the others.
+        pictures: pictures, each of which is placed independently of the others.
         references: the set.
         comparisons: largest number of references that a picture is compared with.
-        enough: standard error, in logits, at which no more is asked; 0: none.
-        weight: usable calls that a comparison is expected to have.
+        enough: standard error, in logits, below which nothing more is asked; 0: never stop early.
+        weight: expected number of usable calls of a comparison.
 
     Raises:
-        ImageError, BackendError: likewise.
+        ImageError, BackendError: as for the assessor's method.
     """
-    # What is asked does not depend on the order in which the references were listed.
+    # Questions must not depend on the order in which the references were listed.
     listed = sorted(references.pictures, key=lambda reference: reference.id)
     ids = [reference.id for reference in listed]
     placements = ranking.Placements(
@@ -188,14 +188,15 @@ def score_adaptively(
                 calls, failed = questions_of(result)
                 won = preference(result)
                 n_calls[item] += calls
-                # A verdict alone is nothing that a strength can be made of. Here it is a failure of this comparison:
-                # the judge is known to give more, because the references were ranked by it.
+                # A verdict without a probability cannot be used for a strength. Here it is a failure of this
+                # comparison: the judge
+                # normally gives probabilities, because it ranked the references.
                 n_failed[item] += calls if won is None else failed
                 if won is None:
                     placements.close(item, place)
                     continue
                 n_usable[item] += 1
-                # A copy of a reference is a tie that nobody was asked about; it weighs as much as an asked one.
+                # A copy of a reference is a tie without a question; it has the weight of an asked comparison.
                 placements.record(item, place, won, float(calls - failed if calls else len(both_orders.ORDERS)))
     found: list[Score | Unplaced] = []
     for item, (strength, error) in enumerate(zip(placements.strengths(), placements.errors(), strict=True)):

@@ -1,5 +1,5 @@
-"""Reasons held against the pictures: measuring them at their own resolution, checking statements, drawing further
-reasonings and choosing the one that is best supported. None of it changes a verdict.
+"""Check reasons against the pictures: measure these at their own resolution, check statements, sample further
+reasonings and choose the best supported one. None of this changes a verdict.
 """
 
 from __future__ import annotations
@@ -21,54 +21,54 @@ from redaes.images import IN_MEMORY, MAX_PIXELS, LoadedImage, content_id, decode
 from redaes.types import Comparison, Order, Sampling
 
 MEASURED_PIXELS = 50_000_000
-"""Largest area, in pixels, at which a picture is measured; what is larger is shrunk to it."""
+"""Largest area, in pixels, at which a picture is measured; larger pictures are shrunk to it."""
 
 MIN_SIDE = 32
 """Shortest side, in pixels, of a picture in which anything is measured."""
 
 SAMPLE_TEMPERATURE = 0.7
-"""At which further reasonings are drawn where the assessor's own answers are greedy [ours]."""
+"""Temperature of further reasonings if the assessor's own answers are greedy [ours]."""
 
 FALSE_WEIGHS = 2
-"""A contradicted statement takes away as much as so many confirmed ones give [ours]."""
+"""Number of confirmed statements that one contradicted statement outweighs [ours]."""
 
 _SHRUNK_SHARE = 0.9
 """A picture above this share of the largest area may have been shrunk to it."""
 
 Pixels = Callable[[LoadedImage], Image.Image | None]
-"""Gives a picture at its own resolution; None: it is not to be had any more."""
+"""A function that returns a picture at its own resolution; None: it is not available any more."""
 
 
 class CheckedReasoning(NamedTuple):
-    """A reasoning that is shown, with its statements checked."""
+    """A shown reasoning with its checked statements."""
 
     comparison: Comparison
     claims: Claims | None
-    """A is the first picture; None: nothing was measured."""
+    """The checked statements, in which A is the first picture; None: nothing was measured."""
 
 
 class Measuring:
-    """What is measured of two pictures: once, when it is first wanted."""
+    """Measurements of two pictures, made once, when they are first needed."""
 
     def __init__(self, first: LoadedImage, second: LoadedImage, pixels: Pixels) -> None:
         """
         Args:
             first: the picture that is A in the evidence.
             second: the other one.
-            pixels: gives both at their own resolution.
+            pixels: function that returns a picture at its own resolution.
         """
         self._pair = first, second
         self._pixels = pixels
 
     @cached_property
     def found(self) -> tuple[PairEvidence | None, list[str]]:
-        """As of :func:`evidence_of`."""
+        """Return the measurements and notes of :func:`evidence_of`."""
         return evidence_of(*self._pair, self._pixels)
 
 
 def from_file(picture: LoadedImage) -> Image.Image | None:
-    """Return a picture at its own resolution, from the file that it was loaded from; None: it was shrunk, and its file
-    is gone or another by now. Pictures in memory have none, nor have those of datasets, which are stored in tables.
+    """Return a picture at its own resolution, from its file; None: it was shrunk, and its file is gone or was changed.
+    Pictures in memory and in datasets have no file.
     """
     path = picture.ref.path
     if path != IN_MEMORY and path.is_file():
@@ -76,18 +76,18 @@ def from_file(picture: LoadedImage) -> Image.Image | None:
             data = read_image_file(path)
             if content_id(data) == picture.ref.id:
                 return whole(picture, data)
-        except ImageError:  # it can no longer be read: as if it were gone
+        except ImageError:  # an unreadable file counts as gone
             pass
     width, height = picture.image.size
     return picture.image if width * height < _SHRUNK_SHARE * MAX_PIXELS else None
 
 
 def whole(picture: LoadedImage, data: bytes) -> Image.Image:
-    """Return a picture at its own resolution, up to :data:`MEASURED_PIXELS`; as it was loaded, where it was not shrunk.
+    """Return a picture at its own resolution, up to :data:`MEASURED_PIXELS`; if it was not shrunk, the loaded picture.
 
     Args:
-        picture: as it was loaded.
-        data: its file.
+        picture: the loaded picture.
+        data: contents of its file.
 
     Raises:
         ImageError: a file that was good when it was loaded no longer decodes.
@@ -99,10 +99,10 @@ def whole(picture: LoadedImage, data: bytes) -> Image.Image:
 
 
 def evidence_of(first: LoadedImage, second: LoadedImage, pixels: Pixels) -> tuple[PairEvidence | None, list[str]]:
-    """Return what can be measured of two pictures, and what is to be said about how it was.
+    """Measure two pictures, and return notes on how they were measured.
 
     Returns:
-        The evidence, None where a picture is too small; and notes.
+        The measurements, or None if a picture is too small; and notes.
     """
     arrays, notes = [], []
     for picture in (first, second):
@@ -112,7 +112,7 @@ def evidence_of(first: LoadedImage, second: LoadedImage, pixels: Pixels) -> tupl
             width, height = image.size
             notes.append(
                 f"{picture.ref.path.name}: measured at {width} x {height} pixels, because its file is no longer "
-                "to be had"
+                "available"
             )
         if min(image.size) < MIN_SIDE:
             return None, [f"{picture.ref.path.name}: too small to be measured ({image.width} x {image.height} pixels)"]
@@ -125,17 +125,17 @@ def evidence_of(first: LoadedImage, second: LoadedImage, pixels: Pixels) -> tupl
 def draw(
     questions: Questions, asked: Sequence[Sequence[Asked]], n_samples: int, sampling: Sampling
 ) -> list[list[Comparison]]:
-    """Return further reasonings, the orders of a pair by turns; the k-th round of both orders has the k-th seed after
-    the sampling's own.
+    """Sample further reasonings in alternating orders; the k-th round of both orders has the k-th seed after the
+    sampling's own.
 
     Args:
-        questions: to the model.
+        questions: asks the model.
         asked: the requests of each pair, one for each order.
-        n_samples: reasonings for each pair.
-        sampling: sampling of the assessor; greedy ones are drawn at :data:`SAMPLE_TEMPERATURE`.
+        n_samples: number of reasonings for each pair.
+        sampling: sampling of the assessor; if it is greedy, :data:`SAMPLE_TEMPERATURE` is used.
 
     Returns:
-        For each pair, in the order in which they were drawn.
+        For each pair the reasonings, in the order in which they were sampled.
     """
     found: list[list[Comparison]] = [[] for _ in asked]
     rounds = max((-(-n_samples // len(requests)) for requests in asked), default=0)
@@ -156,7 +156,7 @@ def draw(
 
 
 def best_supported(candidates: Sequence[Comparison], evidence: PairEvidence | None) -> CheckedReasoning | None:
-    """Return the reasoning to show; of equals the earlier one. Without evidence it is the first.
+    """Return the best supported reasoning; of equal ones the earlier one. Without evidence it is the first.
 
     Args:
         candidates: comparisons whose stated verdict is that of the result.
@@ -178,15 +178,15 @@ def _checked(comparison: Comparison, evidence: PairEvidence | None) -> Claims | 
 
 
 def checked(text: str, order: Order, evidence: PairEvidence) -> Claims:
-    """Return the statements of a reasoning against what was measured.
+    """Return the statements of a reasoning, checked against the measurements.
 
     Args:
         text: the reasoning.
-        order: in which the pictures were shown, that its letters mean.
+        order: the order in which the pictures were shown, which its letters refer to.
         evidence: evidence of the first picture and the second.
 
     Returns:
-        With the first picture as A, whatever the order.
+        The checked statements, with the first picture as A, whatever the order.
     """
     from redaes.evidence.checking import check
     from redaes.evidence.extraction import extract

@@ -1,4 +1,4 @@
-"""What the assessor answers: about two pictures, about one among references, and what a ranking takes from it."""
+"""The assessor's answers: about two pictures, about one picture among references, and about the order of several."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ from redaes.types import (
 )
 
 EVEN = 0.505
-"""A probability below it is printed as 50 %: it leans nowhere."""
+"""A probability below this is printed as 50 %: it favours neither picture."""
 
 
 class ShownRecord(Record):
-    """An answer that is shown for reading: ``print`` writes it, a notebook draws it."""
+    """An answer that can be shown: ``print`` writes it as text, and a notebook displays it."""
 
     _in_brief: ClassVar[tuple[str, ...]]
     """Fields that a list of answers shows."""
@@ -49,17 +49,17 @@ class ShownRecord(Record):
 
     @abstractmethod
     def shown(self) -> Shown:
-        """Return what is shown."""
+        """Return what is shown of the answer."""
 
     def keep(self, thumbnails: Thumbnails) -> None:
-        """Keep small copies of pictures that have no file. They are no part of what is compared or stored."""
+        """Keep small copies of pictures without a file. They are not part of what is compared or stored."""
         self._thumbnails = thumbnails
 
     def __str__(self) -> str:
         return as_text(self.shown())
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
-        """Yield what a list of answers says of each, in one line."""
+        """Yield the fields that a list of answers shows of each."""
         for name in self._in_brief:
             value = getattr(self, name)
             if isinstance(value, ImageRef):
@@ -68,7 +68,7 @@ class ShownRecord(Record):
                 yield name, round(value, 3) if isinstance(value, float) else value
 
     def _repr_html_(self) -> str:
-        """Return what a notebook shows: pictures, verdict and reasons, with everything escaped."""
+        """Return HTML for a notebook: pictures, verdict and reasons, with everything escaped."""
         return as_html(self.shown(), self._thumbnails)
 
 
@@ -78,47 +78,52 @@ class Result(ShownRecord):
     _in_brief = ("first", "second", "winner", "undecided", "failure", "probability", "delta", "mode", "model")
 
     winner: Winner | None
-    """None: undecided, or no usable answer; ``undecided`` and ``failure`` say which."""
+    """The better picture, or a tie; None: undecided, or no usable answer, as ``undecided`` and ``failure`` say."""
     undecided: Undecided | None = None
-    """Why neither picture is called better although the model answered; it is no tie. ``orders``: the answer changes
-    with the order; ``reasons``: the written reasons prefer the other picture. ``probability`` and ``delta`` still say
-    which way it leans."""
+    """Why neither picture is called better although the model answered; this is not a tie. ``orders``: the answer
+    changes with the order; ``reasons``: the written reasons prefer the other picture. ``probability`` and ``delta``
+    still show the tendency.
+    """
     probability: Annotated[FiniteFloat, Field(ge=0.0, le=1.0)] | None
     """P(first is better), from the token probabilities of both orders, calibrated where ``calibration`` is given."""
     delta: Delta | None
     """Score of the first minus score of the second, in points; both orders together. Not calibrated."""
     log_odds: FiniteFloat | None = None
-    """Natural log-odds that the first is better, the mean over the orders, as the model has them: not calibrated."""
+    """Natural log-odds that the first is better, the mean over the orders, not calibrated."""
     agreement: SampleAgreement | None = None
-    """How far repeated answers agree, where no probability could be read and that was asked for; it is none, and is
-    never calibrated."""
+    """How far repeated answers agree, if no probability could be read and the agreement was requested. It is not a
+    probability, and is never calibrated.
+    """
     calibration: Temperature | None = None
-    """What turned ``log_odds`` into ``probability``; None: nothing did, the probability is the model's own."""
+    """The calibration that turned ``log_odds`` into ``probability``; None: the probability is the model's own."""
     failure: str | None
-    """Why there is no answer: the reason of each order; None when there is one."""
+    """The reason of each order why there is no answer; None: there is one."""
     rationale: str | None
-    """The model's reasoning, untouched; its letters are those of ``rationale_order``. None in the fast mode, where
-    nothing is decided, and when no reasoning agrees with the winner."""
+    """The model's reasoning, unchanged; its letters are those of ``rationale_order``. None: in the fast mode, if the
+    pair is undecided, or if no reasoning agrees with the winner.
+    """
     rationale_order: Order | None
     """``forward``: A in the reasoning is the first picture; ``swapped``: A in it is the second picture."""
     factors: tuple[Factor, ...]
     """The factors that the reasoning calls decisive."""
     order_consistent: bool | None
-    """Whether both orders name the same picture, or both a tie, in what was read and in what was written; None: fewer
-    than two orders answered."""
+    """Whether both orders name the same picture, or both a tie, both in the log-odds and in writing; None: fewer than
+    two orders were answered.
+    """
     comparisons: tuple[Comparison, ...]
-    """Forward, then swapped; empty when the model was not asked."""
+    """The comparisons, forward and then swapped; empty: the model was not asked."""
     draws: tuple[Comparison, ...] = ()
-    """Further reasonings that were drawn so that the best supported one could be shown."""
+    """Further reasonings that were sampled so that the best supported one could be shown."""
     claims: Claims | None = None
-    """The statements of ``rationale``, held against the pictures. A is the first picture in them, whatever the order of
-    the reasoning. None: there is no reasoning, or nobody asked for it."""
+    """The statements of ``rationale``, checked against the pictures. A is the first picture in them, whatever the order
+    of the reasoning. None: there is no reasoning, or no check was requested.
+    """
     claims_summary: str | None = None
-    """The same in words."""
+    """The outcome of the check in words."""
     evidence: PairEvidence | None = None
-    """What was measured of the two pictures, in their order; None: nobody asked for it."""
+    """Measurements of the two pictures, in their order; None: they were not requested."""
     measured: tuple[Measured, ...] = ()
-    """Of that, the few quantities that the reasoning speaks of or that differ visibly."""
+    """The few measured quantities that the reasoning mentions or that differ visibly."""
     first: ImageRef
     second: ImageRef
     model: str
@@ -127,12 +132,12 @@ class Result(ShownRecord):
     """``name/version@hash``."""
     mode: Mode
     form: Form = "text"
-    """In which form the answers were asked for; what held them to it stands in each of ``comparisons``."""
+    """The form in which the answers were asked for; each of ``comparisons`` says what constrained them to it."""
     notes: tuple[str, ...]
-    """What the reader of the result should know, as sentences; usually empty."""
+    """Notes for the reader of the result, as sentences; usually empty."""
 
     def shown(self) -> Shown:
-        """Return the verdict, reasons, what was measured, notes, and who says so."""
+        """Return the verdict, reasons, measurements, notes, and the model's name."""
         first, second = names_of((self.first, self.second))
         title, facts = _verdict(self, first, second)
         reasons, about_reasons = _reasons(self, first, second)
@@ -153,14 +158,14 @@ class Result(ShownRecord):
 
 
 class RankedPictures(ShownRecord, Ranking):
-    """An order of pictures, with what they are."""
+    """A ranking with its pictures."""
 
     _in_brief = ("indices", "n_calls", "n_failed", "settled")
 
     pictures: tuple[ImageRef, ...]
-    """Best first, as ``order``."""
+    """The pictures, best first, as in ``order``."""
     indices: tuple[int, ...]
-    """Where each of them stood in the list that was handed over, counted from 0; of equal pictures the first."""
+    """The position of each picture in the given list, from 0; of equal pictures the first."""
 
     def shown(self) -> Shown:
         """Return the pictures, best first, with their strengths."""
@@ -170,10 +175,16 @@ class RankedPictures(ShownRecord, Ranking):
             for index, ref, name in zip(self.indices, self.pictures, names, strict=True)
         ]
         strengths = [f"{self.scores[one]:+.2f} ± {self.errors[one]:.2f}" for one in self.order]
-        settled = {True: "the best are settled, with 95 %", False: "the best are not settled", None: None}[self.settled]
+        settled = {
+            True: "the best pictures are settled with 95 % confidence",
+            False: "the best pictures are not settled",
+            None: None,
+        }[self.settled]
         asked = f"{counted(self.n_calls, 'question')} about {counted(self.n_comparisons, 'pair')}"
         unusable = f"; {self.n_failed} without a usable answer" if self.n_failed else ""
-        circles = f"{self.n_cycles} circular triples (A before B before C before A)" if self.n_cycles else None
+        circles = (
+            f"{self.n_cycles} circular triples (A is better than B, B than C, and C than A)" if self.n_cycles else None
+        )
         return Shown(
             title=f"{len(self.order)} pictures, best first",
             facts=tuple(
@@ -182,7 +193,7 @@ class RankedPictures(ShownRecord, Ranking):
             ),
             captions_say_it=True,
             notes=tuple(note for note in (settled, circles) if note is not None),
-            about=(f"strengths in logits, mean 0; {asked}{unusable}",),
+            about=(f"strengths in logits with mean 0; {asked}{unusable}",),
             pictures=tuple(
                 ShownPicture(ref, f"{place}. {name}", strength, marked=place == 1)
                 for place, (ref, name, strength) in enumerate(zip(self.pictures, called, strengths, strict=True), 1)
@@ -191,21 +202,21 @@ class RankedPictures(ShownRecord, Ranking):
 
 
 class ReferenceChoice(Record):
-    """How the pictures of a reference set were chosen among candidates, and what is known of these."""
+    """How the pictures of a reference set were chosen among candidates, and the distribution of the candidates."""
 
     n_candidates: int
     candidates: str
-    """Digest of their ids."""
+    """Digest of the candidates' ids."""
     comparisons: int
-    """References that a picture is to be compared with, as the choice was made for."""
+    """Number of references that a picture will be compared with, for which the choice was made."""
     expected_error: FiniteFloat
-    """Standard error of a picture's strength after so many comparisons, as the model expects it, in logits."""
+    """Expected standard error of a picture's strength after so many comparisons, in logits."""
     mean: FiniteFloat
-    """Of the candidates' strengths, in logits; 0 is the mean of the set."""
+    """Mean of the candidates' strengths, in logits; 0 is the mean of the set."""
     deviation: Annotated[FiniteFloat, Field(gt=0.0)]
-    """Standard deviation of their strengths, without that of their errors."""
+    """Standard deviation of the candidates' strengths, without that of their errors, in logits."""
     dispersions: dict[str, Annotated[FiniteFloat, Field(gt=0.0)]]
-    """By id, of the chosen: how far answers about each spread, over what coin tosses would."""
+    """For each chosen picture, by id, the dispersion of answers about it relative to coin tosses."""
 
 
 class ReferenceSet(Record):
@@ -220,9 +231,13 @@ class ReferenceSet(Record):
     prompt_id: str
     mode: Mode
     agreement: int = 0
-    """Answers in each order whose agreement the strengths were made of; 0: they were made of probabilities."""
+    """Number of answers in each order from whose agreement the strengths were computed; 0: they were computed from
+    probabilities.
+    """
     choice: ReferenceChoice | None = None
-    """None: all pictures that were handed over are in the set. Else ``ranking`` counts what all candidates took."""
+    """How the pictures were chosen; then ``ranking`` counts the questions about all candidates. None: all given
+    pictures are in the set.
+    """
 
     @model_validator(mode="after")
     def _check_pictures(self) -> ReferenceSet:
@@ -239,33 +254,34 @@ class ReferenceSet(Record):
 
 
 class Score(ShownRecord):
-    """Where one picture stands among a reference set."""
+    """The score of one picture against a reference set."""
 
     _in_brief = ("image", "score", "error", "better_than", "n_references", "references", "n_failed", "model")
 
     image: ImageRef
     score: Annotated[FiniteFloat, Field(ge=0.0, le=9.0)]
-    """In points of 0 to 9; 4.5: as good as the mean of the set; cut off at the ends [ours]."""
+    """The score, in points from 0 to 9; 4.5: as good as the mean of the set; clipped at the ends [ours]."""
     error: FiniteFloat
-    """Standard error of the score, in points; that of the references' own strengths is in it only of a picture that was
-    placed with few comparisons (:meth:`redaes.assessor.Assessor.score_many`)."""
+    """Standard error of the score, in points. It includes that of the references' own strengths only for scores of
+    :meth:`redaes.assessor.Assessor.score_many`.
+    """
     strength: FiniteFloat
     """Bradley-Terry strength, in logits; 0 is the mean of the set."""
     better_than: int
-    """References with a lower strength."""
+    """Number of references with a lower strength."""
     references: str
-    """The set's name; scores against different sets cannot be compared."""
+    """Name of the set; scores against different sets are not comparable."""
     n_references: int
     n_calls: int
     n_failed: int
-    """Questions without a usable answer: counted, never guessed."""
+    """Number of questions without a usable answer."""
     model: str
     revision: str
     prompt_id: str
     mode: Mode
 
     def shown(self) -> Shown:
-        """Return the score, what it is relative to, and who says so."""
+        """Return the score, the name of its reference set, and the model's name."""
         (name,) = names_of((self.image,))
         unusable = f", {self.n_failed} without a usable answer" if self.n_failed else ""
         return Shown(
@@ -281,20 +297,20 @@ class Score(ShownRecord):
 
 
 class Unplaced(Record):
-    """A picture of which none of the comparisons with references gave a usable answer."""
+    """A picture for which no comparison with references gave a usable answer."""
 
     image: ImageRef
     reason: str
-    """Fit for counting: ``no_usable_answer``."""
+    """Identifier of the reason, fit for counting: ``no_usable_answer``."""
     n_calls: int
     n_failed: int
 
     def __str__(self) -> str:
-        return f"{self.image.path}: none of {self.n_calls} answers could be used"
+        return f"{self.image.path}: none of the {self.n_calls} answers could be used"
 
 
 def _verdict(result: Result, first: str, second: str) -> tuple[str, list[tuple[str, str]]]:
-    """Return the title and facts."""
+    """Return the title and the facts of a verdict."""
     winner, delta, probability = result.winner, result.delta, result.probability
     facts = []
     if result.failure is not None:
@@ -327,13 +343,13 @@ def _verdict(result: Result, first: str, second: str) -> tuple[str, list[tuple[s
     if result.factors:
         facts.append(("decided by", ", ".join(result.factors)))
     agreed = consistency(result.order_consistent, result.undecided)
-    if agreed is not None and result.undecided != "orders":  # then the title says it
+    if agreed is not None and result.undecided != "orders":  # in that case the title says it
         facts.append(("consistency", agreed))
     return title, facts
 
 
 def _calibrated(result: Result) -> str:
-    """Return what is to be said beside a probability."""
+    """Return the remark beside a probability."""
     if result.log_odds is None:
         return ""
     if result.calibration is None:
@@ -342,7 +358,7 @@ def _calibrated(result: Result) -> str:
 
 
 def _reasons(result: Result, first: str, second: str) -> tuple[tuple[tuple[str, Status | None], ...], tuple[str, ...]]:
-    """Return the reasoning in pieces; and whose letters are whose, and what could be confirmed."""
+    """Return the reasoning in pieces; and remarks on its letters and on what was confirmed."""
     if result.rationale is None:
         return (), ()
     a, b = (first, second) if result.rationale_order == "forward" else (second, first)
@@ -355,8 +371,8 @@ def _reasons(result: Result, first: str, second: str) -> tuple[tuple[tuple[str, 
 
 
 def _who(answer: Result | Score) -> tuple[str, ...]:
-    """Who answered, and what is to be known of them."""
-    # Few servers say a revision; then it is the server's address.
+    """Return the lines on which model answered, and how."""
+    # Few servers state a revision; otherwise it is the server's address.
     model = answer.model
     if answer.revision:
         model += f" {answer.revision}" if answer.revision.startswith("at ") else f" @ {answer.revision}"
@@ -366,7 +382,7 @@ def _who(answer: Result | Score) -> tuple[str, ...]:
 
 
 def _form(result: Result) -> str:
-    """Return the form of the answers and what held them to it, where that is not the text form, held by nothing."""
+    """Return the form of the answers and what constrained them to it; empty: the unconstrained text form."""
     held = sorted({one.held_by for one in result.comparisons if one.held_by is not None})
     if result.form == "text" and not held:
         return ""
@@ -375,17 +391,17 @@ def _form(result: Result) -> str:
 
 
 def own_probability(result: Result) -> float | None:
-    """Return P(first is better) as the model has it, before calibration. Points, and so ranks and scores, are made of
-    it: calibration says how far a single answer can be believed, and would shrink the scale.
+    """Return P(first is better) before calibration. Points, ranks and scores are computed from it, because calibration
+    is about the reliability of single answers and would shrink the scale.
     """
     return result.probability if result.log_odds is None else sigmoid(result.log_odds)
 
 
 def preference(result: Result) -> float | None:
-    """Return what rankings and scores are made of: P(first is better) as the model has it, or the agreement of repeated
-    answers in its place; None: neither is there.
+    """Return the probability from which rankings and scores are computed: P(first is better) before calibration, or
+    else the agreement of repeated answers; None: there is neither.
 
-    Of an agreement, half an answer is added to either side: a few answers that all agree are no certainty.
+    Half an answer is added to either side of an agreement, because a few answers that all agree are not certain.
     """
     probability = own_probability(result)
     told = result.agreement
@@ -395,7 +411,7 @@ def preference(result: Result) -> float | None:
 
 
 def questions_of(result: Result) -> tuple[int, int]:
-    """Return questions that were asked about a pair, those for an agreement included, and the ones without a usable
+    """Return the number of questions about a pair, including those for an agreement, and the number without a usable
     answer.
     """
     n_failed = sum(comparison.failure is not None for comparison in result.comparisons)
@@ -406,8 +422,9 @@ def questions_of(result: Result) -> tuple[int, int]:
 
 
 def answer_of(result: Result) -> PairAnswer:
-    """Return what a ranking takes from a result about two different pictures. An answer without a probability or an
-    agreement is nothing that it can use, so the questions count as failed."""
+    """Return the answer about two different pictures that a ranking uses. Without a probability or an agreement, a
+    ranking cannot use it, so its questions count as failed.
+    """
     n_calls, n_failed = questions_of(result)
     probability = preference(result)
     return PairAnswer(

@@ -1,4 +1,4 @@
-"""Pictures scored one at a time: the expected digit where a model's answer has its score, in the manner of Q-Align."""
+"""Score pictures one at a time: the expected digit at the score token of a model's answer, as in Q-Align."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from redaes.errors import BackendError
 from redaes.types import Sampling
 
 SCORE_SAMPLING = Sampling(max_new_tokens=8)
-"""How a score is drawn by a server that has to write it."""
+"""Sampling of a score by a server that has to write it."""
 
 
 def expected_scores(
@@ -28,11 +28,11 @@ def expected_scores(
 
     Args:
         backend: the model.
-        pictures: each is asked about alone, with the prompt ``score/v1``, whose answer is ``Score: <digit>``.
-        sampling: how the answer is written; None: it is not, as the score is only read.
+        pictures: pictures, each asked about alone, with the prompt ``score/v1``, whose answer is ``Score: <digit>``.
+        sampling: how the answer is written; None: it is only read, not written.
 
     Raises:
-        EndpointError: all were lost, for reasons that lie with a server, or a budget is spent.
+        EndpointError: a server lost all answers, or a budget is spent.
         BackendError: the model cannot be asked, or its probabilities are not numbers.
     """
     prompt = prompts.load(prompts.SCORE)
@@ -43,5 +43,8 @@ def expected_scores(
     tokens = [read_of(answer) for answer in found]
     for token in tokens:
         if isinstance(token, NextToken) and any(map(math.isnan, token.log_probs.values())):
-            raise BackendError(f"{backend.model} gives probabilities that are not numbers; copy its weights again")
+            raise BackendError(
+                f"{backend.model} returns probabilities that are not numbers, because its weights are damaged; copy "
+                "or download it again"
+            )
     return [(answer, expected_score(token)) for answer, token in zip(found, tokens, strict=True)]

@@ -1,4 +1,4 @@
-"""What is asked of an assessor, by name or number: each is known, or refused before a model is loaded."""
+"""Settings of an assessor by name or number; unknown ones are refused before a model is loaded."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ def asked_form(prompt: str, form: AskedForm | None, *, named: bool) -> AskedForm
     """Return the form in which reasoned answers are asked for.
 
     Raises:
-        InputError: unknown form, or a prompt that is not there in it.
+        InputError: the form is unknown, or the prompt does not exist in it.
     """
     if form is None:
         return prompts.form_of(prompt) if named else "auto"
     chosen = known_form(form)
     if prompt in prompts.PARAPHRASES["reasoned"]:
         if chosen == "json":
-            raise InputError(f"prompt {prompt} is not there in the JSON form; leave the form out")
+            raise InputError(f"prompt {prompt} does not exist in the JSON form; leave form out")
         return "text"
     return chosen
 
 
 def known_prompt(mode: Mode, name: str | None) -> str:
-    """Return the name of a prompt for two pictures in that mode; None: the usual one.
+    """Return the name of a prompt for two pictures in a mode; ``name`` None: the usual prompt.
 
     >>> known_prompt("fast", None)
     'compare_fast/v1'
@@ -55,9 +55,9 @@ def known_prompt(mode: Mode, name: str | None) -> str:
 def check_samples(samples: int, mode: Mode) -> None:
     """
     Raises:
-        InputError: there is no such number of further reasonings, or no reasoning in the mode.
+        InputError: the number of further reasonings is out of range, or the mode has no reasoning.
     """
     if samples < 0:
         raise InputError(f"samples is {samples}; give 0 or more")
     if samples and mode == "fast":
-        raise InputError(f"samples is {samples}, and the fast mode gives no reasons; ask in the reasoned mode")
+        raise InputError(f"samples is {samples}, but the fast mode gives no rationales; use the reasoned mode")

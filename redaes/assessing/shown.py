@@ -1,4 +1,4 @@
-"""What is shown of an answer, whatever it is shown on; and the same as plain text."""
+"""The parts of an answer that are shown, on any medium, and their plain text."""
 
 from __future__ import annotations
 
@@ -26,35 +26,35 @@ class ShownPicture:
     caption: str
     detail: str = ""
     marked: bool = False
-    """Whether it stands out: the better one."""
+    """Whether it is highlighted as the better one."""
 
 
 @dataclass(frozen=True)
 class Shown:
-    """An answer for reading. The texts are as files, models and redaes have them: nothing is escaped yet."""
+    """The shown parts of an answer. Its texts are not escaped."""
 
     title: str
     facts: tuple[tuple[str, str], ...] = ()
-    """Label and text."""
+    """The facts, each with label and text."""
     reasons: tuple[tuple[str, Status | None], ...] = ()
-    """The reasoning in pieces, each with what became of the statement that it is."""
+    """The reasoning in pieces, each with the outcome of its statement."""
     about_reasons: tuple[str, ...] = ()
     measured: tuple[Measured, ...] = ()
     names: tuple[str, str] = ("A", "B")
-    """Of the columns of what was measured."""
+    """Names of the columns of the measurements."""
     notes: tuple[str, ...] = ()
     about: tuple[str, ...] = ()
-    """Who answered, and what is to be known of them."""
+    """Which model answered, and how."""
     pictures: tuple[ShownPicture, ...] = ()
     captions_say_it: bool = False
-    """Whether the captions of the pictures have the facts, so that they need not stand beside them again."""
+    """Whether the captions of the pictures contain the facts, so that these need not be repeated."""
     scale: tuple[float, float] | None = None
     """A score and its standard error, in points of 0 to 9."""
 
 
 def names_of(refs: Sequence[ImageRef]) -> tuple[str, ...]:
-    """Return what to call pictures: file names, or whole paths where two names are equal; the place of one without a
-    file.
+    """Return names of pictures: file names, or whole paths if two names are equal; for a picture without a file its
+    position.
     """
     files = [ref.path.name for ref in refs if ref.path != IN_MEMORY]
     twice = len(set(files)) < len(files)
@@ -65,7 +65,7 @@ def names_of(refs: Sequence[ImageRef]) -> tuple[str, ...]:
 
 
 def _place(number: int, n_pictures: int) -> str:
-    """Return what to call a picture that has no name."""
+    """Return the name of a picture without a file, by its position."""
     if n_pictures > 2:
         return f"picture {number}"
     return ("the first picture", "the second picture")[number] if n_pictures > 1 else "the picture"
@@ -77,7 +77,7 @@ def fact_lines(shown: Shown) -> list[str]:
 
 
 def table_lines(shown: Shown) -> Iterator[str]:
-    """Yield what was measured in both pictures, with bars."""
+    """Yield the measurements of both pictures as lines, with bars."""
     if not shown.measured:
         return
     width = max(len(row.name) for row in shown.measured)
@@ -95,14 +95,14 @@ def table_lines(shown: Shown) -> Iterator[str]:
 
 
 def remark(row: Measured) -> str:
-    """Return what is to be said of a row; empty: nothing."""
+    """Return the remark on a row; empty: none."""
     if row.status == "contradicted":
         return "contradicts the reasoning"
     return "" if row.visible else "no visible difference"
 
 
 def as_text(shown: Shown) -> str:
-    """Return the answer as plain text, without what would steer a terminal."""
+    """Return the answer as plain text, without control characters."""
     reasons = "".join(
         piece + (" [contradicted]" if status == "contradicted" else "") for piece, status in shown.reasons
     )

@@ -1,4 +1,4 @@
-"""A result as the terminal shows it."""
+"""Show a result in the terminal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from redaes.assessing.words import printable
 
 
 def show(result: Result) -> None:
-    """Print a result for reading: in a frame and with colours where that is a terminal."""
+    """Print a result, in a frame and with colours if the output is a terminal."""
     from rich.console import Console, Group
     from rich.panel import Panel
     from rich.text import Text

@@ -1,4 +1,4 @@
-"""Small copies of pictures, beside what was answered about them."""
+"""Small copies of pictures, kept beside answers about them."""
 
 from __future__ import annotations
 
@@ -18,13 +18,12 @@ _QUALITY = 80
 
 
 class Thumbnails:
-    """Small copies of pictures that have no file to make them of. What is kept is not compared: two answers are equal
-    whether they have them or not."""
+    """Small copies of pictures without a file. They do not affect whether two answers are equal."""
 
     def __init__(self, pictures: Iterable[LoadedImage] = ()) -> None:
         """
         Args:
-            pictures: those that have a file are left out.
+            pictures: pictures; those with a file are left out.
         """
         self._files: Mapping[str, bytes] = {
             one.ref.id: jpeg_bytes(_small(one), _QUALITY) for one in pictures if one.ref.path == IN_MEMORY
@@ -40,7 +39,7 @@ class Thumbnails:
         """Return a small copy of the picture as a ``data:`` address.
 
         Raises:
-            ImageError: there is none, because the picture was in memory or its file is gone or another by now.
+            ImageError: there is none, because the picture was only in memory, or its file is gone or was changed.
         """
         if ref.path == IN_MEMORY:
             if ref.id not in self._files:
@@ -48,7 +47,7 @@ class Thumbnails:
             return jpeg_url(self._files[ref.id])
         data = read_image_file(ref.path)
         if content_id(data) != ref.id:
-            raise ImageError(f"{ref.path} was changed since")
+            raise ImageError(f"{ref.path} has changed since then")
         return jpeg_url(jpeg_bytes(decode_image(data, ref.path, max_pixels=_PIXELS).image, _QUALITY))
 
 

@@ -1,4 +1,4 @@
-"""The verdict of a result in words, the same in the terminal and on the sheet; the page has them in its own script."""
+"""The verdict of a result in words, for the terminal and the sheet; the page has the same words in its own script."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SAME_PICTURE = "The same picture twice"
 
 
 def printable(text: str) -> str:
-    """Return the text from files or models without what would steer the terminal.
+    """Return a text of a file or model without control characters.
 
     >>> printable("a\\x1b[2J")
     'a\ufffd[2J'
@@ -37,12 +37,12 @@ def counted(number: int, what: str) -> str:
 
 
 def agreement(told: SampleAgreement, first: str, second: str) -> str:
-    """Return how far repeated answers agree, in words that do not take it for a probability.
+    """Return how far repeated answers agree, in words that do not call it a probability.
 
     Args:
-        told: of two pictures.
-        first: what to call the first one.
-        second: what to call the other.
+        told: the agreement about two pictures.
+        first: name of the first picture.
+        second: name of the second picture.
     """
     most, name = max((told.n_first, first), (told.n_second, second), key=lambda one: one[0])
     if told.n_first == told.n_second:

@@ -1,1 +1,1 @@
-"""Attention of the Qwen-VL families over rows in which what several answers share stands once."""
+"""Attention of the Qwen-VL families over packed rows, in which the common beginning of several answers occurs once."""

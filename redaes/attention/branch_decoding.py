@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class BranchDecoding:
-    """Attention of one new token of each answer that has not ended, to its prompt and to itself.
+    """Attention of one new token of each unfinished answer to its prompt and to the answer itself.
 
     Args:
         layers: keys and values of a packed row of prompts, each (1, key heads, L, d), layer by layer.
@@ -57,7 +57,7 @@ class BranchDecoding:
         self._place -= first[self._owner]
 
     def keep(self, going_on: Tensor) -> None:
-        """Forget answers that have ended, and prompts of which all have.
+        """Drop answers that have ended, and prompts all of whose answers have ended.
 
         Args:
             going_on: (answers,) bool; at least one.

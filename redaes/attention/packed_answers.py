@@ -1,4 +1,4 @@
-"""Answers to the same prompts, padded as TRL has them, packed into one row in which each prompt stands once.
+"""Pack answers to the same prompts, padded as in TRL, into one row in which each prompt occurs once.
 
 The row is, prompt by prompt, ``[prompt without its last token | last token + answer 1 | last token + answer 2 | ...]``,
 each answer without its own last token. A branch begins with the prompt's last token, so that what the model predicts
@@ -30,7 +30,7 @@ class PromptPictures:
     patches: Tensor
     """(patches of all of them, values of a patch)."""
     known_as: int | None = None
-    """In a dry run, where patches have no values: a number that the same pictures share."""
+    """A number that equal pictures share, for a dry run, in which patches have no values."""
 
     def to(self, device: torch.device) -> PromptPictures:
         """Return the same ones on a device."""
@@ -78,7 +78,7 @@ class PromptedAnswers:
     answer_mask: Tensor
     """(B, C); an answer may be empty."""
     pictures: Sequence[PromptPictures]
-    """Of each row."""
+    """The pictures of each row."""
 
     def rows_by_prompt(self) -> list[list[int]]:
         """Return rows whose prompts are the same in every token and every pixel, in order of appearance."""

@@ -1,4 +1,4 @@
-"""Sequences of tokens packed into one row, in which what they have in common from their beginnings stands once."""
+"""Pack sequences of tokens into one row, in which their common beginnings occur once."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class TokenSequence:
     """What a model reads: text, and pictures in it."""
 
     ids: Sequence[int]
-    """Its tokens, those that stand for parts of pictures among them."""
+    """Its tokens, including those that stand for parts of pictures."""
     pictures: tuple[int, ...] = ()
     """Numbers of the pictures that it shows, in their order: equal numbers are the same in every pixel."""
     cut: int = 0
@@ -44,9 +44,11 @@ class PackedSequences:
     shown: tuple[int, ...]
     """Numbers of the pictures in the order in which the row shows them; one may be there several times."""
     places: tuple[Tensor, ...]
-    """Of each sequence: (tokens,) places of its tokens in the row, on the CPU; -1: of what is known."""
+    """For each sequence the places of its tokens in the row, (tokens,), on the CPU; -1: the token is known and not in
+    the row.
+    """
     roots: tuple[int, ...]
-    """Of each sequence: number of the segment in which it begins."""
+    """For each sequence the number of the segment in which it begins."""
 
     @property
     def last(self) -> Tensor:

@@ -1,4 +1,4 @@
-"""Attention over a packed row, in which what several sequences have in common stands once.
+"""Attention over a packed row, in which the common beginning of several sequences occurs once.
 
 The row is a sequence of segments, which make trees: a prompt and the answers that branch off from it; a picture, the
 pictures that it is compared with, and the questions about each two. A token sees all of the segments from which its own
@@ -54,7 +54,7 @@ class Segment:
 
 
 KeysAndValues = dict[int, tuple[Tensor, Tensor]]
-"""Of the tokens of a segment: each (1, key heads, n, d), by the number of the layer."""
+"""Keys and values of a segment's tokens, each (1, key heads, n, d), by the number of the layer."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,9 @@ class ContinuedRow:
 
     segments: tuple[Segment, ...]
     known: Mapping[int, KeysAndValues]
-    """Of segments without tokens in this row, by their numbers."""
+    """Keys and values of segments without tokens in this row, by their numbers."""
     kept: Mapping[int, KeysAndValues] = field(default_factory=dict)
-    """Of segments for later rows, by their numbers: filled in while the row is read."""
+    """Keys and values of segments for later rows, by their numbers; filled in during the forward pass."""
 
     def in_layer(self, layer: int, key: Tensor, value: Tensor) -> dict[int, tuple[Tensor, Tensor]]:
         """Return what is known in a layer; keeps what is to be kept of the row's own keys and values."""
@@ -171,7 +171,9 @@ def _attention(
     attention_mask: Tensor | None,
     **kwargs: Any,
 ) -> tuple[Tensor, Any]:
-    """As transformers' models call it: the plain attention, or that of packed rows where there is a layout."""
+    """Compute attention as transformers' models call it: that of packed rows if there is a layout, otherwise the plain
+    one.
+    """
     layout = kwargs.pop(BRANCHES, None)
     if layout is None:
         return plain(module, query, key, value, attention_mask, **kwargs)

@@ -1,4 +1,4 @@
-"""What one server can do of the OpenAI protocol, found out once and kept between commands.
+"""The abilities of a server within the OpenAI protocol, found out once and kept between commands.
 
 A record per server, model and what the server reports of itself (:class:`ServerIdentity`) lies in the user's cache
 folder. It is written atomically, holds no key, and is found out anew once it is :data:`KEPT_S` old, of another version,
@@ -24,7 +24,7 @@ from redaes.file_writing import write_atomically
 from redaes.types import Form, ProbabilitySource, Record
 
 VERSION: Literal[2] = 2
-"""Of the files: those of another version are found out anew."""
+"""Version of the files; abilities in files of another version are found out again."""
 
 KEPT_S = 7 * 24 * 3600.0
 """How long what was found out counts, in seconds."""
@@ -70,7 +70,7 @@ class Abilities(Record):
     structured: Structured | None = None
     """How it holds an answer to a form."""
     form: Form | None = None
-    """In which form its model is asked."""
+    """The form in which its model is asked."""
     thinks: bool = False
     """Whether the model was seen to think longer than it may."""
     way: WayName | None = None

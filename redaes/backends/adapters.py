@@ -1,4 +1,4 @@
-"""What a LoRA adapter's folder says of itself: the base that it was trained on, and whether vLLM serves it as trained.
+"""Read from a LoRA adapter's folder on which base it was trained, and whether vLLM serves it as trained.
 
 Training, merging, checking, the local backend and the launcher of vLLM all ask here.
 """
@@ -38,7 +38,10 @@ def adapter_settings(adapter: Path) -> dict[str, Any]:
         raise BackendError(f"{file} cannot be read: {error}; give the folder of an adapter") from error
     rank = settings.get("r") if isinstance(settings, dict) else None
     if not isinstance(rank, int) or rank < 1:
-        raise BackendError(f"{file} has no rank r: it is no LoRA adapter; give one, such as a stage's final/ folder")
+        raise BackendError(
+            f"{file} has no rank r, so it does not describe a LoRA adapter; give the folder of an adapter, such as "
+            "the final/ folder of a stage"
+        )
     return dict(settings)
 
 

@@ -31,7 +31,7 @@ _UNLISTED = Failure("no_logprobs", "the server reports no token probabilities; u
 
 
 class ChatBackend:
-    """One model behind one server, or behind replicas among which requests are dealt out in turn.
+    """One model behind one server, or behind replicas among which requests are distributed in turn.
 
     May be used from several threads; what is found out in one of them counts for all.
     """
@@ -81,7 +81,8 @@ class ChatBackend:
         self.revision = endpoints[0].revision
 
     def answer(self, requests: Sequence[Request]) -> list[Answer | Failure]:
-        """As :class:`~redaes.backends.base.Backend` has it; not to be called from a running event loop.
+        """Answer the requests, as :class:`~redaes.backends.base.Backend` specifies; must not be called from a running
+        event loop.
 
         Once a budget is spent, what is not in the cache fails as ``budget_exhausted``.
 
@@ -146,7 +147,7 @@ class ChatBackend:
         return WAYS["room" if self.way is None or not _asks_little(request) else self.way]
 
     def _find_way(self, request: Request, encoder: Encoder) -> None:
-        """Ask one question in every way, up to the first in which it is answered."""
+        """Ask one question in one way after another, until it is answered."""
         lists = self.lists is not False
         for name, way in WAYS.items():
             if self._refuses(way):

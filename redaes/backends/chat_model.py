@@ -1,4 +1,4 @@
-"""What can be asked as a chat model is: one server, or several that share the requests of one model."""
+"""The protocol of a chat model: one server, or several that share the requests of one model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class ChatModel(Protocol):
 
     @property
     def model(self) -> str:
-        """Its name."""
+        """Name of the model."""
         ...
 
     async def ask_many(self, requests: Sequence[ChatRequest]) -> list[Reply | Failure]:

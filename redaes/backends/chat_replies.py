@@ -1,4 +1,4 @@
-"""What a server answers to a chat request: read leniently, kept exactly."""
+"""A server's replies to chat requests: read leniently, kept exactly."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Usage(Record):
 
 
 class TokenLogprob(Record):
-    """One token of an answer with what else could have stood there."""
+    """One token of an answer with the alternatives at its place."""
 
     token: str
     logprob: FiniteFloat
@@ -50,9 +50,9 @@ class Reply(Record):
     finish_reason: str | None
     """``stop``: complete; ``length``: cut off by ``max_new_tokens``."""
     logprobs: tuple[TokenLogprob, ...] | None
-    """None: not asked for, or not offered."""
+    """Log-probabilities of the tokens; None: not requested, or not offered by the server."""
     usage: Usage | None
-    """None: not reported."""
+    """Token usage; None: not reported."""
     thinking: str = ""
     """What the model wrote before its answer, where that is told apart."""
     from_thinking: bool = False

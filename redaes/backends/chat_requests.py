@@ -1,4 +1,4 @@
-"""One question to a chat model over HTTP: what is sent, and the name under which its answer is kept."""
+"""A question to a chat model over HTTP: its request body, and the key under which its answer is cached."""
 
 from __future__ import annotations
 
@@ -26,9 +26,11 @@ class ChatRequest:
     """One question to a chat model."""
 
     messages: Sequence[Mapping[str, Any]]
-    """As :meth:`redaes.prompts.Prompt.messages` renders them: ``{"type": "image"}`` marks where a picture goes."""
+    """The messages, as :meth:`redaes.prompts.Prompt.messages` renders them: ``{"type": "image"}`` marks where a picture
+    goes.
+    """
     images: tuple[EncodedPicture, ...]
-    """In the order of the marks."""
+    """The pictures, in the order of the marks."""
     prompt_id: str
     """``name/version@hash``."""
     sampling: Sampling

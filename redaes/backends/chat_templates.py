@@ -1,4 +1,5 @@
-"""One rendering of a chat: what a prompt ends with when an answer is asked for is what stands before an answer in it.
+"""Make a chat template render prompts in one way: the end of a prompt that asks for an answer equals the text before a
+given answer.
 
 Templates of models that think do not keep to that. Qwen3-VL-Thinking's and Qwen3.5's end a prompt with an open
 ``<think>``, in which a verdict would be read, and put an empty block before an answer that is trained on. Here such a

@@ -123,7 +123,7 @@ class ConnectedModel:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """As :meth:`close`."""
+        """Close the backend, as :meth:`close` does."""
         self.close()
 
     def close(self) -> None:
@@ -164,7 +164,7 @@ class ConnectedModel:
 
     @property
     def form(self) -> Form:
-        """In which form the model is asked unless told otherwise: asked once, and kept.
+        """The default form in which the model is asked; it is found out once and kept.
 
         Raises:
             EndpointError: it does not answer.
@@ -175,7 +175,8 @@ class ConnectedModel:
         return self._form
 
     def answer(self, requests: Sequence[Request]) -> list[Answer | Failure]:
-        """As :class:`~redaes.backends.base.Backend` has it; may be called within a running event loop.
+        """Answer the requests, as :class:`~redaes.backends.base.Backend` specifies; may be called within a running
+        event loop.
 
         Raises:
             EndpointError: the server has answered nothing so far, and nothing of this.
@@ -208,7 +209,7 @@ class ConnectedModel:
         return ""
 
     def greet(self) -> None:
-        """Ask one question about two drawn pictures, so that a server that cannot answer shows now.
+        """Ask one question about two generated pictures, so that a server that cannot answer is noticed at once.
 
         Raises:
             EndpointError: it answers nothing, in its own words.

@@ -1,4 +1,4 @@
-"""How a server is reached: by way of which proxy, with which certificates, and what to do where it is not reached."""
+"""Connections to a server: proxy, certificates, and advice if it cannot be reached."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def open_client(base_url: str, headers: dict[str, str], most: int) -> httpx.Asyn
     except OSError as error:
         raise InputError(
             f"the certificates that the environment names (SSL_CERT_FILE or SSL_CERT_DIR) cannot be read ({error}); "
-            "mend the path, or unset it"
+            "correct the path, or unset the variable"
         ) from error
     return client
 
@@ -82,7 +82,7 @@ def remedy(base_url: str, error: Exception) -> str:
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return "; to trust a certificate of one's own, have SSL_CERT_FILE name the file of who signed it"
+            return "; to trust your own certificate, set SSL_CERT_FILE to its issuer's file"
         cause = cause.__cause__ or cause.__context__
     if "WRONG_VERSION_NUMBER" in words:
         return "; it may speak http: give http:// in place of https://"

@@ -1,4 +1,6 @@
-"""The text of an answer, wherever a server puts it: a string, parts, after thoughts, or in the place for thoughts."""
+"""Find the text of an answer wherever a server puts it: in a string, in parts, after thoughts, or in the field for
+thoughts.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ from redaes.thinking import CLOSING, split_thinking
 
 
 class Part(BaseModel):
-    """One part of an answer that comes as a list."""
+    """One part of an answer whose content is a list."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=False)
 
@@ -39,7 +41,7 @@ class Said:
     from_thinking: bool
     """Whether the server put the answer where thoughts belong."""
     first_token: int | None
-    """Index of the answer's first token among those reported; None: it cannot be told."""
+    """Index of the answer's first token among those reported; None: not known."""
 
 
 def said(content: Content, reasoning: str, *, cut_off: bool, tokens: Sequence[str]) -> Said | Failure:

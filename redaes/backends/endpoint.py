@@ -96,7 +96,7 @@ def checked_key(key: str) -> str:
 
 
 class Endpoint:
-    """One model behind one server. Used as ``async with endpoint: …``; it may be opened again afterwards.
+    """One model behind one server. Use it as ``async with endpoint: …``; it may be opened again afterwards.
 
     The budget and :attr:`counts` belong to the object: they go on over openings, not over processes.
     """

@@ -1,4 +1,4 @@
-"""Requests without an answer: a reason that can be counted, and when so many fail that nothing can be said."""
+"""Failed requests: a countable reason for each, and an error when so many fail that nothing can be said."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ UNREAD = frozenset({"no_logprob", "no_logprobs", "not_the_form"})
 
 @dataclass(frozen=True)
 class Failure:
-    """One request without an answer."""
+    """The failure of one request."""
 
     reason: str
     """Identifier fit for counting: ``http_<status>``, ``timeout``, ``connection``, ``not_json``,

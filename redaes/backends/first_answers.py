@@ -1,4 +1,4 @@
-"""A model that answers nothing ends the work early, in its server's own words, instead of after every question."""
+"""End the work early, with the server's own message, if a model answers nothing at first."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class FirstAnswers:
         """Whether anything was answered, of whatever use."""
 
     def answer(self, requests: Sequence[Request]) -> list[Answer | Failure]:
-        """As the backend's.
+        """Answer the requests with the backend, and note whether anything was answered.
 
         Raises:
             EndpointError: nothing has been answered so far, and nothing of this; in the server's own words.

@@ -1,4 +1,4 @@
-"""In which form a model is asked unless told otherwise: the text form if it was trained on it, else JSON.
+"""The default form in which a model is asked: the text form if it was trained on that, otherwise JSON.
 
 The text form is ours. A model that knows it from the prompt alone dresses it up, mixes up the sign of the difference or
 leaves out the closing sentence; JSON it has written a thousand times, many servers can hold it to a schema, and the

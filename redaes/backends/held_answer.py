@@ -1,4 +1,4 @@
-"""One answer that is held to a form while a model writes it: what may come next, token by token.
+"""Constrain one answer to a form while a model writes it: the tokens that may come next.
 
 Where one continuation alone is possible, its tokens are those that the tokenizer would make of it. Prose ends where the
 model ends it, or where the tokens that are left are needed for the rest of the form: after a sentence if one ends
@@ -48,11 +48,11 @@ class Machinery:
     """The model's tokens, as `llguidance.LLTokenizer`."""
     grammar: AnswerGrammar
     matchers: Mapping[str, Any]
-    """At the start of each of the form's expressions, by expression; to be copied."""
+    """Matchers at the start of each of the form's expressions, by expression, from which copies are made."""
     needs: tuple[int, ...]
     """Tokens that are kept for each closing and what follows it."""
     thinking: Thinking | None
-    """None: the model has no tokens for thoughts, or a prompt ends with thoughts that are closed."""
+    """Tokens for thoughts; None: the model has none, or prompts end with closed thoughts."""
     free: NDArray[np.bool_]
     """The tokens that thoughts are made of, by id."""
 
@@ -173,7 +173,9 @@ class HeldAnswer:
             return
 
     def _deadline(self) -> int:
-        """As many tokens must be left when the prose at hand ends: for the rest, and a fair share for prose to come."""
+        """Return how many tokens must be left when the current prose ends: for the rest of the form, and a fair share
+        for later prose.
+        """
         needs = self._made.needs
         to_come = len(needs) - 1 - self._n_closed
         return needs[self._n_closed] + to_come * max(0, self._room - needs[0]) // len(needs)

@@ -66,8 +66,8 @@ def model_folder(model: str | Path, revision: str | None = None) -> Path:
         return Path(snapshot_download(model, revision=revision, allow_patterns=list(_HUB_FILES)))
     except (OSError, ValueError) as error:
         raise BackendError(
-            f"{model}{at}: neither a model folder here nor to be had from the hub ({first_line(error)}); "
-            f"check the spelling, or use {nano.NAME}"
+            f"{model}{at}: there is no such model folder, and the Hugging Face Hub does not provide such a model "
+            f"({first_line(error)}); check the spelling, or use {nano.NAME}"
         ) from error
 
 

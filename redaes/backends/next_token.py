@@ -1,4 +1,6 @@
-"""What could stand at one place of an answer, and what follows: the log-odds of a verdict, or an expected score."""
+"""The probabilities of tokens at one place of an answer, and what is computed from them: a verdict's log-odds, or an
+expected score.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,7 @@ class NextToken:
 
     @classmethod
     def exactly(cls, log_probs: Mapping[str, float]) -> NextToken:
-        """Of the very choices that were asked about."""
+        """Return the probabilities of the very choices that were asked about."""
         return cls(log_probs, min(log_probs.values()), "exact")
 
     @property

@@ -1,4 +1,4 @@
-"""Pictures that a server finds too large or too many: the limit that its refusal names, and pictures within it.
+"""A server's limits on pictures: reading them from its refusals, and shrinking pictures to them.
 
 =====================================================================  ===============================================
 what is said                                                           by
@@ -67,7 +67,7 @@ class PictureLimits(Record):
 
     @property
     def lasting(self) -> PictureLimits:
-        """Of them, what is a server's rule and not how it was started."""
+        """The limits that are a server's rule and do not depend on how it was started."""
         return PictureLimits(side=self.side, n_bytes=self.n_bytes)
 
     def size(self, width: int, height: int) -> tuple[int, int]:

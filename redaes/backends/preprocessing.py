@@ -1,4 +1,4 @@
-"""What a folder says about how pictures and chats are prepared, read from its JSON without loading a processor.
+"""Read from a model folder's JSON files how pictures and chats are prepared, without loading a processor.
 
 An adapter carries the preprocessing that it was trained with, and that decides wherever the adapter is used: at another
 size the same picture becomes other patches, and the verdict another one.
@@ -36,7 +36,7 @@ class PictureSize:
     longest_edge: int
 
     def capped(self, max_pixels: int) -> PictureSize:
-        """With another upper bound, which the lower one may not exceed.
+        """Return the size with another upper bound, which the lower bound may not exceed.
 
         >>> PictureSize(65_536, 16_777_216).capped(12_544)
         PictureSize(shortest_edge=12544, longest_edge=12544)
@@ -96,7 +96,7 @@ def size_in(settings: dict[str, Any]) -> PictureSize | None:
 
 
 def picture_size(folder: Path) -> PictureSize | None:
-    """At which size a folder's own processor shows pictures; None: it does not say.
+    """Return the size at which a folder's own processor shows pictures; None: it does not say.
 
     Raises:
         BackendError: as for :func:`image_settings`.
@@ -106,7 +106,8 @@ def picture_size(folder: Path) -> PictureSize | None:
 
 
 def size_shown(model: Path | None, adapter: Path | None, max_pixels: int | None) -> PictureSize | None:
-    """At which size pictures are shown: as the adapter was trained, else as the model's folder says, else as asked.
+    """Return the size at which pictures are shown: that of the adapter's training, else that of the model's folder,
+    else the requested one.
 
     Args:
         model: its folder; None: not on this machine.

@@ -1,4 +1,4 @@
-"""What a model of the Qwen-VL families says next after many prompts, with as little read twice as can be.
+"""Compute the next-token logits of a Qwen-VL after many prompts, reading common parts of prompts only once.
 
 Each different picture passes image processor and vision tower once. What prompts begin with, up to their second
 picture, is read once for all that begin so; what follows is packed into rows of tokens as far as there is room. Tokens
@@ -35,7 +35,9 @@ _FAMILIES = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe")
 """Model types whose towers and processors are as is taken for granted here."""
 
 _LEAST_KEPT = 1 << 28
-"""Bytes that may be kept of pictures, and of beginnings [ours]; of large models, an eighth of what weights take."""
+"""Bytes that may be cached of pictures, and of prompt beginnings [ours]; for large models, an eighth of the weights'
+size.
+"""
 
 _ONE_PAIR = 2
 """Questions about one pair, in both orders: their beginnings are not worth a pass of their own."""

@@ -44,7 +44,7 @@ class ReplyCache:
         except OSError as error:
             raise RecordError(f"{path} cannot be read: {error.strerror}") from error
         except ValidationError as error:  # files appear whole: this one was altered
-            raise RecordError(f"{path} is no stored answer; delete it") from error
+            raise RecordError(f"{path} is not a stored answer; delete it") from error
         # Answers that were stored before thoughts were told apart still hold them, and their tokens.
         split = split_thinking(reply.text)
         if not split.thinking or not split.closed:

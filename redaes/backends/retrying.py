@@ -1,4 +1,4 @@
-"""Asking a server again: when it can help, how often, and after how long."""
+"""Retries of requests to a server: when they can help, how often, and after how long."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _T = TypeVar("_T")
 
 
 class Rejected(Exception):
-    """One try that gave no answer."""
+    """One attempt that gave no answer."""
 
     def __init__(
         self, reason: str, detail: str, retry_after_s: float | None = None, status: int = 0, content: bytes = b""

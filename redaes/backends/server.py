@@ -132,7 +132,7 @@ class ServerBackend:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """As :meth:`close`."""
+        """Close the backend, as :meth:`close` does."""
         self.close()
 
     @property
@@ -141,7 +141,7 @@ class ServerBackend:
         return self._reading.source if self._reading.settled else None
 
     def ask_in(self, form: Form) -> None:
-        """Ask in a form from now on, unless told otherwise; a model that was not trained on the text form is also read
+        """Set the default form of answers; a model that was not trained on the text form is also read
         where it leaves its form a little."""
         self.form: Form = form
         self.reader: Reader = "strict" if form == "text" else "lenient"
@@ -168,7 +168,7 @@ class ServerBackend:
             future.cancel()
 
     def answer(self, requests: Sequence[Request]) -> list[Answer | Failure]:
-        """As :class:`~redaes.backends.base.Backend` has it.
+        """Answer the requests, as :class:`~redaes.backends.base.Backend` specifies.
 
         Raises:
             EndpointError: the server cannot tokenize.
@@ -356,7 +356,7 @@ class ServerBackend:
                 future.cancel()
             return future.result()
         except concurrent.futures.CancelledError as error:
-            raise EndpointError("cancelled", "whoever asked no longer waits") from error
+            raise EndpointError("cancelled", "the client no longer waits") from error
         finally:
             self._asked.discard(future)
             future.cancel()  # after an interrupt, nothing goes on unseen
@@ -404,8 +404,9 @@ def _listed(reply: Reply, choices: Sequence[str]) -> NextToken | Failure:
     if share < MIN_CHOICE_SHARE:
         return Failure(
             "no_logprob",
-            f"{', '.join(map(repr, choices))} have a probability of {share:.2f} among the tokens that are listed: the "
-            "server does not go on with an answer that is begun for the model, or the model does not follow the form",
+            f"{', '.join(map(repr, choices))} have a probability of {share:.2f} among the tokens that are listed: "
+            "either the server does not continue an answer that was begun for the model, or the model does not "
+            "follow the form",
         )
     return NextToken(known, place.least, "listed")
 

@@ -1,4 +1,5 @@
-"""Answers that a server holds to a form: in which spelling it does so, found out by asking it for a senseless answer.
+"""Answers that a server constrains to a form: which field of the request it understands, found out by asking for a
+senseless answer.
 
 Servers that do not know a field ignore it with status 200, so that only an answer shows whether it counted. The
 question is about no picture; its answer is one that no model gives of its own accord.
@@ -38,7 +39,7 @@ _SCHEMA = {
 }
 _GRAMMAR = f'root ::= "{{\\"{_KEY}\\": \\"{_VALUE}\\"}}"'
 _ROOM = Sampling(max_new_tokens=1024)
-"""With room for what a model thinks before; an answer that is held to nothing ends long before."""
+"""Limit on tokens with room for a model's thoughts; an unconstrained answer ends long before."""
 
 
 def form_fields(spelling: Structured, schema: Mapping[str, Any], grammar: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What was found out about how far a model's probabilities can be believed, kept in a file beside its weights.
+"""Calibration temperatures of a model's probabilities, kept in a file beside its weights.
 
 One number for each way of asking: the temperature by which log-odds are divided. It is fitted on pairs that the model
 has never seen (``redaes eval calibrate``) and counts for exactly these weights, this question and this mode; whatever
@@ -28,7 +28,7 @@ class Temperature(Record):
     """How one way of asking one model was calibrated."""
 
     revision: str
-    """Of the weights."""
+    """Revision of the weights."""
     prompt_id: str
     """``name/version@hash`` of the prompt at whose verdict token probabilities are read."""
     mode: Mode
@@ -67,8 +67,8 @@ def read_temperatures(folder: Path | None) -> tuple[Temperature, ...]:
         return tuple(Temperature.model_validate(one) for one in found)
     except (OSError, ValueError, TypeError, ValidationError) as error:
         raise BackendError(
-            f"{file} is no list of temperatures ({error}); write it anew with redaes eval calibrate, or delete it "
-            "to do without"
+            f"{file} is not a list of temperatures ({error}); write it again with redaes eval calibrate, or delete it "
+            "to use none"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""Models that think before they answer: whether one does, how its thoughts are switched off, and room for them.
+"""Reasoning models: detect whether a model thinks before it answers, switch its thoughts off, or leave room for them.
 
 What is asked in a few tokens, such as the one at which a verdict is read, has no room for thoughts. Where an answer
 ends within them, the ways of :data:`WAYS` are tried in turn with that one question; the first that gives an answer is
@@ -36,11 +36,11 @@ _NO_ROOM = re.compile(r"max_tokens or model output limit was reached|max_complet
 
 @dataclass(frozen=True)
 class Way:
-    """One way of asking a model that thinks."""
+    """One way of asking a reasoning model."""
 
     name: WayName
     fields: Mapping[str, Any] = field(default_factory=dict)
-    """Of the request, beyond what is asked."""
+    """Further fields of the request."""
     room: int = 0
     """Tokens beyond those of the answer."""
 
@@ -73,7 +73,7 @@ WAYS: dict[WayName, Way] = {
         Way("room", room=THINKING_ROOM),
     )
 }
-"""In the order in which they are tried."""
+"""All ways, in the order in which they are tried."""
 
 
 def lost_in_thoughts(reply: Reply | Failure) -> bool:

@@ -19,7 +19,9 @@ from redaes.types import Form, Sampling
 
 
 class ServiceBackend:
-    """Asks the model of the service; should that end, it is loaded here, and answers the same."""
+    """Ask the model of the background service; if the service ends, load the model here, which gives the same
+    answers.
+    """
 
     def __init__(self, session: Session, load: Callable[[], Backend], *, verbose: bool) -> None:
         """
@@ -40,7 +42,7 @@ class ServiceBackend:
         self._here: Backend | None = None
 
     def answer(self, requests: Sequence[Request]) -> list[Answer | Failure]:
-        """As :class:`redaes.backends.base.Backend` has it.
+        """Answer the requests, as :class:`redaes.backends.base.Backend` specifies.
 
         Raises:
             BackendError: the model cannot be asked.

@@ -1,4 +1,4 @@
-"""The side of a command: finds the service, makes sure that it answers as this process would, and asks it."""
+"""The command's side of the background service: find it, check that it answers as this process would, and ask it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Session:
         folder = place.folder()
         path = os.path.join(folder, place.SOCKET)
         if not os.path.exists(path):
-            raise NoService("none is running")
+            raise NoService("no service is running")
         refusal = place.why_not_private(folder)
         if refusal is not None:
             raise NoService(refusal)
@@ -56,7 +56,9 @@ class Session:
             self._socket.connect(path)
         except OSError as error:
             self._socket.close()
-            raise NoService("none is running" if isinstance(error, ConnectionRefusedError) else str(error)) from error
+            raise NoService(
+                "no service is running" if isinstance(error, ConnectionRefusedError) else str(error)
+            ) from error
         self._stream = self._socket.makefile("rb")
         try:
             self.about = self.ask({"hello": True})[0]
@@ -87,7 +89,7 @@ class Session:
         """
         found = differences(settings(), self.about.get("settings", {}))
         if found:
-            raise NoService(f"it was started with other settings ({', '.join(found)}); start it again")
+            raise NoService(f"the service was started with other settings ({', '.join(found)}); start it again")
 
     def ask(self, message: dict[str, Any], attached: Sequence[bytes] = ()) -> tuple[dict[str, Any], list[bytes]]:
         """Return the answer to a message.
@@ -104,7 +106,7 @@ class Session:
                 if "at_work" not in found:
                     return found, parts
         except (OSError, Broken) as error:
-            raise NoService(f"it does not answer ({error})") from error
+            raise NoService(f"the service does not answer ({error})") from error
 
 
 def model_session(model: str, adapter: str | None, device: str | None) -> Session:
@@ -119,13 +121,15 @@ def model_session(model: str, adapter: str | None, device: str | None) -> Sessio
     try:
         session.check_settings()
         if session.about.get("identity") != identity(model, adapter, device):
-            raise NoService(f"it serves {session.about.get('model')}, and its files as they were when it was started")
+            raise NoService(
+                f"the service has {session.about.get('model')}, with its files as they were when it started"
+            )
     except NoService:
         session.close()
         raise
     except OSError as error:
         session.close()
-        raise NoService(f"{error.filename} cannot be looked at ({error.strerror})") from error
+        raise NoService(f"{error.filename} cannot be read ({error.strerror})") from error
     return session
 
 
@@ -169,7 +173,7 @@ def forwarded(words: Sequence[str]) -> Outcome | None:
 def say_unused(reason: object, verbose: bool) -> None:
     """Say, where that is wanted, why no service is used."""
     if verbose:
-        sys.stderr.write(f"redaes: no background service is used: {reason}\n")
+        sys.stderr.write(f"redaes: the background service is not used: {reason}\n")
 
 
 def _screen() -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Where the service of a user is found: a folder that nobody else can enter, with a socket, a lock and a log in it."""
+"""The place of a user's background service: a folder that nobody else can enter, with a socket, a lock and a log."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LOCK = "service.lock"
 LOG = "service.log"
 
 MAX_SOCKET_PATH = 100
-"""Bytes that fit into an address on every system (Linux takes 107, macOS 103)."""
+"""Largest number of bytes of a socket's path on every system (Linux takes 107, macOS 103)."""
 
 
 def folder() -> str:
@@ -30,7 +30,7 @@ def why_not_private(path: str) -> str | None:
     except OSError as error:
         return f"{path}: {error.strerror}"
     if not stat.S_ISDIR(found.st_mode):
-        return f"{path} is no folder"
+        return f"{path} is not a folder"
     if found.st_uid != os.geteuid():
         return f"{path} belongs to another user"
-    return f"{path} is open to other users" if stat.S_IMODE(found.st_mode) & 0o077 else None
+    return f"{path} is accessible to other users" if stat.S_IMODE(found.st_mode) & 0o077 else None

@@ -1,4 +1,4 @@
-"""The service: one model, one piece of work at a time, an end of its own when nobody asks any more."""
+"""The background service: one model, one piece of work at a time, and an end when nobody asks any more."""
 
 from __future__ import annotations
 
@@ -57,9 +57,9 @@ class Served:
             Declined: it is another one.
         """
         if constrain is not None:
-            raise Declined("its model's answers are held to their form as is usual, not as is asked for")
+            raise Declined("the service forces answers into their form by default, not as this command asks")
         if identity(model, None if adapter is None else str(adapter), device) != self.identity:
-            raise Declined(f"it serves {self.backend.model}, and its files as they were when it was started")
+            raise Declined(f"the service has {self.backend.model}, with its files as they were when it started")
         return self.backend
 
 
@@ -80,7 +80,7 @@ class _Screen(io.StringIO):
 
 
 class _Handler(socketserver.StreamRequestHandler):
-    """One connection."""
+    """Serve one connection."""
 
     server: BackgroundService
 
@@ -107,7 +107,7 @@ class _Handler(socketserver.StreamRequestHandler):
             return self._worked(lambda: service.carry_out(message))
         if "ask" in message:
             return self._worked(lambda: service.ask(message["ask"], attached))
-        raise Declined("it does not know what is asked")
+        raise Declined("the service does not know this request")
 
     def _worked(self, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Return the outcome of a piece of work, while the asker is told that it goes on.
@@ -120,7 +120,7 @@ class _Handler(socketserver.StreamRequestHandler):
         try:
             while not wait([future], timeout=AT_WORK_S).done:
                 if not future.running() and time.monotonic() - asked > TURN_S and future.cancel():
-                    raise Declined("it is busy with another's work")
+                    raise Declined("the service is busy with another command")
                 send(self.connection, {"at_work": True})
         finally:
             future.cancel()
@@ -145,7 +145,9 @@ class BackgroundService(socketserver.ThreadingUnixStreamServer):
             InputError: the path is too long for a socket.
         """
         if len(os.fsencode(socket_path)) > place.MAX_SOCKET_PATH:
-            raise InputError(f"{socket_path} is too long for a socket; give XDG_RUNTIME_DIR a short folder")
+            raise InputError(
+                f"{socket_path} is too long for a socket; set XDG_RUNTIME_DIR to a folder with a short path"
+            )
         with contextlib.suppress(FileNotFoundError):
             os.unlink(socket_path)
         super().__init__(socket_path, _Handler)
@@ -250,7 +252,7 @@ def _standing_in(cwd: str, variables: dict[str, str]) -> Iterator[None]:
         os.chdir(cwd)
     except OSError as error:
         os.environ.update(before)
-        raise Declined(f"{cwd} cannot be entered from it ({error.strerror})") from error
+        raise Declined(f"the service cannot enter {cwd} ({error.strerror})") from error
     try:
         os.environ.update(variables)
         yield

@@ -1,4 +1,4 @@
-"""What must be equal in two processes so that one may answer for the other."""
+"""The settings that must be equal in two processes so that one may answer for the other."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _NOT_BEARING = "REDAES_SERVICE"
 
 
 def settings() -> dict[str, object]:
-    """Of this process: its Python, the code of redaes and of the libraries, how many cores it sees, its user's rights,
-    its view of the file system, and the environment variables on which an answer may depend."""
+    """Return the settings of this process: its Python, the code of redaes and of the libraries, its number of cores,
+    its user's rights, its view of the file system, and the environment variables on which an answer may depend."""
     return {
         "python": [sys.executable, sys.version],
         "code": _digest(_places()),

@@ -31,7 +31,7 @@ def private_folder() -> str:
         InputError: it may belong to somebody else, or this system has no Unix sockets.
     """
     if sys.platform == "win32":
-        raise InputError("a service in the background needs Unix sockets, which Python has not on Windows; run WSL")
+        raise InputError("the background service needs Unix sockets, which Python does not have on Windows; use WSL")
     found = place.folder()
     try:
         os.makedirs(os.path.dirname(found), mode=0o700, exist_ok=True)
@@ -39,11 +39,11 @@ def private_folder() -> str:
             os.mkdir(found, 0o700)
     except OSError as error:
         raise InputError(
-            f"{found} cannot be made ({error.strerror}); set XDG_RUNTIME_DIR to a folder of yours"
+            f"{found} cannot be created ({error.strerror}); set XDG_RUNTIME_DIR to a folder that you own"
         ) from error
     refusal = place.why_not_private(found)
     if refusal is not None:
-        raise InputError(f"{refusal}; delete it, or set XDG_RUNTIME_DIR to a folder of yours")
+        raise InputError(f"{refusal}; delete it, or set XDG_RUNTIME_DIR to a folder that you own")
     return found
 
 
@@ -78,7 +78,8 @@ def status() -> dict[str, Any] | None:
         with only_one(folder) as nobody_else:
             if not nobody_else:
                 raise BackendError(
-                    f"a service is starting or in trouble ({reason}); its log is {os.path.join(folder, place.LOG)}"
+                    f"the background service is still starting or has a problem ({reason}); see its log "
+                    f"{os.path.join(folder, place.LOG)}"
                 ) from reason
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(os.path.join(folder, place.SOCKET))
@@ -124,7 +125,7 @@ def start(command: Sequence[str], wanted: dict[str, object]) -> dict[str, Any]:
                         raise BackendError(_why(log, begins)) from None
         time.sleep(_LOOK_S)
     process.terminate()
-    raise BackendError(f"the service does not answer after {START_S:g} s; its log is {log}")
+    raise BackendError(f"the background service did not answer within {START_S:g} s; see its log {log}")
 
 
 def stop() -> int | None:
@@ -148,14 +149,14 @@ def stop() -> int | None:
             if nobody_else:
                 return int(about["pid"])
         time.sleep(_LOOK_S)
-    raise BackendError(f"the service has not ended after {STOP_S:g} s; its process is {about['pid']}")
+    raise BackendError(f"the background service has not ended within {STOP_S:g} s; its process is {about['pid']}")
 
 
 def _the_wanted(about: dict[str, Any], wanted: dict[str, object]) -> dict[str, Any]:
     if about["identity"] != wanted:
         raise InputError(
-            f"a service with {about['model']} @ {about['revision']} runs already (process {about['pid']}), as it was "
-            "when it was started; end it first with: redaes serve --stop"
+            f"a background service with {about['model']} @ {about['revision']} is already running (process "
+            f"{about['pid']}), with its files as they were when it started; stop it first: redaes serve --stop"
         )
     return about
 
@@ -165,4 +166,5 @@ def _why(log: str, begins: int) -> str:
     with open(log, "rb") as file:
         file.seek(begins)
         lines = file.read()[-4000:].decode(errors="replace").strip().splitlines()
-    return f"the service did not start: {lines[-1].removeprefix('redaes: ') if lines else 'it said nothing'}; see {log}"
+    words = lines[-1].removeprefix("redaes: ") if lines else "it printed nothing"
+    return f"the background service did not start: {words}; see {log}"

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from typing import Any, BinaryIO, cast
 
 MAX_LINE = 16 * 2**20
-"""Bytes of one line."""
+"""Largest number of bytes of one line."""
 MAX_ATTACHED = 2**30
-"""Bytes that may be attached to one line."""
+"""Largest number of bytes attached to one line."""
 
 
 class Broken(Exception):
@@ -41,17 +41,17 @@ def receive(stream: BinaryIO) -> tuple[dict[str, Any], list[bytes]]:
     """
     line = stream.readline(MAX_LINE)
     if not line.endswith(b"\n"):
-        raise Broken("the other side ended")
+        raise Broken("the other process closed the connection")
     try:
         message = json.loads(line)
     except ValueError as error:
-        raise Broken("what came is not JSON") from error
+        raise Broken("the message is not JSON") from error
     sizes = message.pop("attached", None) if isinstance(message, dict) else None
     if not isinstance(sizes, list) or not all(type(size) is int and size >= 0 for size in sizes):
-        raise Broken("what came is no message")
+        raise Broken("the received data is not a message")
     if sum(sizes) > MAX_ATTACHED:
-        raise Broken(f"{sum(sizes):,} bytes are too many")
+        raise Broken(f"the message has {sum(sizes):,} bytes, which is too many")
     parts = [stream.read(size) for size in sizes]
     if [len(part) for part in parts] != sizes:
-        raise Broken("the other side ended in the middle")
+        raise Broken("the other process closed the connection in the middle of a message")
     return cast("dict[str, Any]", message), parts

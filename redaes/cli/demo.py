@@ -26,7 +26,10 @@ SERVING = ("fastapi", "uvicorn")
 def demo(
     photos: Annotated[
         Path | None,
-        typer.Option(help="Folder of photographs to work on; default: public ones that are at hand."),
+        typer.Option(
+            help="Folder of photographs to use. The default is a set of public photographs that installed packages "
+            "contain."
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the results.", show_default=f"{OUT}; with --quick {TOUR_OUT}")
@@ -34,29 +37,34 @@ def demo(
     quick: Annotated[
         bool,
         typer.Option(
-            "--quick", help="A tour of about a minute: make pairs, compare two pictures, rank a series. No training."
+            "--quick",
+            help="Take a tour of about a minute instead: make pairs, compare two pictures and rank a series, without "
+            "training.",
         ),
     ] = False,
     open_page: Annotated[
         bool,
-        typer.Option("--open", help="With --quick: at the end, serve the page and open it in a browser, until Ctrl+C."),
+        typer.Option(
+            "--open",
+            help="With --quick: serve the web page at the end and open it in a browser, until you press Ctrl+C.",
+        ),
     ] = False,
 ) -> None:
-    """Run the whole path at small scale: edit photographs, train, evaluate, report.
+    """Run the whole method at small scale: edit photographs, train a model, evaluate it, and write a report.
 
     It takes several minutes on two cores. With --quick, a tour of about a minute without training.
     """
     with reporting_errors():
         if not quick:
             if open_page:
-                raise InputError("--open goes with --quick; leave it out, or give both")
+                raise InputError("--open works only together with --quick; leave it out, or give both")
             from redaes.demo import run
 
             run(photos=photos, out=out or OUT)
             return
         if photos is not None:
             raise InputError(
-                "--quick works on photographs that come in the package; leave --photos out, or leave --quick out"
+                "--quick uses photographs that are included in the package; leave --photos out, or leave --quick out"
             )
         for package in SERVING if open_page else ():
             if find_spec(package) is None:
@@ -72,7 +80,7 @@ def demo(
 def _serve_page(backend: Backend) -> None:
     """Serve the page until Ctrl+C, and open it; where nobody sits at a terminal, do nothing but say so."""
     if not sys.stdout.isatty():
-        typer.echo("\n--open: this is no terminal, so no page is served; type redaes serve in one")
+        typer.echo("\n--open: standard output is not a terminal, so no page is served; run redaes serve in a terminal")
         return
     from redaes.serving import run
     from redaes.serving.limits import ServiceLimits

@@ -295,6 +295,11 @@ def _show_summary(summary: FolderSummary, out: Path, write_xmp: bool) -> None:
         f"{counted(summary.n_calls, 'question')} asked in all"
     )
     show_winners(summary.winners, plain_console(), str(out / "contact_sheet.html"))
+    if summary.n_pictures > 1 and summary.n_singles == summary.n_series:
+        typer.echo(
+            "no two pictures belong together by time and likeness, so nothing was compared; --by-folder or "
+            "--one-series compares them nevertheless"
+        )
     if summary.n_meant:
         typer.echo(
             f"left as they are: {summary.n_meant} exposure brackets, focus stacks, panoramas or time-lapses; "

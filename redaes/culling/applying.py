@@ -1,4 +1,4 @@
-"""A ranking acted upon: rejects moved away, picks copied or linked, with all that belongs to them; and the way back.
+"""Apply a ranking to the files: move rejects away, copy or link picks, with all files that belong to them; and undo it.
 
 Only what the ranking marks is touched, only where the file is the one that was ranked, and never against what somebody
 has decided about a picture.
@@ -87,7 +87,7 @@ def read_ranking(path: Path) -> list[RankedFile]:
             f"{file}: cannot be read ({error.strerror}); give the folder that redaes rank wrote"
         ) from error
     except UnicodeDecodeError as error:
-        raise RecordError(f"{file}: is no ranking; give the folder that redaes rank wrote") from error
+        raise RecordError(f"{file} is not a ranking; give the folder that redaes rank wrote") from error
     found = []
     for number, line in enumerate(lines, 1):
         try:
@@ -134,7 +134,7 @@ def plan_apply(
         if folder is None or not os.path.lexists(folder):
             continue
         if not folder.is_dir():
-            raise InputError(f"{folder}: is no folder; give one, which may be new")
+            raise InputError(f"{folder} is not a folder; give a folder, which may be new")
         if root.exists() and folder.samefile(root):
             raise InputError(f"{folder}: is the folder of the ranked pictures itself; give another one")
     going = frozenset(places[one] for one in ranked if one.mark is not None and one.mark.is_reject)

@@ -47,7 +47,7 @@ class CascadeRanker:
 
     @property
     def provenance(self) -> Mapping[str, Any]:
-        """Of the judge, and of the ranker."""
+        """What the answers of judge and ranker depend on, besides the pictures."""
         ranker = self._ranker.provenance
         return {
             **provenance_of(self._assessor),
@@ -58,7 +58,9 @@ class CascadeRanker:
     def rank(
         self, series: Sequence[Pictures], kept: Path, on_prepared: OnPrepared | None = None
     ) -> Iterator[Ranked | Unranked]:
-        """As :class:`~redaes.culling.rankers.Ranker` has it: scores all, and asks the judge where that is worth it."""
+        """Rank the series, as :class:`~redaes.culling.rankers.Ranker` specifies: score all, and ask the judge where
+        that is worth it.
+        """
         found = list(self._scored(series, kept, on_prepared))
         ranked = {
             number: one for number, one in enumerate(found) if isinstance(one, Ranked) and len(series[number]) > 1

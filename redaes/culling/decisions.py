@@ -1,4 +1,4 @@
-"""What somebody has decided about a picture: ratings, labels and picks in a packet of XMP, or in the picture itself."""
+"""Read a person's decisions about a picture: ratings, labels and picks in an XMP packet, or in the picture itself."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ _DECISIONS: tuple[Name, ...] = (
 """Properties by which programs keep what a photographer thinks of a picture."""
 
 REMOVED = "removed"
-"""In place of a value: redaes had written one, and somebody took it out or set it to 0."""
+"""Stands for a value that redaes had written and somebody removed or set to 0."""
 
 _REJECTED = (("Rating", "-1"), ("PickLabel", "1"), ("pick", "-1"))
 
 
 @dataclass(frozen=True)
 class GivenMark:
-    """One rating, label or pick that is not redaes's."""
+    """One rating, label or pick that redaes did not write."""
 
     name: str
     value: str

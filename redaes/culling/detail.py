@@ -83,7 +83,7 @@ class SharedDetail:
     """What two pictures have in common."""
 
     likeness: float
-    """1: all that can be seen of one is in the other; 0: nothing says that they show the same thing."""
+    """Likeness: 1: everything visible in one is in the other; 0: nothing shows that they have the same subject."""
     mapping: Mapping2D | None
     """How the first lies over the second; None: not known."""
 
@@ -172,7 +172,9 @@ def _matches(first: PictureDetail, second: PictureDetail) -> tuple[FloatArray, F
 
 
 def _motions(start: FloatArray, end: FloatArray) -> tuple[list[Mapping2D], NDArray[np.bool_]]:
-    """That of the frame, then those of what moved by itself; and which points agree with one of them."""
+    """Return the motion of the frame, then the motions of what moved by itself; and which points agree with one of
+    them.
+    """
     open_ = np.ones(len(start), dtype=bool)
     motions: list[Mapping2D] = []
     for least in (FEW_POINTS, *(_MIN_POINTS_OF_MOTION,) * (_N_MOTIONS - 1)):
@@ -227,7 +229,7 @@ def _patches(grey: FloatArray, points: FloatArray, motion: Mapping2D | None, shi
 
 
 class _Compared:
-    """One picture held against the other, at its points and at places of a grid."""
+    """One picture compared with the other, at its points and at places of a grid."""
 
     def __init__(
         self, one: PictureDetail, other: PictureDetail, motions: list[Mapping2D], agreeing: FloatArray

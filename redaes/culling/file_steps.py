@@ -1,4 +1,4 @@
-"""Files moved, copied and linked, one step each, and the way back; nothing is ever written over.
+"""Move, copy and link files, one step each, and undo the steps; nothing is ever overwritten.
 
 Every step can be cut off anywhere and done again: what is half done is told from what lies at its two ends.
 """
@@ -23,7 +23,7 @@ _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.E
 
 @dataclass(frozen=True)
 class FileStep:
-    """One thing to do."""
+    """One step on files."""
 
     kind: StepKind
     source: str
@@ -31,7 +31,7 @@ class FileStep:
     target: str
     size: int = 0
     sha256: str = ""
-    """Of the file, where it is moved or copied."""
+    """SHA-256 of the file that is moved or copied."""
 
 
 def is_one_place(source: Path, target: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Ranks a folder by series: answers are kept in the output folder as they come, so an interrupted run goes on.
+"""Rank a folder by series. Answers are kept in the output folder as they come, so an interrupted run can be continued.
 
 The output folder::
 
@@ -51,12 +51,12 @@ class PlacedPhotograph:
 
     photograph: Photograph
     place: int
-    """From 1; copies of one picture share a place."""
+    """Place in the series, from 1; copies of one picture share a place."""
     score: float
     error: float | None
-    """None: unknown."""
+    """Standard error of the score; None: not known."""
     mark: xmp.Mark | None
-    """None: alone, so that there was nothing to choose from."""
+    """The mark; None: the picture is alone, so that there was nothing to choose from."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class RankedSeries:
     pictures: tuple[PlacedPhotograph, ...]
     """Best first."""
     ranking: Ranked | None
-    """None: see ``failure``."""
+    """The ranking; None: see ``failure``."""
     failure: str | None
     doubt: str | None = None
     """Why none of its pictures is marked as worse; None: no doubt."""
@@ -95,7 +95,7 @@ class FolderSummary:
     n_sidecars: int = 0
     """Sidecars to write, or written."""
     n_merged: int = 0
-    """Of those, ones that were there before."""
+    """Number of those that existed before."""
     kept: tuple[str, ...] = ()
     """Pictures without a mark because somebody has rated, labelled or picked them, each with what says so."""
     unreadable: tuple[UnreadableFile, ...] = ()

@@ -37,7 +37,7 @@ MIN_LIKENESS = 0.87
 """Smallest likeness of a picture to the common one of its series [ours; measured in docs/ranking.md]."""
 
 UNDATED_STRICTER = 0.03
-"""By how much more a picture must be like that where one of the times is not known [ours] ..."""
+"""Additional likeness that is needed if one of the times is not known [ours] ..."""
 
 CLOSE_S, CLOSE_LAXER = 2.0, 0.12
 """... and by how much less where they were taken so few seconds apart: what moves is not what differs [ours]."""
@@ -77,11 +77,11 @@ class UnreadableFile:
 
 @dataclass(frozen=True)
 class GroupingLimits:
-    """From where on photographs belong together."""
+    """Limits on time and likeness within which photographs belong together."""
 
     gap_s: float = MAX_GAP_S
     likeness: float = MIN_LIKENESS
-    """0: what was taken together belongs together, whatever it looks like."""
+    """Least likeness; 0: photographs that were taken together belong together, whatever they look like."""
     by: Literal["likeness", "folder", "all"] = "likeness"
     """``folder``: the pictures of a folder are a series; ``all``: all are one. Nothing is looked at then."""
 
@@ -97,7 +97,7 @@ class PhotographSeries(Sequence[Photograph]):
     """Photographs that belong together, or one alone: a sequence of them."""
 
     pictures: tuple[Photograph, ...]
-    """In order of capture time and name; those without a time last."""
+    """The pictures, in order of capture time and name; those without a time come last."""
     doubt: str | None = None
     """Why nothing of it may be marked as worse; None: the likeness is beyond doubt."""
     meant: str | None = None
@@ -180,7 +180,7 @@ class _Dated:
     photograph: Photograph
     clock: _Clock
     seconds: float
-    """On the line of its clock; 0: not known."""
+    """Seconds on the line of its clock; 0: not known."""
 
 
 @dataclass
@@ -199,7 +199,7 @@ class _Growing:
 
 
 class _Grouping:
-    """One folder being grouped; pictures are known by their place in the order."""
+    """The state of grouping one folder; pictures are identified by their place in the order."""
 
     def __init__(self, ordered: Sequence[_Dated], limits: GroupingLimits) -> None:
         self._ordered = ordered

@@ -1,4 +1,5 @@
-"""A journal of what is done to files, shot by shot: on the disk before a shot is begun, and completed when it is done.
+"""A journal of the steps on files, shot by shot: each shot is written to disk before it is begun, and completed when it
+is done.
 
 JSON Lines. Behind the head, ``{"shot": n, "steps": […]}`` says what is about to be done; ``{"done": n}``,
 ``{"undone": n}`` and ``{"finished": true}`` follow. A last line that was cut off was never acted on.
@@ -67,9 +68,11 @@ def read_journal(path: Path) -> JournalContent:
             else:
                 content.is_finished = bool(entry["finished"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RecordError(f"{path}: is no journal of redaes apply ({error}); give the one that it named") from error
+        raise RecordError(
+            f"{path} is not a journal of redaes apply ({error}); give the journal that redaes apply named"
+        ) from error
     if content is None:
-        raise RecordError(f"{path}: is no journal of redaes apply, or one by which nothing was done")
+        raise RecordError(f"{path} is not a journal of redaes apply, or it records no change")
     return content
 
 

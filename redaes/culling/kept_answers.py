@@ -1,4 +1,4 @@
-"""What a language model said about a series, kept in a file per series, model and settings."""
+"""A language model's answers about a series, kept in one file for each series, model and settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What photographs look like from afar, as an index: cheap, and never enough to say that two belong together."""
+"""The coarse layout of photographs, as a cheap index of candidates; it alone never decides that two belong together."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SIDE = 24
-"""Of the small grey pictures, in pixels."""
+"""Side of the small grey pictures, in pixels."""
 
 N_NEAREST = 16
 """How many of the pictures that lie nearest by their coarsest structure are looked at more closely."""
@@ -34,7 +34,7 @@ class LayoutIndex:
         self._coarse = _standardised(coarse)
 
     def likeness(self, one: int, other: int) -> float:
-        """Of the layout of two pictures, as :func:`layout_likeness` has it."""
+        """Return the likeness of two pictures' layouts, as in :func:`layout_likeness`."""
         return float(layout_likeness(self._greys[one], self._greys[other][None])[0])
 
     def most_alike(self, one: int, others: Sequence[int] | NDArray[np.intp]) -> list[int]:

@@ -26,7 +26,7 @@ class MarkingSummary:
     n_sidecars: int = 0
     """Sidecars to change, or changed."""
     n_merged: int = 0
-    """Of those, ones that were there before."""
+    """Number of those that existed before."""
     kept: tuple[str, ...] = ()
     """Pictures that somebody has rated, labelled or picked and that therefore get no mark, each with what says so."""
     failed: tuple[str, ...] = ()

@@ -47,7 +47,7 @@ class TimedShot:
     """A picture with the time at which it was taken."""
 
     at: int
-    """Its number, by which its detail is asked for."""
+    """Its number, by which its detail is looked up."""
     seconds: float
     shot: CaptureRecord
 
@@ -206,7 +206,9 @@ def _stacks_and_panoramas(detail: Callable[[int], PictureDetail | None], shots: 
 
 
 def _move(first: PictureDetail | None, second: PictureDetail | None) -> tuple[float, float] | None:
-    """By which shares of the frame its middle moves from one picture to the next; None: they have little in common."""
+    """Return the shares of the frame by which its middle moves from one picture to the next; None: they have little in
+    common.
+    """
     if first is None or second is None:
         return None
     mapping = shared_detail(first, second).mapping

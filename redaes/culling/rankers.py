@@ -1,4 +1,4 @@
-"""Who puts series in order: the language model by comparisons, or FGAesQ by its scores.
+"""Rankers of series: the language model by comparisons, or FGAesQ by its scores.
 
 Each keeps what it found out in a file per series, weights and settings, so that an interrupted run goes on. Both
 together are in :mod:`redaes.culling.cascade_ranker`.
@@ -39,20 +39,20 @@ class Ranked:
     scores: dict[str, float]
     """Per picture id, with mean zero."""
     unit: Literal["logits", "points"]
-    """Of the scores and errors."""
+    """Unit of the scores and errors."""
     errors: dict[str, float] | None
     """Standard errors of the scores; None: the ranker knows none."""
     n_comparisons: int
     n_calls: int
     """Questions asked of a language model."""
     n_failed: int
-    """Of those, the ones without a usable answer."""
+    """Number of those without a usable answer."""
     n_cycles: int
     explanation: Result | None
     """The reasoned comparison of the best picture (as first) with the next one."""
 
     def lead(self, better: str, worse: str) -> float:
-        """By how much one picture is better than another, in points."""
+        """Return how much better one picture is than another, in points."""
         gap = self.scores[better] - self.scores[worse]
         return delta_of(gap) if self.unit == "logits" else gap
 
@@ -117,13 +117,13 @@ class AssessorRanker:
 
     @property
     def provenance(self) -> Mapping[str, Any]:
-        """Of the assessor."""
+        """What the assessor's answers depend on, besides the pictures."""
         return provenance_of(self._assessor)
 
     def rank(
         self, series: Sequence[Pictures], kept: Path, on_prepared: OnPrepared | None = None
     ) -> Iterator[Ranked | Unranked]:
-        """As :class:`Ranker` has it; each series is asked about by itself."""
+        """Rank the series, as :class:`Ranker` specifies; each series is asked about by itself."""
         return (ranked_or_not(partial(self._rank, pictures, kept)) for pictures in series)
 
     def _rank(self, pictures: Pictures, kept: Path) -> Ranked:
@@ -155,13 +155,13 @@ class FGAesQRanker:
 
     @property
     def provenance(self) -> Mapping[str, Any]:
-        """Of the weights."""
+        """What the scores depend on, besides the pictures."""
         return {"model": "fgaesq", "revision": self._scorer.revision, "prompt_id": None, "mode": None}
 
     def rank(
         self, series: Sequence[Pictures], kept: Path, on_prepared: OnPrepared | None = None
     ) -> Iterator[Ranked | Unranked]:
-        """As :class:`Ranker` has it; each series is looked at by itself."""
+        """Rank the series, as :class:`Ranker` specifies; each series is scored by itself."""
         return (ranked_or_not(partial(self._rank, pictures, kept)) for pictures in series)
 
     def _rank(self, pictures: Pictures, kept: Path) -> Ranked:

@@ -1,4 +1,4 @@
-"""The pictures of a folder, looked at once, one file of each shot."""
+"""Scan the pictures of a folder once, one file of each shot."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class ScannedShots:
     photographs: list[Photograph]
     unusable: list[UnreadableFile]
     raws: dict[Path, list[Path]]
-    """By picture, the camera raw of the same shot that was not looked at."""
+    """For each picture the camera raw files of the same shot that were not read."""
 
 
 def scan_shots(pictures: Sequence[Path], on_scanned: Callable[[int, int], object] | None = None) -> ScannedShots:

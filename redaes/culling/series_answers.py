@@ -1,4 +1,4 @@
-"""What a model says of the pictures of a folder's series, pair by pair, kept as ``redaes rank`` keeps it."""
+"""A model's answers about the pairs of a folder's series, kept as ``redaes rank`` keeps them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class FoundSeries:
     root: Path
     """The folder that holds all of them."""
     series: tuple[tuple[ImageRef, ...], ...]
-    """Of different pictures, two or more each; no picture is in two."""
+    """The series, each of two or more different pictures; no picture is in two series."""
     n_alone: int
     """Pictures that belong to no other."""
     n_meant: int

@@ -1,4 +1,4 @@
-"""The contact sheet in HTML: what stands on its pages."""
+"""The contact sheet in HTML: the content of its pages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ THUMBNAIL_PIXELS = 76_800
 """Area of a thumbnail: 320 x 240."""
 
 MAX_THUMBNAIL_BYTES = 10_000
-"""Of a thumbnail as JPEG; what is larger is kept at a lower quality, and then smaller [ours]."""
+"""Largest size of a thumbnail as JPEG; a larger one is stored at lower quality, and then smaller [ours]."""
 
 SERIES_FOOT = "</div></div></section>\n"
 
@@ -137,7 +137,7 @@ class Told:
     """Statements of the text, checked; None: nobody did."""
     claims_summary: str | None = None
     measured: tuple[Measured, ...] = ()
-    """Of the best one, as first, and the next one."""
+    """Measurements of the best picture, as the first, and the next one."""
     agreement: str | None = None
     """How far repeated answers agree, in words, where there is no probability."""
 
@@ -209,27 +209,27 @@ def series_head(
 
 @dataclass(frozen=True)
 class SheetPicture:
-    """One picture as the sheet shows it."""
+    """One picture on the sheet."""
 
     path: Path
     name: str
-    """As it is shown."""
+    """The name that is shown."""
     link: str
     """To the file, relative to the sheet, as a URL."""
     place: int
     score: tuple[float, float | None] | None
-    """With its standard error; None: it has none."""
+    """The score with its standard error; None: it has no score."""
     unit: str
-    """Of the score."""
+    """Unit of the score."""
     taken: str
     label: str
-    """Of its mark; empty: it has none."""
+    """Label of its mark; empty: it has none."""
     letter: str = ""
-    """What the series' reasoning calls it; empty: it does not speak of it."""
+    """Its letter in the series' reasoning; empty: the reasoning does not mention it."""
     mark: str = ""
     """The mark in words; empty: it has none."""
     standing: str | None = None
-    """How it stands against the best one, in words; None: by its score."""
+    """Its comparison with the best one, in words; None: its score says it."""
 
 
 def figure(picture: SheetPicture) -> str:

@@ -201,9 +201,9 @@ def real_path(path: Path) -> Path:
             raise RecordError(
                 f"{path}: is too long a name for a sidecar; shorten that of the picture, or use --sidecars lightroom"
             ) from error
-        raise RecordError(f"{path}: is a link that leads nowhere; mend or remove it") from error
+        raise RecordError(f"{path} is a link whose target does not exist; correct or remove it") from error
     if not real.is_file():
-        raise RecordError(f"{path}: is no file; move it away")
+        raise RecordError(f"{path} is not a file; move it away")
     if not status.st_mode & 0o222:
         raise RecordError(f"{path}: is write-protected; make it writable, or leave it")
     if hasattr(os, "geteuid") and os.geteuid() != 0:
@@ -241,9 +241,9 @@ def _read(path: Path) -> tuple[XmpPacket, bool]:
             return XmpPacket(EMPTY), False
         size = path.stat().st_size
         if size > MAX_SIDECAR_BYTES:
-            raise RecordError(f"{path}: {size:,} bytes are too many for a sidecar; move it away or mend it")
+            raise RecordError(f"{path} has {size:,} bytes, too many for a sidecar; move it away or correct it")
         return XmpPacket(path.read_bytes()), True
     except OSError as error:
         raise RecordError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
     except NotXmp as error:
-        raise RecordError(f"{path}: {error}; move it away or mend it") from error
+        raise RecordError(f"{path}: {error}; move it away or correct it") from error

@@ -1,4 +1,4 @@
-"""What a build is going to ask, before it asks anything: calls, tokens, money, hours, disk.
+"""Estimate a build before it asks anything: calls, tokens, money, hours, disk.
 
 Two figures of each: the most that it can be, which follows from the recipe, and what is expected by the rates of an
 earlier build (:mod:`redaes.datagen.measured_rates`), where there is one.
@@ -29,16 +29,18 @@ from redaes.datagen.view_judging import JOINING_ROUNDS
 from redaes.types import SPLITS
 
 PIXELS_A_TOKEN = 28 * 28
-"""Of a picture, where nothing was measured: as Qwen2.5-VL has it; Qwen3-VL takes 32 x 32, others more or less."""
+"""Pixels for each token of a picture, if nothing was measured: those of Qwen2.5-VL; Qwen3-VL takes 32 x 32, others more
+or less.
+"""
 CHARACTERS_A_TOKEN = 4
 FILLED_IN = 2_000
 """Characters that are filled into a prompt's fields at most, about: wishes, measurements."""
 BYTES_A_PIXEL = ((256, 0.48), (512, 0.36), (1024, 0.30))
-"""Of a stored picture, by its longest side: means of 60 photographs."""
+"""Bytes for each pixel of a stored picture, by its longest side: means of 60 photographs."""
 ASPECT = 0.75
 """Shorter against longer side of a photograph."""
 BYTES_AN_ANSWER = 4096
-"""Of a kept answer on the disk: a file takes a block at least."""
+"""Bytes of a cached answer on disk: a file takes at least one block."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Amount:
 
     most: float
     expected: float | None = None
-    """None: not known."""
+    """The expected amount; None: not known."""
 
     def plus(self, other: Amount) -> Amount:
         """Return both together."""
@@ -68,7 +70,7 @@ class TaskBudget:
     tokens_read: Amount
     tokens_written: Amount
     cost: Amount | None
-    """None: no price is given."""
+    """The cost; None: no price is given."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class BuildBudget:
     """What a build is going to ask."""
 
     photographs: Mapping[str, int]
-    """By split."""
+    """Number of photographs by split."""
     views: int
     edits: Amount
     pairs_judged: Amount
@@ -85,15 +87,15 @@ class BuildBudget:
     in_process: tuple[str, ...]
     """Judges that work in the build's own process and are asked nothing over a network."""
     cost: Amount | None
-    """Of all models with a price; None: none has one."""
+    """Cost of all models with a price; None: none has one."""
     unpriced: tuple[str, ...]
     """Models without a price."""
     hours: float | None
-    """As long as the slowest of editors and servers takes, all of them busy; None: not measured."""
+    """Hours that the slowest of editors and servers takes, with all of them busy; None: not measured."""
     slowest: str
     """Which of them that is; empty: not measured."""
     gpu_hours: Mapping[str, float] = field(default_factory=dict)
-    """Of the editors, and of servers whose number of GPUs is given, for so long."""
+    """GPU-hours of the editors, and of servers whose number of GPUs is given."""
     disk_bytes: Amount = NOTHING
     notes: tuple[str, ...] = ()
     """What was assumed, and limits that end the build before its end."""
@@ -117,7 +119,7 @@ def budget_of(recipe: Recipe, sources: Sequence[Source], measured: MeasuredRates
 def _measured_build(
     settings: DatasetSettings, sources: Sequence[Source], photographs: Mapping[str, int], views: int
 ) -> BuildBudget:
-    """Of the embedded editor, whose plan can be made without looking at anything."""
+    """Return the budget of a build with the embedded editor, whose plan needs no look at the pictures."""
     n_edits = n_pairs = 0
     for source in sources:
         for view in range(settings.views):
@@ -347,7 +349,7 @@ def _share(part: float | None, whole: float) -> float | None:
 
 
 def _bytes_of_picture(max_side: int) -> float:
-    """On the disk, of a picture with that longest side, where nothing was measured."""
+    """Return the bytes on disk of a picture with a longest side, if nothing was measured."""
     a_pixel = min(BYTES_A_PIXEL, key=lambda known: abs(math.log(known[0] / max_side)))[1]
     return a_pixel * ASPECT * max_side * max_side
 

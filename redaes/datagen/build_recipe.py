@@ -1,4 +1,4 @@
-"""What a dataset is built by: a YAML recipe under the options of a command line."""
+"""The settings of a build: a YAML recipe, overridden by the options of a command line."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Recipe(WrittenSettings):
     workers: Annotated[int, whole_number(1)] | None = None
     """Processes, or actors; None: as :attr:`n_workers` says."""
     engine: str = "local"
-    """One of `redaes.datagen.engine.ENGINES`."""
+    """The engine, one of `redaes.datagen.engine.ENGINES`."""
     panel: Panel | None = None
-    """None: the embedded editor, measured."""
+    """The panel; None: the embedded editor makes pairs, and measurements label them."""
 
     @model_validator(mode="after")
     def _is_plannable(self) -> Recipe:

@@ -1,4 +1,4 @@
-"""How a panel asks fewer questions for the same labels: some pairs of a view, costly judges only where it matters.
+"""Save questions to a panel: ask about some pairs of a view only, and ask costly judges only where it matters.
 
 Both ways are off unless a recipe asks for them, because the paper's panel asks everyone about everything. What they
 cost in precision is measured in docs/data.md.
@@ -26,7 +26,7 @@ class CallSavings(WrittenSettings):
     max_error: Annotated[FiniteFloat, Field(strict=True, gt=0.0)] = 1.0
     """Largest standard error, in points, of a difference that follows from others; above it the pair has no label."""
     reserve: tuple[str, ...] = ()
-    """Of the panel's judges, those that are asked only about pairs on which the others do not agree."""
+    """Judges of the panel that are asked only about pairs on which the others do not agree."""
 
     def reserve_places(self, judges: Sequence[str], min_judges: int) -> frozenset[int]:
         """Return places of the reserve among the panel's judges.
@@ -54,4 +54,4 @@ class CallSavings(WrittenSettings):
 
 
 ASK_EVERYTHING = CallSavings()
-"""As the paper has it."""
+"""Settings that save nothing, as in the paper."""

@@ -1,4 +1,4 @@
-"""The dataset card: what the hub's viewer and a reader need to know."""
+"""The dataset card, for the hub's viewer and for readers."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ Pairs of photographs that differ by an edit, with a signed aesthetic difference 
 Made by redaes with the editor `{editor}`.
 
 `delta` is the score of `first` minus the score of `second` in points (scores run from 0 to 9): positive means
-that `first` is better. With the embedded editor it comes from what people said of such distortions (KADID-10k) and
-how much each picture changed, or from an argument where nobody was asked; pairs whose order that does not settle are
-left out. No person has judged these pictures: it is **not calibrated to human scores** of them.
+that `first` is better. With the embedded editor it comes from what people said about such distortions (KADID-10k)
+and from how much each picture changed, or from an argument where no people were asked. Pairs whose order this does not
+settle are left out. No person has judged these pictures: `delta` is **not calibrated to human scores** of them.
 
-All pairs of one photograph are in one split. `group` is one view of a photograph with all its edits.
-`rationale` has `first` as picture A, `rationale_swapped` has `second` as picture A.
+All pairs of one photograph are in one split. A `group` is one view of a photograph with all its edits.
+In `rationale` the picture `first` is A, in `rationale_swapped` the picture `second` is A.
 
 ## What it holds
 
@@ -50,7 +50,7 @@ All pairs of one photograph are in one split. `group` is one view of a photograp
 |---|---|---|---|---|---|---|---|
 {splits}
 
-Sizes are in points, ties left out.
+The sizes are in points; ties are left out.
 
 | decided by | pairs | size of `delta`: 10 % | median | 90 % |
 |---|---|---|---|---|
@@ -62,8 +62,8 @@ Sizes are in points, ties left out.
 
 ## Licences
 
-Each row carries its photograph's licence in the column `licence`. The edited pictures are derived works: what the
-licence asks (attribution, share alike, no derivatives) holds for them too.
+The column `licence` of each row has its photograph's licence. The edited pictures are derived works: what the licence
+requires (attribution, share alike, no derivatives) applies to them too.
 
 | licence of the photograph | photographs |
 |---|---|
@@ -71,37 +71,39 @@ licence asks (attribution, share alike, no derivatives) holds for them too.
 
 {limits}
 
-Settings: {settings}
+The dataset was built with these settings: {settings}
 """
 
 _LIMITS = """## Known limits
 
 * The labels come from known edits and a measured distance. No person judged these pairs.
-* Every fault is one that the editor can make; the same editor made both splits. A model that does well on the held-out
-  photographs has seen no other kind of fault.
-* Differences compare best within one operation, less well between operations, and hardly between photographs.
-* The reasoning is written from measurements and the known edit by templates: true, and poor in language.
-* A photograph's own faults are not labelled: the reference of a group is taken as it is."""
+* Every fault is one that the editor can make, and the same editor made both splits. A model that does well on the
+  held-out photographs may fail on other kinds of faults, which it has not seen.
+* Differences can be compared best within one operation, less well between operations, and hardly between photographs.
+* The reasoning is written by templates, from measurements and the known edit. It is true, but its language is poor.
+* A photograph's own faults are not labelled: the reference of a group is used as it is."""
 
 _FORMS = {
     "preference": (
         "data/{split}-*.parquet",
-        "TRL's preference view: `prompt` (a chat with two picture slots), `images` (A, then B), `chosen` (the right "
-        "answer), `rejected` (the same pair's answer for the other order, so wrong here). Ties are left out.",
+        "The files hold TRL's preference view: `prompt` (a chat with two picture slots), `images` (A, then B), "
+        "`chosen` (the right answer), `rejected` (the same pair's answer for the other order, which is wrong here). "
+        "Ties are left out.",
     ),
     "jsonl": (
         "{split}.jsonl",
-        "One JSON object per pair. `first` and `second` are paths of pictures, each stored once under its SHA-256.",
+        "The files have one JSON object per pair. `first` and `second` are paths of pictures, each stored once under "
+        "its SHA-256.",
     ),
     "csv": (
         "pairs.csv",
-        "One table for `redaes data import` and spreadsheets. `first` and `second` are paths of pictures, each stored "
-        "once under its SHA-256; `votes_first` and `votes_second` stand where people's votes were counted, `delta` "
-        "elsewhere.",
+        "The file is one table for `redaes data import` and spreadsheets. `first` and `second` are paths of pictures, "
+        "each stored once under its SHA-256. Rows whose votes by people were counted have `votes_first` and "
+        "`votes_second`; the others have `delta`.",
     ),
     "webdataset": (
         "{split}-*.tar",
-        "WebDataset shards: `ID.first.jpg`, `ID.second.jpg`, `ID.json` for each pair.",
+        "The files are WebDataset shards with `ID.first.jpg`, `ID.second.jpg` and `ID.json` for each pair.",
     ),
 }
 
@@ -118,7 +120,7 @@ It is **not calibrated to human scores**. Made by redaes from a dataset whose sh
 
 ## Licences
 
-Each example carries its photograph's licence; what it asks holds for the edited pictures too.
+Each example has its photograph's licence; what it requires applies to the edited pictures too.
 
 | licence of the photograph | photographs |
 |---|---|

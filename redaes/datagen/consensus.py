@@ -1,4 +1,4 @@
-"""From several judges' answers to one label, or to the reason why there is none.
+"""Combine several judges' answers into one label, or give the reason why there is none.
 
 The paper says "consensus of several judges" and no more; every rule here is our decision. See docs/judges.md.
 """
@@ -36,7 +36,7 @@ class ConsensusRules(WrittenSettings):
     max_bias: _Points = 1.5
     """Lean towards a position that is forgiven whatever the difference, in points."""
     max_spread: _Points = 2.0
-    """In points."""
+    """Largest spread of the answers, in points."""
 
 
 class Consensus(Record):
@@ -46,7 +46,7 @@ class Consensus(Record):
     delta: Delta | None
     """The label: score of the first picture minus score of the second, in points; None: rejected."""
     rejected: Rejection | None
-    """None: kept."""
+    """Why the pair is rejected; None: it is kept."""
     spread: _Points | None
     """Root mean square distance of all answers from the common difference, each answer freed of its judge's lean,
     each judge of the same weight; in points."""

@@ -21,7 +21,7 @@ BROKEN_FROM_THE_START = 8
 """Edits that fail in such a way, with none before that did not, before the run ends."""
 
 BROKEN_AFTER = 24
-"""The same in a row, of an editor that has worked."""
+"""Number of consecutive failures of an editor that has worked before."""
 
 
 class _Lane:

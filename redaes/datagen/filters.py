@@ -74,7 +74,9 @@ _EXPLAINS: dict[str, tuple[Factor, ...]] = {"jpeg_grid": ("noise",), "neon": ("c
 
 
 def _shrunk(image: NDArray[Any], side: int) -> NDArray[Any]:
-    """With the longest side at ``side`` pixels; smaller pictures are enlarged, so that all are measured alike."""
+    """Return a picture with its longest side at ``side`` pixels; smaller ones are enlarged, so that all are measured
+    alike.
+    """
     scale = side / max(image.shape[:2])
     size = (max(16, round(image.shape[1] * scale)), max(16, round(image.shape[0] * scale)))
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
@@ -96,7 +98,8 @@ def _features(image: ByteImage) -> tuple[FloatArray, ByteImage | None]:
 
 
 def shared_places(source: ByteImage, edited: ByteImage) -> int:
-    """In how many places ORB finds points of the source again in one perspective mapping onto the other picture.
+    """Return the number of places at which ORB finds points of the source again, under one perspective mapping onto the
+    other picture.
 
     Places are cells of 12 px at a longest side of 320 px, in the picture that has fewer: a tight cluster of points
     proves little.

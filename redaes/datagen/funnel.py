@@ -75,9 +75,9 @@ class WorkFigures(Record):
     """What a worker, a run, or all runs have done."""
 
     seconds: Amount = 0.0
-    """From beginning to end; of several runs their sum."""
+    """Seconds from beginning to end, summed over several runs."""
     passed: dict[str, int] = Field(default_factory=dict)
-    """By :data:`Step`."""
+    """Number of items that passed each :data:`Step`."""
     resources: dict[str, ResourceFigures] = Field(default_factory=dict)
     asked: dict[str, int] = Field(default_factory=dict)
     """What became of requests, as ``<model>: <outcome>``."""
@@ -112,7 +112,7 @@ def _added(
 
 
 class Funnel:
-    """One worker's figures. Used as ``with funnel: …``; may be told from any thread."""
+    """The figures of one worker. Use it as ``with funnel: …``; any thread may report to it."""
 
     def __init__(
         self,

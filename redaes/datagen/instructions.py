@@ -44,7 +44,7 @@ class Wish(NamedTuple):
 
 
 class Instruction(Record):
-    """One sentence for an editor, with what it means to do."""
+    """One instruction for an editor, with its intended factor, direction and strength."""
 
     factor: Factor
     direction: Aim

@@ -31,7 +31,7 @@ class MemberPair:
     first: str
     second: str
     agreement: Agreement | None
-    """Of those who judged them; None: nobody did."""
+    """Agreement of the judges; None: the pair was not judged."""
     error: float | None
     """Standard error of a difference that nobody judged, in points; None: it was judged."""
 
@@ -41,9 +41,9 @@ class LabelledPart:
     """Members whose differences are known, even by way of others."""
 
     scores: Mapping[str, float]
-    """In points, by member; only their differences mean anything."""
+    """Scores in points, by member; only their differences are meaningful."""
     pairs: tuple[MemberPair, ...]
-    """Those of them that have a label, in the members' order."""
+    """The labelled pairs, in the members' order."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Jury:
         ]
 
     async def ask(self, pairs: Sequence[PicturePair], judges: Sequence[int]) -> list[tuple[Judgement, ...]]:
-        """For each pair the judgements of some judges, in their order.
+        """Return for each pair the judgements of some judges, in their order.
 
         Args:
             pairs: what is to be judged.
@@ -89,7 +89,7 @@ class Jury:
         return list(zip(*by_judge, strict=True))
 
     def close(self) -> None:
-        """Ask nothing further."""
+        """Stop the judges' threads, so that nothing further is asked."""
         for thread in self._threads:
             thread.shutdown(wait=False, cancel_futures=True)
 

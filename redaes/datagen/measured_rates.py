@@ -41,15 +41,15 @@ class MeasuredRates:
     kept: int
     """Pairs that were kept."""
     tokens: Mapping[tuple[str, str], TokensPerAnswer]
-    """By model and task; not there where the servers report none."""
+    """Tokens by model and task; missing if the servers report none."""
     calls_an_answer: Mapping[str, float]
-    """By model: above 1 where requests were sent again."""
+    """Calls for each answer, by model: above 1 if requests were repeated."""
     seconds_a_request: Mapping[str, float]
-    """By model, at the concurrency of that build."""
+    """Seconds for each request, by model, at the concurrency of that build."""
     seconds_an_edit: float | None
-    """Of an editor on one device; None: none was made."""
+    """Seconds of an edit on one device; None: no edit was made."""
     bytes_a_pair: float | None
-    """On the disk; None: the shards are not beside the report."""
+    """Bytes of a pair on disk; None: the shards are not beside the report."""
 
 
 def read_rates(report: Path) -> MeasuredRates:

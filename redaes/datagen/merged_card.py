@@ -12,13 +12,13 @@ from redaes.file_writing import write_atomically
 _BODY = """# RED pairs, merged
 
 Pairs of photographs with a signed aesthetic difference, merged by redaes from the datasets below. Their own cards and
-reports are in `merged_from/`; what is said there of labels and their limits holds for the pairs that came from there.
+reports are in `merged_from/`; what they say about labels and their limits applies to the pairs of that dataset.
 
 `delta` is the score of `first` minus the score of `second` in points (scores run from 0 to 9): positive means that
-`first` is better. Sets may measure it by other means, so differences compare best within one set.
+`first` is better. Datasets may measure it in different ways, so differences can be compared best within one dataset.
 
 `merged_from` names the dataset that a pair came from. `draw_weight` says how often training draws it in an epoch, on
-average; held-out pairs are asked once, whatever their weight.
+average. A validation asks about held-out pairs once, whatever their weight.
 
 ## What came from where
 
@@ -27,15 +27,16 @@ unreadable | hash of its shards |
 |---|---|---|---|---|---|---|---|---|---|
 {sets}
 
-*Moved to test*: pairs of a train split whose photograph another set, or the same, holds out: equal bytes, or perceptual
-hashes that differ in at most {bits} of 64 bits (crops and mirror images are not found that way). *Repeated*: an earlier
-set has the same pair, so it was left out. *Unreadable*: a picture does not decode, so the pair was left out.
+*Moved to test* counts pairs of a train split whose photograph is held out by one of the sets: the pictures have equal
+bytes, or perceptual hashes that differ in at most {bits} of 64 bits (crops and mirror images are not found that way).
+*Repeated* counts pairs that were left out because an earlier set has the same pair, and *unreadable* pairs that were
+left out because a picture does not decode.
 
 | dataset | pairs | groups | sources |
 |---|---|---|---|
 {renamed}
 
-Ids that an earlier dataset has too, and that got the dataset's name before them.
+The table counts ids that an earlier dataset has too; they got the dataset's name as a prefix.
 
 | dataset | differences come from | pairs |
 |---|---|---|
@@ -43,7 +44,7 @@ Ids that an earlier dataset has too, and that got the dataset's name before them
 
 ## Licences
 
-Each row carries its photograph's licence in the column `licence`; what it asks holds for edited pictures too.
+The column `licence` of each row has its photograph's licence; what it requires applies to edited pictures too.
 
 | dataset | licence of the photograph | photographs |
 |---|---|---|

@@ -18,7 +18,7 @@ class MergedSet:
     """One of the datasets that are merged."""
 
     name: str
-    """Its folder's, made fit for ids; a number tells those of one name apart."""
+    """Name of its folder, made fit for ids; a number distinguishes equal names."""
     folder: Path
     weight: float
     """How often each of its pairs is drawn in an epoch, on average."""
@@ -42,7 +42,9 @@ def weights_of(given: Sequence[str | float], n_sets: int) -> list[float]:
         try:
             number = float(value)
         except ValueError as error:
-            raise InputError(f"weight {value!r} is no number; give one for each dataset, such as 2 or 0.5") from error
+            raise InputError(
+                f"weight {value!r} is not a number; give one number for each dataset, such as 2 or 0.5"
+            ) from error
         if not math.isfinite(number) or number <= 0:
             raise InputError(f"weight {value} must be a finite number above 0; leave out a dataset that is not wanted")
         found.append(number)

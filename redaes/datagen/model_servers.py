@@ -1,4 +1,4 @@
-"""One model behind one server or several: they share its requests, and one that dies is done without until it is back.
+"""One model behind one or several servers: they share its requests, and a dead server is left out until it is back.
 
 A request goes to the server that has the fewest under way. What then happens:
 
@@ -67,7 +67,7 @@ PATIENCE_S = 600.0
 """How long requests wait while no server is left, in seconds."""
 
 FIRST_PATIENCE_S = 30.0
-"""The same where none has answered since the model was made: its address may be wrong."""
+"""Patience while no server has answered yet, because an address may be wrong."""
 
 LOOK_EVERY_S = 1.0
 """How often a thread that waits for an answer looks whether the loop that gets it is still there, in seconds."""
@@ -80,7 +80,7 @@ Answer = TypeVar("Answer")
 
 @dataclass
 class _Replica:
-    """One of the servers."""
+    """One server of a model."""
 
     endpoint: Endpoint
     under_way: int = 0
@@ -119,7 +119,7 @@ class _Opened:
 
 
 class ModelServers:
-    """One model behind its servers. Used as ``async with servers: …``; may be opened again afterwards.
+    """One model behind its servers. Use it as ``async with servers: …``; it may be opened again afterwards.
 
     Budget and :attr:`counts` are of all servers together and belong to the object: they go on over openings.
     """
@@ -153,8 +153,9 @@ class ModelServers:
             InputError: a setting that makes no sense, or a key that cannot be sent.
         """
         self.counts: Counter[str] = Counter()
-        """As :attr:`redaes.backends.endpoint.Endpoint.counts`, of all servers; beside it ``taken out: <reason>``, and
-        of each prompt ``<prompt>: ok``, ``<prompt>: cached``, ``<prompt>: tokens`` and ``<prompt>: tokens written``."""
+        """Counts as in :attr:`redaes.backends.endpoint.Endpoint.counts`, of all servers; besides ``taken out:
+        <reason>``, and of each prompt ``<prompt>: ok``, ``<prompt>: cached``, ``<prompt>: tokens`` and ``<prompt>:
+        tokens written``."""
         self._replicas = [
             _Replica(
                 Endpoint(
@@ -179,7 +180,7 @@ class ModelServers:
         self.model = model
         self.revision = revision
         self.base_url = ", ".join(replica.endpoint.base_url for replica in self._replicas)
-        """Of all of its servers, for messages."""
+        """Base URLs of all of its servers, for messages."""
         self.capacity = concurrency * len(self._replicas)
         """Requests that are under way at once while all servers answer."""
         self.last_failure = ""
@@ -272,7 +273,7 @@ class ModelServers:
         return await together(self._reply_or_failure(request) for request in requests)
 
     def replies(self, requests: Sequence[ChatRequest]) -> list[Reply | Failure]:
-        """As :meth:`ask_many`, for who waits in another thread than that of the loop. Where nothing is open, the
+        """Ask as :meth:`ask_many` does, for callers in another thread than that of the loop. If nothing is open, the
         connections are opened for these requests alone.
 
         Raises:
@@ -335,8 +336,8 @@ class ModelServers:
         missing = [why for why in found if why]
         if len(missing) == len(found):
             raise BackendError(
-                f"{self.model}: no server of it is reached: {'; '.join(missing)}; start one, or mend its address "
-                "(endpoint)"
+                f"{self.model}: no server of this model can be reached: {'; '.join(missing)}; start one, or correct "
+                "its address (endpoint)"
             )
         return [f"{self.model}: {why}; the other servers do its share until it is there" for why in missing]
 
@@ -547,7 +548,7 @@ class _Conversation:
         self.last_failure = ""
 
     async def ask_many(self, requests: Sequence[ChatRequest]) -> list[Reply | Failure]:
-        """As :meth:`ModelServers.ask_many`."""
+        """Ask as :meth:`ModelServers.ask_many` does."""
         replies = await self._servers.ask_many(requests)
         for reply in replies:
             if isinstance(reply, Failure):

@@ -66,7 +66,7 @@ class Panel(WrittenSettings):
     editors: Annotated[tuple[str, ...], Field(min_length=1)] = ("diffusers",)
     """Names for `redaes.datagen.editors.load_editor`; a group's edits take them in turn."""
     editor_options: Annotated[tuple[tuple[str, str | int | float | bool], ...], BeforeValidator(_as_items)] = ()
-    """For every editor, such as ``("steps", 4)`` and ``("offload", "model")``; a mapping in a recipe."""
+    """Options of every editor, such as ``("steps", 4)`` and ``("offload", "model")``; a mapping in a recipe."""
     planner: Annotated[str | ModelEntry | None, BeforeValidator(as_model)] = None
     """Model that looks at a view and words fitting instructions; None: they are drawn from the templates."""
     checker: Annotated[str | ModelEntry | None, BeforeValidator(as_model)] = None
@@ -84,7 +84,7 @@ class Panel(WrittenSettings):
     reader: Reader = "strict"
     """What is read of a judging model's answers: the form itself, or (``lenient``) unambiguous variants of it too."""
     form: Form = "text"
-    """In which form judging models are asked: ``json`` suits those that were not trained on the text form."""
+    """The form in which judging models are asked: ``json`` suits those that were not trained on the text form."""
     max_rewrites: Annotated[int, whole_number(0)] = 2
     """How often a text with faults is sent back to its writer."""
     concurrency: Annotated[int, whole_number(1)] = 8

@@ -161,7 +161,7 @@ def _hand_out(crew: Sequence[_Process], left: deque[NumberedChunk], take: Take) 
                 if each.process.exitcode:
                     # A program that fails ends with 1 and has printed where; one that is killed ends with a signal.
                     code = each.process.exitcode
-                    why = "for the error above" if code == 1 else "perhaps for want of memory"
+                    why = "for the error above" if code == 1 else "possibly because memory ran out"
                     remedy = "what is done is kept" if code == 1 else "run again with fewer workers to go on"
                     raise RedaesError(f"a worker process ended with code {code}, {why}; {remedy}") from None
                 continue
@@ -262,9 +262,9 @@ class _Hired:
 
     actor: Any
     n_ahead: int = 0
-    """0: it is not ready yet."""
+    """Number of chunks that it takes at once; 0: it is not ready yet."""
     tasks: dict[Any, NumberedChunk] = field(default_factory=dict)
-    """By the reference of the call."""
+    """Tasks by the reference of the call."""
 
 
 def _on_ray(job: PanelJob, tasks: Sequence[NumberedChunk], take: Take, workers: int) -> None:

@@ -58,11 +58,11 @@ def _addresses(value: Any) -> Any:
 
 
 Addresses = Annotated[tuple[str, ...] | None, BeforeValidator(_addresses)]
-"""Of the servers of one model, which share its requests."""
+"""Addresses of the servers of one model, which share its requests."""
 
 
 class ModelEntry(WrittenSettings):
-    """One model with all that is said of it. What is left out is as the panel has it."""
+    """One model with its settings. Settings that are left out are those of the panel."""
 
     where: ClassVar[str] = "panel: a model"
 
@@ -81,7 +81,7 @@ class ModelEntry(WrittenSettings):
     timeout_s: Annotated[FiniteFloat, Field(gt=0)] | None = None
     """Longest wait for one answer, in seconds; None: 60."""
     price: TokenPrice | None = None
-    """None: not known, and not counted."""
+    """Price of tokens; None: not known, and not counted."""
     gpus: Annotated[int, whole_number(1)] | None = None
     """GPUs that each of its servers takes, by which GPU-hours are counted; None: none of one's own."""
     revision: str | None = None
@@ -124,13 +124,13 @@ class JudgeEntry(ModelEntry):
     samples: Annotated[int, whole_number(1)] | None = None
     """Answers in each order."""
     form: Form | None = None
-    """In which form it is asked."""
+    """The form in which it is asked."""
     reader: Reader | None = None
     """What is read of its answers."""
 
     @property
     def kind(self) -> str:
-        """One of `redaes.datagen.panel.JUDGES`."""
+        """The judge, one of `redaes.datagen.panel.JUDGES`."""
         return self.model.partition(":")[0] if ":" in self.model else SERVED[0]
 
     @property

@@ -46,7 +46,7 @@ from redaes.records import PairRecord
 from redaes.types import Edit, Factor
 
 DECISIVE_SHARE = 0.5
-"""Of two edits, the lesser one decides as well when its effect is at least this share of the greater one's."""
+"""Share of the larger effect from which the smaller effect of two edits counts as deciding too."""
 
 REFERENCE = "reference"
 """Key of a view's picture to which nothing was done."""

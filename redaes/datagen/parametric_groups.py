@@ -61,7 +61,9 @@ CERTAIN_CLEAN = 0.6
 costs less may be a matter of taste."""
 
 CERTAIN_ACROSS = 1.75
-"""The same for the losses of two edits of different kind, whose order the edits themselves do not settle."""
+"""The same number of standard deviations for two edits of different kinds, whose order the edits themselves do not
+settle.
+"""
 
 TIE_SHARE = 0.5
 """Views from which the reference and its twin are kept as a tie."""
@@ -120,7 +122,7 @@ class _ReferenceView:
 
     pixels: NDArray[np.uint8]
     large: NDArray[np.uint8] | None
-    """The same at a larger size; None: no edit of the group enlarges."""
+    """The picture at a larger size; None: no edit of the group enlarges."""
     reference: Reference
     stored: StoredPicture
 

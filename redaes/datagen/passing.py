@@ -19,7 +19,7 @@ Made = TypeVar("Made")
 
 
 class WorkStage:
-    """One stage; belongs to the event loop on which it is first entered."""
+    """One stage of the pipeline; it belongs to the event loop on which it is first entered."""
 
     def __init__(self, name: str, at_once: int, waiting: int) -> None:
         """

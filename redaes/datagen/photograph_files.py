@@ -44,9 +44,9 @@ class Span:
 
     name: str
     offset: int
-    """Of the content, in bytes from the start of the tar file."""
+    """Offset of the content, in bytes from the start of the tar file."""
     size: int
-    """In bytes."""
+    """Size of the content, in bytes."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,9 @@ class Cell:
 
     column: str
     row: int
-    """From 0, within the row group where there is one, otherwise within the file."""
+    """Number of the row, from 0, within the row group if there is one, otherwise within the file."""
     row_group: int | None
-    """Of a Parquet file, from 0; None: an Arrow file."""
+    """Number of the row group in a Parquet file, from 0; None: it is an Arrow file."""
 
 
 @dataclass(frozen=True)
@@ -313,7 +313,7 @@ def _of_tar(path: Path) -> Iterator[FoundPhotograph]:
                         raise InputError(f"{path}:{member.name} is not a JSON object; write one per sample")
                     stated[key] = _stated(values)
     except (tarfile.TarError, OSError, EOFError) as error:
-        raise InputError(f"{path} is no readable, uncompressed tar file ({error}); pack or copy it again") from error
+        raise InputError(f"{path} is not a readable, uncompressed tar file ({error}); pack or copy it again") from error
     except ValueError as error:  # also bytes that are no UTF-8
         raise InputError(f"{path}:{member.name} is not JSON ({error})") from error
     if not pictures:

@@ -102,7 +102,7 @@ class GroupPicture:
     stored: StoredPicture
     """The picture."""
     edit: Edit | None
-    """None: nothing that matters aesthetically was done to it."""
+    """The edit; None: nothing that matters aesthetically was done to the picture."""
     loss: float
     """What the edit cost, in points, against the group's reference: below 0 where it did good."""
     uncertainty: float = 0.0
@@ -148,7 +148,7 @@ class OrderedPair:
     """Two members in the places in which they are stored."""
 
     id: str
-    """Of the pair: follows from the pictures' bytes, their group and their editors."""
+    """Id of the pair, derived from the pictures' bytes, their group and their editors."""
     first: GroupPicture
     second: GroupPicture
 
@@ -164,7 +164,7 @@ class OrderedPair:
 
     @property
     def seed(self) -> int:
-        """For the wording of the reasoning in the stored order; the other order takes the next."""
+        """Seed for the wording of the reasoning in the stored order; the other order takes the next seed."""
         return int(self.id[:12], 16)
 
 

@@ -1,4 +1,4 @@
-"""From photographs to a RED dataset: plan, edit, judge, explain, write; resumable by shard.
+"""Build a RED dataset from photographs: plan, edit, judge, explain and write; resumable by shard.
 
 The work goes by chunks of photographs: each chunk's Parquet shard is written whole or not at all, followed by a small
 JSON with its counts; a chunk with both is done. What is planned, one row for each edit of each view, is in
@@ -261,8 +261,8 @@ def _claim(folder: Path, sources: list[Source], settings: DatasetSettings, panel
         return
     if isinstance(before, dict) and before.get("schema", 2) != SCHEMA_VERSION:
         raise RecordError(
-            f"{folder} holds a dataset of schema version {before.get('schema', 2)}, which can be read, but not gone on "
-            f"with: this redaes writes version {SCHEMA_VERSION}; choose another output folder"
+            f"{folder} holds a dataset of schema version {before.get('schema', 2)}, which can be read but not "
+            f"continued, because this version of redaes writes version {SCHEMA_VERSION}; choose another output folder"
         )
     if not isinstance(before, dict) or set(before) != set(plan):
         raise RecordError(f"{file} is damaged; delete {folder} and build again")

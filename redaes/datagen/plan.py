@@ -60,10 +60,10 @@ class Frame:
 
 @dataclass(frozen=True)
 class PlannedEdit:
-    """One row."""
+    """One row of the plan."""
 
     id: str
-    """Of the row: follows from seed, photograph, view and place alone."""
+    """Id of the row, derived from seed, photograph, view and place alone."""
     split: Split
     source: str
     """Id of the photograph."""

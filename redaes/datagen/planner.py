@@ -82,7 +82,7 @@ class InstructionPlan(Record):
 
 
 class _Proposal(Record):
-    """One item of the answer, as the server is asked for it."""
+    """One item of the requested answer."""
 
     factor: Factor
     direction: Aim
@@ -97,7 +97,9 @@ class _Answer(Record):
 
 
 class _Item(Record):
-    """One item as it arrives: servers may ignore the schema, and a wrong word shall cost one item, not the answer."""
+    """One item of a received answer. Servers may ignore the schema, and a wrong word must cost one item only, not the
+    answer.
+    """
 
     factor: str
     direction: str

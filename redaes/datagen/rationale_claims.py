@@ -25,7 +25,7 @@ class Statements:
     """What the rationales of one split say."""
 
     rationales: int = 0
-    """Of pairs that could be measured."""
+    """Number of rationales of pairs that could be measured."""
     silent: int = 0
     """Rationales without a statement that can be measured."""
     contradicted: int = 0

@@ -1,4 +1,4 @@
-"""What an edit costs, in points of the one scale, so that losses of different families can be compared.
+"""The severity of an edit: its cost in points of the one scale, so that edits of different kinds can be compared.
 
 **The scale.** KADID-10k (Lin, Hosu and Saupe, "KADID-10k: A Large-scale Artificially Distorted IQA Database", QoMEX
 2019) has the mean opinion of people who saw 81 photographs with 25 distortions at 5 levels beside the clean one, from 1
@@ -36,11 +36,13 @@ CLEAN = 4.6
 """Mean opinion of an undistorted picture in KADID-10k: distortion 18 (mean shift), level 3, a shift by 0."""
 WORST = 1.0
 TRANSFER = 0.8
-"""In points: other photographs, other screens, and people who compared with the clean picture rather than rated."""
+"""Uncertainty of the transfer, in points: other photographs, other screens, and people who compared with the clean
+picture rather than rated.
+"""
 _DIAGONAL = math.hypot(512, 384) * math.sqrt(0.5)
-"""Of KADID-10k's pictures in pixels, for blurs. A picture half as large, blurred over the same share of its frame,
-is as bad seen at the same size, and half as bad seen pixel for pixel. Pictures of 256 pixels are seen both ways, so the
-middle is taken. Faults of the size of a pixel are counted in pixels."""
+"""Diagonal of KADID-10k's pictures, in pixels, for blurs. A picture half as large, blurred over the same share of its
+frame, is as bad seen at the same size, and half as bad seen pixel for pixel. Pictures of 256 pixels are seen both ways,
+so the middle is taken. Faults of the size of a pixel are counted in pixels."""
 
 
 def points_of(opinion: float) -> float:
@@ -127,7 +129,7 @@ class Argument:
     """What an operation without a counterpart costs, and why."""
 
     points: tuple[float, float, float]
-    """At strengths 0.3, 0.6 and 1."""
+    """Points at strengths 0.3, 0.6 and 1."""
     spread: float
     """How far that may be off for one picture, in points."""
     because: str
@@ -249,7 +251,7 @@ _SCALES_AND_POWERS: dict[str, tuple[float, float, float, float]] = {
     "power_lines": (1.445, 1.45, 0.1016, 1.2),
     "finger": (0.8609, 1.65, 0.119, 0.9),
 }
-"""Of each operation's curve from strength, and of that from the picture's own change."""
+"""Scales and powers of each operation's curve from strength, and of its curve from the picture's own change."""
 BY_STRENGTH = {name: SeverityCurve(*fitted[:2]) for name, fitted in _SCALES_AND_POWERS.items()}
 BY_CHANGE = {name: SeverityCurve(*fitted[2:]) for name, fitted in _SCALES_AND_POWERS.items()}
 SPREAD: dict[str, float] = {

@@ -42,7 +42,7 @@ _R = TypeVar("_R")
 
 @dataclass(frozen=True)
 class Source:
-    """One photograph to make edits of: small, and readable from any process."""
+    """One photograph to edit, as a small record that any process can read."""
 
     id: str
     """SHA-256 of the stored bytes."""
@@ -149,10 +149,10 @@ class _Look:
     """What one reading of a candidate told."""
 
     id: str
-    """Empty: its bytes could not be read."""
+    """Id of the photograph; empty: its bytes could not be read."""
     problem: str | None
     fingerprint: int | None
-    """None: not looked at, because of a problem or because the same bytes were met before."""
+    """Perceptual hash; None: not computed, because of a problem or because the same bytes were met before."""
 
 
 def _look(candidate: FoundPhotograph, rules: PhotographRules, met: set[str]) -> _Look:
@@ -214,7 +214,7 @@ def _seeded(identity: str, seed: int) -> bytes:
 
 
 def _shuffled(ids: Iterable[str], seed: int) -> list[str]:
-    """In an order that depends on the seed and on each id, not on the machine or on what else is there."""
+    """Return the ids in an order that depends on the seed and on each id alone."""
     return sorted(ids, key=lambda identity: _seeded(identity, seed))
 
 

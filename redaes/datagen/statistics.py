@@ -1,4 +1,4 @@
-"""What a dataset holds, in numbers; reads every column but the pictures."""
+"""Statistics of a dataset, from all columns but the pictures."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Row:
 
     file: Path
     number: int
-    """From 0, within the file."""
+    """Number of the row, from 0, within the file."""
     split: Split
     values: Mapping[str, Any]
 
@@ -83,7 +83,7 @@ class Statistics:
     licences: Mapping[str, int]
     """Photographs per licence."""
     judged: PanelAgreement | None
-    """None: no pair was judged, all were measured."""
+    """Agreement of the panel; None: no pair was judged, all were measured."""
 
 
 def light_rows(folder: Path, columns: Sequence[str] = LIGHT) -> Iterator[Row]:
@@ -132,7 +132,7 @@ def statistics(folder: Path) -> Statistics:
 
 
 def _judged(agreements: Sequence[Agreement]) -> PanelAgreement:
-    """Of at least one pair."""
+    """Return the panel's agreement over at least one pair."""
     shares = [agreement.sign_agreement for agreement in agreements]
     return PanelAgreement(
         judges=tuple(sorted({judge for agreement in agreements for judge in agreement.judges})),

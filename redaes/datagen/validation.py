@@ -45,7 +45,7 @@ class DatasetValidation:
 
     counts: dict[Split, SplitCounts]
     wrong: dict[str, Rows] = field(default_factory=dict)
-    """By kind of fault; empty: the dataset is sound."""
+    """Faulty rows by kind of fault; empty: the dataset is sound."""
     warnings: dict[str, Rows] = field(default_factory=dict)
 
 

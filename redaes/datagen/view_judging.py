@@ -1,4 +1,4 @@
-"""What is asked about the pictures of one view, round by round, until their differences are settled.
+"""Choose the questions about the pictures of one view, round by round, until their differences are settled.
 
 Pure: who asks, and how, is the caller's. ``judging_rounds`` yields what is to be asked and is sent the judgements::
 
@@ -28,7 +28,7 @@ class JudgingRound:
     """Questions that can be asked at once."""
 
     pairs: tuple[PicturePlaces, ...]
-    """By the places of the view's pictures."""
+    """The pairs, by the places of the view's pictures."""
     judges: tuple[int, ...]
     """Who is asked about each of them, by places in the panel."""
 
@@ -38,11 +38,13 @@ class JudgedPair:
     """What was said about one pair."""
 
     label: Consensus
-    """Of the judges that decide: the reserve where it was asked, else those that are always asked."""
+    """Consensus of the judges that decide: the reserve if it was asked, otherwise those that are always asked."""
     everyone: Consensus
-    """Of all that were asked; where that is the reserve too, its ``delta`` and ``rejected`` decide nothing."""
+    """Consensus of all judges that were asked; if the reserve was asked too, its ``delta`` and ``rejected`` decide
+    nothing.
+    """
     judgements: tuple[Judgement, ...]
-    """One of each judge that was asked, in the panel's order."""
+    """The judgements of the judges that were asked, in the panel's order."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class ViewJudgements:
     """What became of a view's pairs."""
 
     judged: Mapping[PicturePlaces, JudgedPair]
-    """Those that were asked about, labelled or rejected, in the order of their places."""
+    """The pairs that were asked about, labelled or rejected, in the order of their places."""
     not_asked: tuple[PicturePlaces, ...]
     """The others that could have been."""
     counts: Mapping[str, int] = field(default_factory=dict)
@@ -62,7 +64,7 @@ JOINING_ROUNDS = 2
 """Judges that reject most pairs would be asked about all of them otherwise, for few labels."""
 
 Judgements = Sequence[Sequence[Judgement]]
-"""For each pair of a round, in its order: one judgement of each of the round's judges, in their order."""
+"""For each pair of a round one judgement of each of the round's judges, in their order."""
 
 
 def judging_rounds(
@@ -74,7 +76,7 @@ def judging_rounds(
     savings: CallSavings = ASK_EVERYTHING,
     reserve: Collection[int] = (),
 ) -> Generator[JudgingRound, Judgements, ViewJudgements]:
-    """Ask about a view's pairs, as few as ``savings`` wants.
+    """Ask about as few of a view's pairs as ``savings`` allows.
 
     First the chosen pairs, of those judges that are no reserve; then the reserve, where these do not agree, and there
     it alone decides. Where rejected pairs leave pictures unconnected, further pairs that would join them are asked

@@ -1,4 +1,4 @@
-"""One scale for the pictures of a view, from the differences on which its judges agree, and how well it is known."""
+"""Fit one scale to the pictures of a view, from the differences on which its judges agree, with its uncertainty."""
 
 from __future__ import annotations
 
@@ -78,8 +78,8 @@ def view_scale(n: int, labels: Mapping[PicturePlaces, Consensus], names: Sequenc
 
 
 def _variance(label: Consensus) -> float | None:
-    """Of a label around what endlessly many such judges would say, as its answers show it, in squared points; None:
-    one answer in each order shows nothing, for what sets them apart may be the order.
+    """Return the variance of a label around the mean of infinitely many such judges, estimated from its answers, in
+    squared points; None: one answer in each order shows nothing, for what sets them apart may be the order.
     """
     if label.disagreement is None or label.spread is None:
         return None

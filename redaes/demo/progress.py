@@ -125,8 +125,8 @@ class DemoSteps:
         finally:
             if not finished:
                 self.console.print(
-                    f"{label}: stopped after {duration_in_words(time.monotonic() - started)}. "
-                    f"What is finished is kept, and the same command goes on from here; details: {self.log}"
+                    f"{label}: stopped after {duration_in_words(time.monotonic() - started)}. Finished steps are "
+                    f"kept, and the same command continues from here; details: {self.log}"
                 )
 
     @contextmanager
@@ -138,7 +138,7 @@ class DemoSteps:
             yield
 
     def count_lines_with(self, mark: str, total: int) -> None:
-        """From now on, every printed text with ``mark`` in it is one of ``total`` units of the running step."""
+        """Count every printed text that contains ``mark`` as one of ``total`` units of the running step."""
         self._watch = (mark, 0, total)
 
     def _on_write(self, text: str) -> None:

@@ -36,14 +36,14 @@ class LearningCurve:
 
 @dataclass(frozen=True)
 class Moment:
-    """One evaluation on the way."""
+    """One evaluation during the demonstration."""
 
     name: str
     evaluation: HeldOut
     curve: LearningCurve | None
-    """Of the stage before it; None before the first."""
+    """Learning curve of the stage before it; None: it is the first evaluation."""
     checked: Mapping[str, CheckedPair] = field(default_factory=dict)
-    """Its reasonings held against the pixels, by pair; empty: nothing was measured."""
+    """Its checked reasonings, by pair; empty: nothing was measured."""
 
     @property
     def truth(self) -> ReasonTruth | None:
@@ -158,7 +158,9 @@ def headline(moments: Sequence[Moment]) -> str:
 
 
 def gallery(records: Sequence[PairRecord], before: HeldOut, after: HeldOut) -> list[GalleryItem]:
-    """For each factor, and for ties, the first pair by id that was answered with reasons; not hand-picked."""
+    """Return for each factor, and for ties, the first pair by id that was answered with reasons; none is
+    hand-picked.
+    """
     by_id = {record.pair.id: record for record in records}
     old = {item.outcome.pair: item for item in before.reasoned_outcomes}
     chosen: dict[tuple[Factor, ...], GalleryItem] = {}
@@ -311,7 +313,7 @@ def render(
 
 
 def _changes(moments: Sequence[Moment], mode: Any) -> list[tuple[MeasureChange, MeasureChange] | None]:
-    """For each moment the change against the first and against the one before; None for the first."""
+    """Return for each moment the changes against the first and the previous one; None: it is the first."""
     changes: list[tuple[MeasureChange, MeasureChange] | None] = [None]
     for previous, moment in itertools.pairwise(moments):
         changes.append(

@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say, and the map that is usual before PLCC is taken."""
+"""Reliability of probabilities, and the usual logistic map before PLCC is computed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from redaes.types import Record
 
 
 class ReliabilityBin(Record):
-    """Answers of about the same probability: one bin of the reliability diagram."""
+    """One bin of the reliability diagram: answers of similar probability."""
 
     n: int
     predicted: FiniteFloat
@@ -33,7 +33,7 @@ def reliability(probabilities: Sequence[float], outcomes: Sequence[float], n_bin
     Args:
         probabilities: P(first is better), in [0, 1].
         outcomes: whether it is: 1 or 0, or the share of people who say so.
-        n_bins: number of bins; each holds its upper edge, the first one its lower edge too.
+        n_bins: number of bins; each includes its upper edge, the first one also its lower edge.
 
     Raises:
         InputError: different lengths, numbers outside [0, 1], or no bins.
@@ -104,7 +104,7 @@ def fit_logistic(x: ArrayLike, y: ArrayLike) -> Logistic | None:
         from scipy.optimize import least_squares
     except ImportError as error:
         raise MissingDependency("scipy", "eval") from error
-    # In units of their spread, so that the steps of the search suit any scale of scores.
+    # In units of their spread, so that the search works for any scale of scores.
     centre, width = float(a.mean()), float(a.std())
     low, high = float(b.min()), float(b.max())
     scaled, aim = (a - centre) / width, (b - low) / (high - low)
@@ -118,6 +118,6 @@ def fit_logistic(x: ArrayLike, y: ArrayLike) -> Logistic | None:
 
 
 def _logistic(x: NDArray[np.float64], high: float, low: float, centre: float, width: float) -> NDArray[np.float64]:
-    # |width|: with a negative one the two ends would change their meaning; tanh cannot overflow.
+    # |width|, because a negative width would swap the two ends; tanh cannot overflow.
     scale = max(abs(width), 1e-12)
     return low + (high - low) * 0.5 * (1.0 + np.tanh(0.5 * (x - centre) / scale))

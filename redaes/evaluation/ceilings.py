@@ -1,8 +1,8 @@
 """How well a perfect assessor can agree with labels that are means of a few votes.
 
 The votes of every picture are split at random into two halves. The correlation of the halves' means is the reliability
-of half the votes; Spearman and Brown's formula gives that of all of them, and its root is the highest correlation that
-anything but the votes themselves can be expected to reach (Spearman 1904). For rank correlations, approximations.
+of half the votes. Spearman and Brown's formula gives the reliability of all votes, and its root is the highest
+correlation that a predictor can be expected to reach (Spearman 1904). For rank correlations these are approximations.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class Ceiling:
         split_half: SRCC of the means of two halves, averaged over the splits.
         reliability: reliability of all votes, by Spearman and Brown: 2r / (1 + r).
         ceiling: root of the reliability.
-        n: pictures.
-        n_splits: random splits.
+        n: number of pictures.
+        n_splits: number of random splits.
     """
 
     split_half: float
@@ -41,11 +41,11 @@ def vote_ceiling(histograms: ArrayLike, *, n_splits: int = 10, seed: int = 0) ->
 
     Args:
         histograms: counts of the ratings 1, 2, …, shape (n_pictures, n_ratings); at least two votes each.
-        n_splits: random splits, averaged.
+        n_splits: number of random splits, over which results are averaged.
         seed: seed of the splits.
 
     Raises:
-        InputError: malformed counts, fewer than two pictures, or halves whose means have no correlation.
+        InputError: counts are malformed, there are fewer than two pictures, or the halves' means have no correlation.
     """
     counts = np.asarray(histograms)
     if counts.ndim != 2 or not np.issubdtype(counts.dtype, np.integer) or (counts < 0).any():

@@ -1,4 +1,4 @@
-"""Several runs of one benchmark side by side, with paired intervals; and what others published, kept apart."""
+"""Compare several runs of one benchmark with paired intervals, and list published results apart from them."""
 
 from __future__ import annotations
 
@@ -29,31 +29,31 @@ class ComparedRun(Record):
     name: str
     results: RunResults
     changes: tuple[MeasureChange, ...]
-    """Against the first run; empty for it."""
+    """Changes against the first run; empty for the first run itself."""
 
 
 class PublishedResult(Record):
-    """A number that somebody else printed."""
+    """A result that others published."""
 
     benchmark: str
     system: str
     values: dict[str, FiniteFloat]
     source: str
     protocol: str
-    """What is known of how it was got, as far as it can be compared."""
+    """What is known of its protocol, as far as it matters for a comparison."""
 
 
 def compare(folders: Sequence[Path]) -> list[ComparedRun]:
-    """Return runs of one benchmark, the first of which the others are compared with.
+    """Return runs of one benchmark, compared with the first of them.
 
-    In a correlation, only pictures that both runs answered are compared; the number is reported.
+    Correlations are compared only over pictures that both runs answered; their number is reported.
 
     Args:
         folders: folders of finished runs.
 
     Raises:
-        InputError: fewer than two runs, or runs of different labels.
-        RecordError: a run that is not finished or was altered.
+        InputError: there are fewer than two runs, or their labels differ.
+        RecordError: a run is not finished or was altered.
     """
     if len(folders) < 2:
         raise InputError("name at least two folders of runs")
@@ -76,7 +76,7 @@ def compare(folders: Sequence[Path]) -> list[ComparedRun]:
 
 
 def published(benchmark: str) -> list[PublishedResult]:
-    """Return what others printed for a benchmark; never mixed with what was measured here.
+    """Return the published results of others for a benchmark; they are never mixed with our own.
 
     Raises:
         RecordError: the packaged file is damaged.
@@ -150,6 +150,6 @@ def _correlation_change(
 
 
 def _mean_change(measure: str, rows: Sequence[tuple[float, float, str]]) -> MeasureChange:
-    """From values before, values after and clusters."""
+    """Return the change of a mean from rows of value before, value after and cluster."""
     before, after, clusters = [a for a, _, _ in rows], [b for _, b, _ in rows], [cluster for _, _, cluster in rows]
     return mean_change(measure, before, after, clusters, n_resamples=N_RESAMPLES, seed=SEED)

@@ -1,9 +1,9 @@
-"""How far a model's probabilities can be believed: a temperature fitted on some photographs, and what it is worth on
-others; docs/confidence.md.
+"""Calibration of a model's probabilities: a temperature fitted on some photographs and tested on others
+(docs/confidence.md).
 
-The only thing that is fitted is one number by which log-odds are divided, so the order of answers, and which of two
-pictures is better, stay as they are. Where the most confident answers are right less often than they would claim even
-then, claims are cut off at what they deserve (:func:`ceiling_of`).
+Only one number is fitted, by which log-odds are divided, so the order of answers, and which of two pictures is better,
+do not change. If the most confident answers are right less often than they claim even then, probabilities are limited
+(:func:`ceiling_of`).
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from redaes.prompts import Mode
 from redaes.types import Record
 
 SURE = 0.95
-"""Answers that claim more than this should be right that often."""
+"""Probability above which answers count as sure; they should be right at least this often."""
 
 MIN_SURE = 30
-"""Answers above :data:`SURE` that it takes to grant that such claims may be made."""
+"""Number of answers above :data:`SURE` that are needed to allow such probabilities."""
 
 AT_ONCE = 32
-"""Pairs that are asked in one batch."""
+"""Number of pairs that are asked in one batch."""
 
 _STEEPEST, _FLATTEST = 100.0, 0.001
-"""Bounds of one over the temperature: a model that is never wrong has no best one."""
+"""Bounds of 1 / temperature, because a model that is never wrong has no best temperature."""
 
 
 class CalibrationAnswer(Record):
@@ -48,28 +48,28 @@ class CalibrationAnswer(Record):
     mode: Mode
     first_is_better: bool
     log_odds: float
-    """That the first is better, both orders together, not calibrated."""
+    """Log-odds that the first is better, from both orders together, not calibrated."""
     decided: bool
-    """Whether the answer calls one of them better."""
+    """Whether the answer calls one picture better."""
 
 
 class CalibrationGroup(Record):
-    """Answers of one group, as they are claimed and as they are."""
+    """Claimed and observed accuracy of the answers of one group."""
 
     n: int
-    """That call one picture better; the others claim nothing."""
+    """Number of answers that call one picture better."""
     n_not: int
-    """Ties and undecided ones."""
+    """Number of ties and undecided answers."""
     claimed: float | None
-    """Mean probability given to the picture that is called better."""
+    """Mean probability of the picture that is called better."""
     right: float | None
     low: float | None
     high: float | None
-    """Share of right ones, with its 95 % interval by photograph."""
+    """Share of right answers and its 95 % interval, resampled by photograph."""
     ece: float | None
     """Expected calibration error over ten bins of P(first is better)."""
     n_sure: int
-    """Answers that claim more than 95 %."""
+    """Number of answers that claim more than 95 %."""
     n_sure_right: int
 
 
@@ -80,14 +80,14 @@ def ask(
     mode: Mode,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Iterator[CalibrationAnswer]:
-    """Yield the model's answers to the pairs that have a better picture; those without a probability are left out.
+    """Yield the model's answers about the pairs with a better picture; answers without a probability are left out.
 
     Args:
         backend: the model.
-        folder: where the pictures of the rows are.
-        rows: with first, second, p (1 or 0) and group (the photograph); for the tables, also factor and kind.
-        mode: how the model is asked.
-        progress: called with pairs asked and in all.
+        folder: folder of the rows' pictures.
+        rows: rows with first, second, p (1 or 0) and group (the photograph); for the tables, also factor and kind.
+        mode: mode in which the model is asked.
+        progress: called with the number of finished pairs and of all pairs.
 
     Raises:
         ImageError: a picture cannot be used.
@@ -117,16 +117,16 @@ def ask(
 def fit_half(
     answers: Sequence[CalibrationAnswer], backend: Backend, mode: Mode, says: str
 ) -> tuple[Temperature, dict[str, CalibrationGroup]]:
-    """Return the temperature of the first half of the photographs, and what becomes of the other half with it.
+    """Return the temperature fitted on one half of the photographs, and the results on the other half.
 
     Args:
         answers: answers of :func:`ask`.
         backend: the model that gave them.
-        mode: how it was asked.
-        says: what the pairs are, in words.
+        mode: mode in which it was asked.
+        says: description of the pairs, in words.
 
     Raises:
-        InputError: a half holds no answer that calls a picture better.
+        InputError: a half has no answer that calls a picture better.
     """
     fitted = [one for one in answers if half_of(one.photograph) == 0 and one.decided]
     rest = [one for one in answers if half_of(one.photograph) == 1]
@@ -153,7 +153,7 @@ def fit_half(
 
 
 def half_of(photograph: str) -> int:
-    """Return 0: a photograph to fit on; 1: one to report on. By its hash, so that files that are added change nothing.
+    """Return 0 for a photograph to fit on and 1 for one to report on, by its hash, so that added files change nothing.
 
     >>> half_of("a"), half_of("c")
     (1, 0)
@@ -162,17 +162,17 @@ def half_of(photograph: str) -> int:
 
 
 def fit_temperature(log_odds: Sequence[float], first_is_better: Sequence[bool]) -> float:
-    """Return the temperature with which the labels are likeliest.
+    """Return the temperature that maximizes the likelihood of the labels.
 
     >>> round(fit_temperature([2.0, 2.0, 2.0, -2.0], [True, True, False, False]), 2)
     1.82
 
     Args:
-        log_odds: that the first is better.
-        first_is_better: whether it is.
+        log_odds: log-odds that the first is better.
+        first_is_better: whether the first is better, by the labels.
 
     Raises:
-        InputError: different lengths, none, or a number that is not finite.
+        InputError: lengths differ, there are no answers, or a number is not finite.
     """
     if len(log_odds) != len(first_is_better) or not log_odds:
         raise InputError(f"{len(log_odds)} log-odds and {len(first_is_better)} labels; give one label for each")
@@ -181,7 +181,7 @@ def fit_temperature(log_odds: Sequence[float], first_is_better: Sequence[bool]) 
         raise InputError("the log-odds hold a number that is not finite")
     towards = np.where(np.asarray(first_is_better, dtype=bool), odds, -odds)
     low, high = _FLATTEST, _STEEPEST
-    for _ in range(80):  # the likelihood is concave in one over the temperature: its slope has one zero
+    for _ in range(80):  # the likelihood is concave in 1 / temperature, so its slope has one zero
         middle = math.sqrt(low * high)
         if float((towards / (1.0 + np.exp(np.clip(middle * towards, -700, 700)))).sum()) > 0:
             low = middle
@@ -193,8 +193,7 @@ def fit_temperature(log_odds: Sequence[float], first_is_better: Sequence[bool]) 
 def ceiling_of(answers: Sequence[CalibrationAnswer], temperature: float) -> float:
     """Return the largest probability that may be claimed after a temperature; 1: any.
 
-    Where answers that would claim more than :data:`SURE` are too few, or too many of them wrong, nothing above it is
-    claimed at all.
+    If too few answers would claim more than :data:`SURE`, or too many of them are wrong, nothing above it is claimed.
     """
     claims = [(claim, right) for one in answers if one.decided for claim, right in [_claim(one, temperature, 1.0)]]
     sure = [right for claim, right in claims if claim > SURE]
@@ -202,7 +201,7 @@ def ceiling_of(answers: Sequence[CalibrationAnswer], temperature: float) -> floa
 
 
 def group_of(answers: Sequence[CalibrationAnswer], temperature: float, ceiling: float) -> CalibrationGroup:
-    """Return how a group of answers is claimed, and how it is."""
+    """Return the claimed and observed accuracy of a group of answers."""
     decided = [one for one in answers if one.decided]
     claims = [_claim(one, temperature, ceiling) for one in decided]
     right = bootstrap_mean([(is_right, one.photograph) for (_, is_right), one in zip(claims, decided, strict=True)])
@@ -225,6 +224,6 @@ def group_of(answers: Sequence[CalibrationAnswer], temperature: float, ceiling: 
 
 
 def _claim(one: CalibrationAnswer, temperature: float, ceiling: float) -> tuple[float, bool]:
-    """Return the probability given to the picture that is called better, and whether it is."""
+    """Return the probability of the picture that is called better, and whether it is better."""
     p = believed(one.log_odds, temperature, ceiling)
     return max(p, 1.0 - p), (one.log_odds > 0) == one.first_is_better

@@ -16,15 +16,15 @@ from redaes.file_writing import read_yaml
 
 
 def make_spec(recipe: Path | None, given: Mapping[str, Any]) -> RunSpec:
-    """Return the settings of a run: what was given goes before the recipe, the recipe before the defaults.
+    """Return the settings of a run: given options override the recipe, and the recipe overrides the defaults.
 
     Args:
         recipe: a YAML file with fields of :class:`~redaes.evaluation.runner.RunSpec`, or the name of one that comes
             with redaes; None: none.
-        given: the command line; None means not given, and what is no field of a run is left alone.
+        given: options of the command line; None: not given. Options that are not fields of a run are ignored.
 
     Raises:
-        InputError: an unknown name or key, or a value that cannot be.
+        InputError: a name or key is unknown, or a value is impossible.
     """
     values: dict[str, Any] = {}
     if recipe is not None:
@@ -48,10 +48,10 @@ def make_spec(recipe: Path | None, given: Mapping[str, Any]) -> RunSpec:
 
 
 def _usual_assessor(benchmark: str) -> str:
-    """Return a local model: where pairs are labelled it is shown pairs, which it is better at than at single
+    """Return a local model, which is shown pairs if pairs are labelled, because it is better at pairs than at single
     pictures.
     """
-    known = BENCHMARKS.get(benchmark)  # an unknown one is named when it is loaded
+    known = BENCHMARKS.get(benchmark)  # an unknown benchmark is reported when it is loaded
     return "vlm_pairs" if known is not None and known.kind == "pairs" else "vlm"
 
 
@@ -64,7 +64,7 @@ _BY_ENDPOINT = {
     "endpoint": "url",
     "endpoint_pairs": "url",
 }
-"""Assessors that can ask a server, and their option with its address."""
+"""For assessors that can ask a server, the option with its address."""
 
 
 def ask_endpoint(spec: RunSpec, url: str, *, only_if_free: bool) -> RunSpec:
@@ -73,10 +73,10 @@ def ask_endpoint(spec: RunSpec, url: str, *, only_if_free: bool) -> RunSpec:
     Args:
         spec: the run.
         url: the server's address.
-        only_if_free: leave a run alone that says otherwise where its model is, or has none.
+        only_if_free: leave a run unchanged if it already says where its model is, or has no model.
 
     Raises:
-        InputError: the run says so, and is not to be left alone.
+        InputError: the run already says where its model is, and must not be left unchanged.
     """
     option = _BY_ENDPOINT.get(spec.assessor)
     beside = [name for name in ("url", "endpoint", "adapter", "device") if name in spec.options]
@@ -88,5 +88,5 @@ def ask_endpoint(spec: RunSpec, url: str, *, only_if_free: bool) -> RunSpec:
                 f"--endpoint is the address of a model, and assessor {spec.assessor} asks none; give --assessor, one "
                 f"of {', '.join(_BY_ENDPOINT)}"
             )
-        raise InputError(f"--endpoint does not go with --option {beside[0]}=…; leave one of them out")
+        raise InputError(f"--endpoint cannot be combined with --option {beside[0]}=…; leave one of them out")
     return spec.model_copy(update={"options": {**spec.options, option: url}})

@@ -1,7 +1,8 @@
-"""Whether pictures of a benchmark are in a training set: equal bytes, or equal looks by perceptual hash.
+"""Find pictures of a benchmark in a training set: by equal bytes, or by similar perceptual hashes.
 
-Finds copies that were scaled, recompressed or brightened (:func:`redaes.images.phash`). A crop, a mirror image or a
-picture in a collage has another hash and is not found. Flat pictures share one hash and are only compared byte by byte.
+This finds copies that were scaled, recompressed or brightened (:func:`redaes.images.phash`). A crop, a mirror image or
+a picture in a collage has another hash and is not found. Flat pictures share one hash and are only compared byte by
+byte.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from redaes.records import shards, stream_rows
 from redaes.types import SIDES, SPLITS, Record
 
 MAX_DISTANCE = COPY_BITS
-"""Bits of 64 by which the hashes of two copies may differ."""
+"""Largest number of bits, of 64, in which the hashes of two copies may differ."""
 
 _BLOCK = 1024
 
@@ -30,12 +31,12 @@ class Leak(Record):
     benchmark: str
     training: str
     distance: int
-    """Bits of 64 in which the hashes differ."""
+    """Number of bits, of 64, in which the hashes differ."""
     same_bytes: bool
 
 
 class LeakReport(Record):
-    """What was compared, and what was found."""
+    """The numbers of compared pictures, and the leaks."""
 
     n_benchmark: int
     n_training: int
@@ -55,10 +56,10 @@ def find_leaks(
     """Compare every picture of a benchmark with every picture of a training set.
 
     Args:
-        benchmark: names with bytes or files.
-        training: likewise.
-        max_distance: bits of 64.
-        progress: called with the pictures hashed so far.
+        benchmark: names of the benchmark's pictures, with bytes or files.
+        training: names of the training pictures, with bytes or files.
+        max_distance: largest number of different bits, of 64.
+        progress: called with the number of pictures hashed so far.
 
     Raises:
         InputError: ``max_distance`` is not in 0 .. 63.
@@ -115,8 +116,8 @@ def training_pictures(place: Path) -> Iterator[tuple[str, bytes | Path]]:
     """Yield the pictures of a RED dataset (all splits), or of a folder and the folders in it.
 
     Raises:
-        InputError: the folder is missing or holds no picture.
-        RecordError: a shard that cannot be read.
+        InputError: the folder is missing or contains no picture.
+        RecordError: a shard cannot be read.
     """
     if (place / "data").is_dir() and any((place / "data").glob("*.parquet")):
         seen: set[str] = set()
@@ -127,7 +128,7 @@ def training_pictures(place: Path) -> Iterator[tuple[str, bytes | Path]]:
                 for row in stream_rows(file, ("id", *SIDES)):
                     for side in SIDES:
                         data = row[side]["bytes"]
-                        identity = content_id(data)  # not the stored one: a leak must not hide behind a wrong id
+                        identity = content_id(data)  # not the stored id, because a wrong id must not hide a leak
                         if identity not in seen:
                             seen.add(identity)
                             yield f"{place}/{split}/{row['id']}/{side}", data
@@ -140,7 +141,7 @@ def training_pictures(place: Path) -> Iterator[tuple[str, bytes | Path]]:
         except InputError:
             if folder == place and not place.is_dir():
                 raise
-            continue  # a folder without pictures of its own
+            continue  # the folder itself contains no pictures
         found = True
         yield from ((str(path), path) for path in files)
     if not found:

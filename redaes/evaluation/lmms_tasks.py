@@ -1,8 +1,8 @@
 """Our prompts, grammar and measures as functions for lmms-eval's task files (``eval/lmms_eval``).
 
-lmms-eval asks its model once for each row of a data file and hands the text back. A pair therefore stands there twice,
-once for each order of its pictures; :func:`rows_of` writes the rows of a benchmark. The functions are named as the keys
-of a task file are, and take what lmms-eval hands them: a row ``doc``, the answers ``results``, and the list of all that
+lmms-eval asks its model once for each row of a data file and returns the text. A pair therefore has two rows, one for
+each order of its pictures; :func:`rows_of` makes the rows of a benchmark. The functions are named like the keys of a
+task file, and take lmms-eval's arguments: a row ``doc``, the answers ``results``, and the list of everything that
 ``…_process_results`` returned for a measure.
 """
 
@@ -18,7 +18,7 @@ from redaes.evaluation.benchmarks import LoadedBenchmark
 from redaes.images import load_image
 from redaes.prompts import Prompt
 
-_IMAGE_TOKEN = "<image>"  # where lmms-eval's models without interleaved chats put a picture
+_IMAGE_TOKEN = "<image>"  # lmms-eval's mark for a picture, for models without interleaved chats
 
 Doc = Mapping[str, Any]
 
@@ -30,7 +30,7 @@ def rows_of(loaded: LoadedBenchmark) -> Iterator[dict[str, Any]]:
     Pictures are named by absolute paths; ``p`` is the share of people, or probability, that ``first`` is better.
 
     Raises:
-        InputError: pictures are missing, or the benchmark is one of crops, which are no files.
+        InputError: pictures are missing, or the benchmark consists of crops, which are not files.
     """
     if loaded.missing:
         raise InputError(
@@ -62,7 +62,7 @@ def pair_doc_to_text(doc: Doc, lmms_eval_specific_kwargs: Mapping[str, Any] | No
 
 
 def pair_doc_to_messages(doc: Doc, lmms_eval_specific_kwargs: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-    """Return the same as a chat with the pictures in their places."""
+    """Return the prompt as a chat with the pictures in their places."""
     return _messages(prompts.load(prompts.COMPARE["fast"]), pair_doc_to_visual(doc))
 
 
@@ -72,7 +72,7 @@ def pair_doc_to_target(doc: Doc) -> str:
 
 
 def pair_process_results(doc: Doc, results: Sequence[str]) -> dict[str, Any]:
-    """Return what an answer says: the difference in points, None where it does not follow the grammar."""
+    """Return the difference that an answer states, in points; None: it does not follow the grammar."""
     try:
         delta: float | None = answers.parse(results[0], "fast").delta
     except ParseError:
@@ -82,13 +82,15 @@ def pair_process_results(doc: Doc, results: Sequence[str]) -> dict[str, Any]:
 
 
 def pair_accuracy(items: Sequence[Mapping[str, Any]]) -> float:
-    """Over pairs, both orders put together; ties and failures are wrong, pairs labelled one half do not count."""
+    """Return the accuracy over pairs, both orders together; ties and failures are wrong, pairs labelled one half do not
+    count.
+    """
     predicted, labels = _pairs(items)
     return _number(metrics.pair_accuracy(predicted, labels, tie_margin=0.0).value)
 
 
 def pair_f1(items: Sequence[Mapping[str, Any]]) -> float:
-    """Return Macro F1 over the same."""
+    """Return the macro F1 over the same pairs."""
     predicted, labels = _pairs(items)
     return _number(metrics.pair_f1(predicted, labels, tie_margin=0.0))
 
@@ -112,14 +114,14 @@ def score_doc_to_text(doc: Doc, lmms_eval_specific_kwargs: Mapping[str, Any] | N
 
 
 def score_doc_to_messages(doc: Doc, lmms_eval_specific_kwargs: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-    """Return the same as a chat with the picture in its place."""
+    """Return the prompt as a chat with the picture in its place."""
     return _messages(prompts.load(prompts.SCORE), score_doc_to_visual(doc))
 
 
 def score_process_results(doc: Doc, results: Sequence[str]) -> dict[str, Any]:
-    """Return the written score, 0 to 9, None where the answer does not follow the grammar.
+    """Return the written score, 0 to 9; None: the answer does not follow the grammar.
 
-    What is written is one digit; the expected value over the digits, which ``redaes eval`` reads, is finer.
+    The written score is one digit; ``redaes eval`` computes the expected value over the digits, which is finer.
     """
     try:
         said: int | None = answers.parse_score(results[0])
@@ -130,7 +132,7 @@ def score_process_results(doc: Doc, results: Sequence[str]) -> dict[str, Any]:
 
 
 def srcc(items: Sequence[Mapping[str, Any]]) -> float:
-    """Return Spearman's correlation over the answered pictures times their share [ours]: a failure is placed at
+    """Return Spearman's correlation over the answered pictures times their share [ours], as if failures were placed at
     random.
     """
     said, labels, share = _answered(items)
@@ -138,7 +140,7 @@ def srcc(items: Sequence[Mapping[str, Any]]) -> float:
 
 
 def plcc(items: Sequence[Mapping[str, Any]]) -> float:
-    """Return Pearson's (raw), likewise."""
+    """Return Pearson's correlation (without a map) over the answered pictures times their share."""
     said, labels, share = _answered(items)
     return _number(metrics.plcc(said, labels)) * share
 
@@ -191,5 +193,5 @@ def _answered(items: Sequence[Mapping[str, Any]]) -> tuple[list[float], list[flo
 
 
 def _number(value: float | None) -> float:
-    """Return the lmms-eval takes numbers only; what is undefined is not a number."""
+    """Return a number for lmms-eval, which takes numbers only: NaN if the value is undefined."""
     return float("nan") if value is None else value

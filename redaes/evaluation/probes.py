@@ -1,12 +1,12 @@
-"""Robustness: what an assessor makes of changes that should lower a score, and of changes that should not move it.
+"""Robustness: how an assessor responds to changes that should lower a score, and to changes that should not affect it.
 
-:func:`build_probes` turns photographs into a ``pairs`` benchmark of one's own, so that any assessor can be run over it
-like over every other benchmark; :func:`summarise_probes` reads such a run by probe and strength. ``worse`` probes are
-those with which scores are inflated (oversaturation, contrast, sharpening) or that plainly harm (borders, text, JPEG):
-the unchanged photograph is labelled better. At their weakest they may be a matter of taste, so the figures for the
-strongest count. ``same`` probes have no better side; the size of the difference is compared with that between different
-photographs. How far an answer depends on the order of the pictures is ``swap_consistency`` of the same run; how far on
-the words of the question, :func:`summarise_paraphrases` finds from runs of one model with several wordings.
+:func:`build_probes` turns photographs into a ``pairs`` benchmark, over which any assessor can be run;
+:func:`summarise_probes` summarizes such a run by probe and strength. ``worse`` probes are changes that inflate scores
+(oversaturation, contrast, sharpening) or plainly harm (borders, text, JPEG): the unchanged photograph is labelled
+better. At their weakest they may be a matter of taste, so the figures for the strongest count. ``same`` probes have no
+better side; the size of the difference is compared with that between different photographs. ``swap_consistency`` of the
+same run says how far answers depend on the order of the pictures, and :func:`summarise_paraphrases` says how far they
+depend on the wording, from runs of one model with several prompts.
 """
 
 from __future__ import annotations
@@ -77,11 +77,11 @@ PROBES: dict[str, tuple[Expectation, Probe]] = {
     "reencoding": ("same", lambda image, level: _recompressed(image, (98, 95, 92)[level - 1])),
     "resizing": ("same", _resized),
 }
-"""What is expected, and how a photograph is changed at each strength."""
+"""For each probe the expectation, and the change of a photograph at each strength."""
 
 
 class ProbeResult(Record):
-    """One probe at one strength."""
+    """The result of one probe at one strength."""
 
     probe: str
     level: int
@@ -89,39 +89,41 @@ class ProbeResult(Record):
     """Pairs."""
     n_failed: int
     original_preferred: Estimate | None
-    """``worse`` probes: share of photographs preferred to their changed copy; failures and ties count as not."""
+    """For ``worse`` probes the share of photographs preferred to their changed copy; failures and ties count as not
+    preferred.
+    """
     relative_difference: Estimate | None
-    """``same`` probes: root mean square difference over that between different photographs; 0 is what is wanted."""
+    """For ``same`` probes the root mean square difference, divided by that between different photographs; ideally 0."""
 
 
 class Paraphrase(Record):
-    """One wording of the question against the usual one, on the same pairs."""
+    """The result of one wording of the question against the usual one, on the same pairs."""
 
     prompt_id: str
     n: int
     """Pairs."""
     n_failed: int
-    """Without a usable answer to one of the wordings, or to both."""
+    """Number of pairs without a usable answer to one of the wordings, or to both."""
     kept: Estimate
-    """Share of pairs to which both wordings get the same verdict (a winner, or a tie); failures count as not."""
+    """Share of pairs with the same verdict (a winner, or a tie) for both wordings; failures count as different."""
     mean_change: Estimate
-    """Mean size of the change of P(first is better) from the usual wording to this one, where both offer it."""
+    """Mean absolute change of P(first is better) from the usual wording to this one, where both have it."""
 
 
 def build_probes(photographs: Sequence[Path], out: Path, *, progress: Callable[[int, int], None]) -> Path:
-    """Write changed copies and ``pairs.csv``; what is there already is not written again.
+    """Write changed copies and ``pairs.csv``; existing files are not written again.
 
     Args:
-        photographs: files; one that cannot be read ends the work, because the set would no longer be what it says.
-        out: folder.
-        progress: called with photographs done and in all.
+        photographs: files; an unreadable one is an error, because leaving it out would make another set.
+        out: folder for the copies.
+        progress: called with the number of finished photographs and of all photographs.
 
     Returns:
         ``pairs.csv``, for the benchmark ``pairs``.
 
     Raises:
-        InputError: fewer than two photographs, or two of one name.
-        ImageError: a photograph that cannot be used.
+        InputError: there are fewer than two photographs, or two have the same name.
+        ImageError: a photograph cannot be used.
         RecordError: the folder cannot be written to.
     """
     names = [path.stem for path in photographs]
@@ -157,12 +159,12 @@ def build_probes(photographs: Sequence[Path], out: Path, *, progress: Callable[[
 
 
 def summarise_probes(run: Path) -> list[ProbeResult]:
-    """Return a run over :func:`build_probes`' pairs, by probe and strength.
+    """Return the results of a run over :func:`build_probes`' pairs, by probe and strength.
 
     Raises:
         RecordError: the run is not finished, or not over probes.
     """
-    read_results(run)  # finished, and of a version that is known
+    read_results(run)  # the run is finished, and of a known version
     pairs = read_predictions(run / "pairs.csv")
     by_probe: dict[tuple[str, int], list[Prediction]] = {}
     for pair in pairs:
@@ -204,19 +206,22 @@ def summarise_probes(run: Path) -> list[ProbeResult]:
 
 
 _OF_A_WORDING = frozenset({"prompt_ids", "temperature", "ceiling"})
-"""What runs of one model with two wordings may differ in; a calibration belongs to the prompt it was fitted with."""
+"""Parts of the identity in which runs with two wordings may differ; a calibration belongs to the prompt that it was
+fitted with.
+"""
 
 
 def summarise_paraphrases(base: Path, others: Sequence[Path]) -> list[Paraphrase]:
-    """Return runs of one model over the same pairs, with other wordings, against the run with the usual one.
+    """Return the results of runs of one model over the same pairs, with other wordings, against the run with the usual
+    one.
 
     Args:
         base: folder of the run that the others are compared with.
-        others: folders.
+        others: folders of the other runs.
 
     Raises:
-        InputError: a run of another model, labels or way of asking, or one with the very same prompt.
-        RecordError: a run that is not finished, was altered, or is not over pairs.
+        InputError: a run has another model, labels or settings, or the very same prompt.
+        RecordError: a run is not finished, was altered, or is not over pairs.
     """
     first = read_results(base).run
     before = _read_pairs(base)

@@ -1,4 +1,4 @@
-"""What a benchmark makes an assessor answer, and what its answers mean as scores and differences.
+"""The questions of a benchmark for an assessor, and the scores and differences that follow from its answers.
 
 =========  ==================================  ======================================  ===========================
 benchmark  an assessor that is shown one       one that is shown two                   one that is shown a series
@@ -10,7 +10,7 @@ series     every picture; differences          every pair of a series, fitted   
 crops      every crop                          not offered: too many pairs             not offered
 =========  ==================================  ======================================  ===========================
 
-The scores of a field count from the mean of its references, which makes fields comparable [ours].
+The scores of a field are relative to the mean of its references, which makes fields comparable [ours].
 """
 
 from __future__ import annotations
@@ -45,22 +45,24 @@ from redaes.label_files.contents import Box
 from redaes.types import ImageRef
 
 SEPARATOR = "\t"
-"""Between the two pictures in the id of a question; no label file's name can hold it."""
+"""Separator of the two pictures in the id of a question; no name in a label file can contain it."""
 
 USUAL_REFERENCES = 8
-"""References that are drawn where nobody says how many."""
+"""Default number of references."""
 
 CHUNK = 64
-"""Questions that are answered, written and, after a kill, asked again together."""
+"""Number of questions that are answered and written together, and asked again together after a kill."""
 
 CHUNK_SERIES = 4
-"""Likewise, where a question is a whole series."""
+"""The same number if a question is a whole series."""
 
 FIELD = 16
-"""Pictures that are ordered together, beside the references, where a series is asked for and the benchmark has none."""
+"""Number of pictures that are ordered together with the references, for an assessor of series on a benchmark without
+series.
+"""
 
 PictureKey = tuple[str, Path, Box | None]
-"""Id, file and crop."""
+"""Id, file and crop of a picture."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +70,11 @@ class QuestionPlan:
     """The questions of a run, in their order.
 
     Attributes:
-        keys: what each question shows: id, file and crop of its pictures. Files are text, because there may be
-            hundreds of thousands.
-        references: ids of the references; empty where there are none.
+        keys: id, file and crop of the pictures of each question. Files are strings, because there may be hundreds of
+            thousands.
+        references: ids of the references; empty: there are none.
         root: folder that the files are relative to.
-        chunk: questions that are answered and written together.
+        chunk: number of questions that are answered and written together.
     """
 
     keys: tuple[tuple[tuple[str, str, Box | None], ...], ...]
@@ -82,11 +84,11 @@ class QuestionPlan:
 
     @property
     def n_chunks(self) -> int:
-        """Parts that are answered and written together."""
+        """Number of chunks, which are answered and written together."""
         return -(-len(self.keys) // self.chunk)
 
     def part(self, number: int) -> tuple[tuple[PictureKey, ...], ...]:
-        """Return the questions of one of them, with their files' paths."""
+        """Return the questions of a chunk, with the paths of their files."""
         keys = self.keys[number * self.chunk : (number + 1) * self.chunk]
         return tuple(tuple((name, self.root / file, box) for name, file, box in one) for one in keys)
 
@@ -96,7 +98,7 @@ class QuestionPlan:
 
     @property
     def sha256(self) -> str:
-        """Of the questions' ids, in hex: the same run asks the same."""
+        """SHA-256 of the questions' ids, in hex, which is the same for the same run."""
         return hashlib.sha256("\n".join(self.ids()).encode()).hexdigest()
 
 
@@ -113,19 +115,19 @@ def make_plan(
     n_references: int = USUAL_REFERENCES,
     seed: int = 0,
 ) -> QuestionPlan:
-    """Return the questions that a benchmark needs answered; pictures that are missing are left out.
+    """Return the questions of a benchmark; missing pictures are left out.
 
     Args:
         loaded: the benchmark.
-        arity: how many pictures the assessor is shown.
-        references: folder of reference pictures for ``scores`` in pairs, or a set, whose pictures are not asked
-            about where ``scores`` has them, too; None: ``n_references`` of the benchmark's own pictures, drawn by a
-            hash of their ids, which knows nothing of their labels.
-        n_references: how many.
+        arity: number of pictures that the assessor is shown.
+        references: folder of reference pictures for ``scores`` in pairs, or a reference set, whose pictures are not
+            asked about if ``scores`` has them too; None: ``n_references`` of the benchmark's own pictures, drawn by a
+            hash of their ids and so independent of their labels.
+        n_references: number of references.
         seed: seed of the draw.
 
     Raises:
-        InputError: crops in pairs, no pictures at all, or a number of references that cannot be.
+        InputError: crops would be shown in pairs, there are no pictures, or the number of references is impossible.
     """
     absent = set(loaded.missing)
     pictures = [picture for picture in loaded.labels.pictures if picture.file not in absent]
@@ -185,20 +187,18 @@ def make_plan(
 
 
 def _without(pictures: Sequence[BenchmarkPicture], root: Path, references: ReferenceSet) -> list[BenchmarkPicture]:
-    """Return the pictures whose files are not those of a reference, nor copies of one. Only files of one size are
-    read.
-    """
+    """Return the pictures whose files are not references or copies of one. Only files of equal size are read."""
     own = {reference.id for reference in references.pictures}
     try:
         sizes = {reference.path.stat().st_size for reference in references.pictures}
     except OSError as error:
-        raise InputError(f"reference {error.filename} cannot be read: {error.strerror}; rank the set anew") from error
+        raise InputError(f"reference {error.filename} cannot be read: {error.strerror}; rank the set again") from error
     left = []
     for picture in pictures:
         file = root / picture.file
         try:
             copy = file.stat().st_size in sizes and content_id(read_image_file(file)) in own
-        except (OSError, ImageError):  # it is asked about like the others, and fails there, named
+        except (OSError, ImageError):  # it is asked about like the others, and its failure is recorded there
             copy = False
         if not copy:
             left.append(picture)
@@ -208,7 +208,7 @@ def _without(pictures: Sequence[BenchmarkPicture], root: Path, references: Refer
 
 
 class PictureReader:
-    """Reads the pictures of questions; the one read last is kept, because crops of one file follow each other."""
+    """Read the pictures of questions; the last one is kept, because crops of one file follow each other."""
 
     def __init__(self, max_pixels: int = MAX_PIXELS) -> None:
         """
@@ -223,7 +223,7 @@ class PictureReader:
 
         Raises:
             ImageError: the file cannot be used.
-            InputError: the crop does not lie in the picture.
+            InputError: the crop is not within the picture.
         """
         name, path, box = key
         if not pixels:
@@ -236,7 +236,9 @@ class PictureReader:
         left, top, right, bottom = box
         width, height = whole.image.size
         if not (0 <= left < right <= width and 0 <= top < bottom <= height):
-            raise InputError(f"{path}: the crop {box} does not lie in the picture of {width} x {height}; other copy?")
+            raise InputError(
+                f"{path}: the crop {box} is not inside the picture of {width} x {height} pixels; it may be another copy"
+            )
         crop = whole.image.crop(box)
         crop = crop.resize(fit_area(crop.size, self._max_pixels))
         ref = ImageRef(id=content_id(f"{whole.ref.id} {box}".encode()), path=path)
@@ -246,12 +248,12 @@ class PictureReader:
 def scores_of(
     loaded: LoadedBenchmark, arity: Arity, plan: QuestionPlan, given: Mapping[str, CompactAnswer]
 ) -> dict[str, float | None]:
-    """Return the score of every picture that was asked about; None where there is no usable answer.
+    """Return the score of every picture that was asked about; None: there is no usable answer.
 
     Args:
         loaded: the benchmark.
-        arity: how many pictures the assessor was shown.
-        plan: what was asked.
+        arity: number of pictures that the assessor was shown.
+        plan: the questions.
         given: answers by question.
     """
     if arity == "one":
@@ -274,7 +276,7 @@ def scores_of(
             if value is not None:
                 edges.append((places[first], places[second], value, 1.0))
         scores = ranking.fit_potential(len(names), edges).values
-        # Scores of parts that no comparison joins mean nothing to each other.
+        # Scores of parts that no comparison connects are not comparable.
         whole = len(ranking.components(len(names), edges)) == 1
         found |= {name: float(scores[place]) if whole else None for name, place in places.items()}
     return found
@@ -287,10 +289,10 @@ def differences_of(
     given: Mapping[str, CompactAnswer],
     scores: Mapping[str, float | None],
 ) -> Iterator[tuple[float | None, float | None, tuple[int, int, int] | None]]:
-    """For each labelled pair whose pictures are there: the predicted difference, P(first is better) if offered, and the
-    statements of the reasoning (supported, contradicted, not measured) where there is one.
+    """Yield for each labelled pair with existing pictures the predicted difference, P(first is better) if there is one,
+    and the numbers of statements of the reasoning (supported, contradicted, not measured) if there is one.
 
-    The swapped question answers a pair as well, its signs turned.
+    The swapped question also answers a pair, with opposite signs.
     """
     absent = set(loaded.missing)
     files = {picture.id: picture.file for picture in loaded.labels.pictures}
@@ -315,7 +317,9 @@ def differences_of(
 
 
 def _difference(answer: CompactAnswer) -> float | None:
-    """Return the score of the first less that of the second; two pictures may have been a series as well."""
+    """Return the score of the first minus that of the second; two pictures may also have been asked about as a
+    series.
+    """
     return answer.values[0] - answer.values[1] if answer.values else answer.value
 
 
@@ -324,8 +328,9 @@ def _pairs(plan: QuestionPlan) -> Iterator[tuple[str, str]]:
 
 
 def _within_series(plan: QuestionPlan, given: Mapping[str, CompactAnswer]) -> dict[str, float | None]:
-    """Return scores as they were given for each series; in fields, from the mean of the references. A reference of the
-    benchmark's own has the mean of its scores over the fields."""
+    """Return the scores of each series; in fields, relative to the mean of the references. A reference that belongs to
+    the benchmark has the mean of its scores over the fields.
+    """
     own = set(plan.references)
     found: dict[str, float | None] = {}
     levels: dict[str, list[float]] = {name: [] for name in plan.references}
@@ -362,7 +367,7 @@ def _against_references(plan: QuestionPlan, given: Mapping[str, CompactAnswer]) 
     filled = np.where(there, deltas, 0.0)
     mean = np.divide(filled.sum(axis=1), counts, out=np.zeros(len(names)), where=answered)
     share = np.divide(there, counts[:, None], out=np.zeros(there.shape), where=answered[:, None])
-    # Normal equations of the references' levels: their comparisons less what the pictures' own scores explain.
+    # Normal equations of the references' levels: their comparisons minus what the pictures' own scores explain.
     laplacian = np.diag(there.sum(axis=0).astype(np.float64)) - there.T @ share
     right = (there * (mean[:, None] - filled)).sum(axis=0)
     level = np.linalg.lstsq(laplacian, right, rcond=None)[0]

@@ -1,8 +1,8 @@
-"""A vision-language model as a judge of written reasoning: whose explanation of a pair is truer, asked in both orders.
+"""A vision-language model as a judge of reasoning: which of two explanations of a pair is truer, asked in both orders.
 
-The judge sees the two pictures and two explanations of which is better; once with the one explanation first, once with
-the other. Only what both orders agree on counts as won; where they name different explanations, the judge leans on the
-position, and the pair counts as a draw. Explanations are those of forward answers, whose letters are the pictures'.
+The judge sees the two pictures and two explanations of which is better, once with each explanation first. Only an
+explanation that wins in both orders counts as the winner; if the orders disagree, the judge follows the position, and
+the pair is a draw. Explanations are those of forward answers, whose letters are the pictures'.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ class Duel:
     """Two explanations of one pair of pictures.
 
     Attributes:
-        pair: its id.
-        cluster: what intervals resample: the photograph.
+        pair: id of the pair.
+        cluster: the photograph, which intervals resample.
         pictures: A and B.
-        one: an explanation; None: that side gave none that can be used.
-        two: the other side's.
+        one: the first side's explanation; None: it has no usable one.
+        two: the second side's explanation; None: it has no usable one.
     """
 
     pair: str
@@ -53,22 +53,23 @@ class Duel:
 
 
 class JudgedDuel(Record):
-    """What became of one duel."""
+    """The outcome of one duel."""
 
     pair: str
     cluster: str
     forward: Side | None
-    """With ``one`` shown first; None: no usable answer, or not asked."""
+    """The winner with ``one`` shown first; None: there is no usable answer, or it was not asked."""
     swapped: Side | None
-    """With ``two`` shown first."""
+    """The winner with ``two`` shown first; None: there is no usable answer, or it was not asked."""
     failures: tuple[str, ...]
     winner: Side | None
-    """Both orders' answer, or ``tie`` where they differ. A side without an explanation loses unasked. None: an order
-    got no usable answer."""
+    """The winner of both orders, or ``tie`` if they differ. A side without an explanation loses without a question.
+    None: an order got no usable answer.
+    """
 
 
 class RationaleJudgement(Record):
-    """One side's explanations against the other's."""
+    """The result of one side's explanations against the other's."""
 
     judge: str
     revision: str
@@ -76,24 +77,24 @@ class RationaleJudgement(Record):
     n: int
     """Duels."""
     n_failed: int
-    """Without a winner: the judge's failures, which are neither side's and are left out of the share."""
+    """Number of duels that failed because of the judge; they are left out of the share."""
     n_unasked: int
-    """A side had no explanation."""
+    """Number of duels in which a side had no explanation."""
     failures: dict[str, int]
     share_one: Estimate
-    """Share that the one side wins, draws counted half."""
+    """Share of duels that the first side wins; draws count one half."""
     order_consistency: Estimate
-    """Of the duels asked and answered in both orders, those in which both orders say the same."""
+    """Share of the duels answered in both orders in which both orders agree."""
     duels: tuple[JudgedDuel, ...]
 
 
 def make_duels(records: Sequence[PairRecord], one: HeldOut, two: HeldOut | None) -> list[Duel]:
-    """Return the explanations of an evaluation against those of another, or against the dataset's own.
+    """Return duels of the explanations of an evaluation against those of another, or against the dataset's own.
 
     Args:
-        records: the pairs, with their pictures; those that were not asked in the reasoned mode are passed over.
+        records: the pairs, with their pictures; those that were not asked in the reasoned mode are skipped.
         one: a model's answers.
-        two: another's to the same pairs; None: the reasoning that the dataset holds, where it holds one.
+        two: another model's answers about the same pairs; None: the dataset's reasoning, where it has one.
 
     Raises:
         InputError: the evaluations are not of the same pairs, or nothing is left to compare.
@@ -120,19 +121,19 @@ def make_duels(records: Sequence[PairRecord], one: HeldOut, two: HeldOut | None)
 
 
 def judge_rationales(endpoint: Endpoint, duels: Sequence[Duel], *, seed: int = 0) -> RationaleJudgement:
-    """Ask the judge about every duel in both orders, and sum up.
+    """Ask the judge about every duel in both orders, and summarize the outcomes.
 
     Args:
-        endpoint: the judge; with a cache, a run that was stopped asks nothing twice.
-        duels: what to judge.
+        endpoint: the judge; with a cache, an interrupted run asks nothing twice.
+        duels: the duels.
         seed: seed of the intervals.
 
     Raises:
-        BudgetExhausted, EndpointError: not everything could be asked; what was answered is in the cache.
+        BudgetExhausted, EndpointError: not every question could be asked; given answers are in the cache.
     """
     prompt = prompts.load(PROMPT)
     requests: list[Request] = []
-    found: list[JudgedDuel | tuple[Duel, int]] = []  # or where the answers to a duel will be
+    found: list[JudgedDuel | tuple[Duel, int]] = []  # or the place of the answers to a duel
     for duel in duels:
         if duel.one is None or duel.two is None:
             winner: Side = "tie" if duel.one == duel.two else "two" if duel.one is None else "one"

@@ -1,7 +1,8 @@
-"""Reasonings beside their pictures and what was measured in them, as one HTML page that fetches nothing.
+"""One self-contained HTML page of reasonings beside their pictures and measurements.
 
-First how true they are, in numbers; then every pair with the reasoning that is shown for it, the worst first: a right
-verdict for a false reason before all else. A row shows the pictures as the reasoning's letters have them.
+It begins with figures on how true the reasonings are. Then come all pairs with their shown reasonings, the worst first:
+right verdicts with false reasons come before all others. A row shows the pictures in the order of the reasoning's
+letters.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ MAX_SHOWN = 2000
 """Most pairs on a page."""
 
 _THUMBNAIL, _SMALL_THUMBNAIL = 320, 200
-"""Longest side of a picture, in pixels, and where there are many pairs."""
+"""Longest side of a picture, in pixels, and the same if there are many pairs."""
 
 _MANY = 300
-"""Pairs from which on the pictures are small."""
+"""Number of pairs from which on the pictures are small."""
 
 WORDS: dict[Truth, str] = {
     "true": "the pixels confirm the reason",
@@ -54,7 +55,7 @@ def rationale_page(
         records: the pairs, with their pictures.
         evaluation: their answers.
         checked: the statements of the answers, checked.
-        quality: what the reasoning is worth by factors.
+        quality: quality of the reasoning by factors.
         truth: how true it is.
 
     Raises:

@@ -1,7 +1,7 @@
-"""How good the reasoning of written answers is, where the edit is known: factors, side, contradictions, variety.
+"""Quality of the reasoning of written answers for known edits: factors, side, contradictions, variety.
 
-Everything is over single answers, two for each pair (one per order), as :mod:`redaes.heldout` keeps them. An
-answer that does not follow the grammar names nothing: all that it should have named is missed.
+Everything is computed over single answers, two for each pair (one for each order), as :mod:`redaes.heldout` keeps them.
+An answer that does not follow the grammar names nothing, and misses every factor that it should have named.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from redaes.types import Factor, Record, winner_of
 
 
 class FactorCounts(Record):
-    """How often one factor was named and should have been."""
+    """How often one factor was named, and how often it should have been."""
 
     named_and_changed: int
     named_though_unchanged: int
@@ -27,33 +27,36 @@ class FactorCounts(Record):
 
 
 class RationaleQuality(Record):
-    """What the reasoning of a model is worth."""
+    """The quality of a model's reasoning."""
 
     n_answers: int
     n_failed: int
-    """Without usable reasoning."""
+    """Number of answers without usable reasoning."""
     factor_precision: Estimate
-    """Of the factors that are named, the share that decides the pair."""
+    """Share of the named factors that decide the pair."""
     factor_recall: Estimate
-    """Of the factors that decide, the share that is named."""
+    """Share of the deciding factors that are named."""
     side: Estimate
-    """Answers to decided pairs whose reasoning calls the truly better picture better."""
+    """Share of answers about decided pairs whose reasoning calls the truly better picture better."""
     hallucination: Estimate
-    """Answers that name a factor that did not change."""
+    """Share of answers that name a factor that did not change."""
     contradiction: Estimate
-    """Answers whose verdict and reasoning, or verdict and difference, name different pictures; they do not parse."""
+    """Share of answers whose verdict and reasoning, or verdict and difference, name different pictures; they do not
+    parse.
+    """
     distinct_words: float | None
-    """Different pairs of neighbouring words among all of them (distinct-2); None without reasoning."""
+    """Share of different pairs of neighbouring words among all of them (distinct-2); None: there is no reasoning."""
     n_distinct: int
-    """Different reasonings."""
+    """Number of different reasonings."""
     mean_words: float | None
     by_factor: dict[Factor, FactorCounts]
 
 
 def rationale_quality(evaluation: HeldOut) -> RationaleQuality:
-    """Return the quality of the reasoning in an evaluation, with intervals over what its own intervals resample.
+    """Return the quality of the reasoning in an evaluation, with intervals over the same clusters as the evaluation's
+    own.
 
-    Of pairs that have a winner and no factors nobody said what decides: what is said of factors counts the others.
+    If a pair has a winner but no factors, its deciding factors are not known: figures on factors leave it out.
     """
     rows = [(item, answer) for item in evaluation.reasoned_outcomes for answer in item.answers]
     clusters = [evaluation.cluster_of(item.outcome) for item, _ in rows]
@@ -109,5 +112,5 @@ def _counts(factor: Factor, sets: Sequence[tuple[set[Factor], set[Factor]]]) -> 
 
 
 def ratio(part: float, whole: float) -> float | None:
-    """Return a share; None: of nothing."""
+    """Return a share; None: the whole is 0."""
     return float(part / whole) if whole else None

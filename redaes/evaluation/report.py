@@ -1,4 +1,4 @@
-"""A run, or several side by side, as Markdown, JSON and one HTML page with plots that fetches nothing."""
+"""Report of a run, or of several side by side, as Markdown, JSON and one self-contained HTML page with plots."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from redaes.html_pages import jpeg_bytes, jpeg_url, page_template
 from redaes.viewer.pair_table import PairRow, pair_table
 
 N_POINTS = 2000
-"""Points of the scatter at most; evenly taken from the pictures in order of their labels."""
+"""Most points of the scatter plot, taken evenly from the pictures in the order of their labels."""
 
 N_EXAMPLES = 6
-"""Pictures shown on each side."""
+"""Number of pictures shown on each side."""
 
 _THUMBNAIL_PIXELS = 240 * 180
 
@@ -35,17 +35,17 @@ def write_report(
     """Write ``report.md``, ``report.json`` and ``report.html``.
 
     Args:
-        out: folder.
+        out: folder of the report.
         sides: one or more runs of one benchmark.
         folders: folder of each run.
-        examples: whether the page shows pictures, for which the benchmark must still be where it was.
+        examples: whether the page shows pictures, for which the benchmark must still be in its place.
 
     Returns:
         The files.
 
     Raises:
-        RecordError: a run whose predictions cannot be read, a benchmark that is no longer there, or a folder that
-            cannot be written to.
+        RecordError: predictions of a run cannot be read, the benchmark is no longer in its place, or the folder cannot
+            be written to.
         MissingDependency: jinja2 is absent.
     """
     others = published(sides[0].results.run["benchmark"])
@@ -69,7 +69,7 @@ def write_report(
 
 
 def markdown(sides: Sequence[ComparedRun], timings: Sequence[RunTiming], others: Sequence[PublishedResult]) -> str:
-    """Return the numbers as Markdown tables; published ones in a table of their own."""
+    """Return the figures as Markdown tables, with published results in a separate table."""
     run = sides[0].results.run
     lines = [
         f"# {run['title']}",
@@ -100,7 +100,7 @@ def markdown(sides: Sequence[ComparedRun], timings: Sequence[RunTiming], others:
 
 
 def cell(metric: Estimate | None) -> str:
-    """Return a value with its interval, to be read; None: not measured.
+    """Return a value with its interval as text; None: not measured.
 
     >>> cell(Estimate(value=0.5, low=0.4, high=0.6)), cell(None)
     ('0.500 [0.400, 0.600]', '–')
@@ -187,7 +187,7 @@ def _plots(results: RunResults, folder: Path, loaded: LoadedBenchmark | None) ->
 
 
 def _bars(results: RunResults) -> list[dict[str, Any]]:
-    """Return bars of shares with their intervals: of all pairs, and by what decides them."""
+    """Return bars of shares with their intervals: for all pairs, and by deciding factor."""
     summary = results.summary
     found = []
     for name, title in (

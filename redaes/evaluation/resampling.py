@@ -1,8 +1,8 @@
-"""Bootstrap intervals of correlations, and of their changes, without sorting anew.
+"""Bootstrap intervals of correlations, and of their changes, without sorting each resample.
 
-A resample of rows is a count for each row. Ranks of the resample follow from running sums of those counts over the
-order of the whole data, which is found once; :func:`redaes.estimates.bootstrap` with :func:`redaes.metrics.srcc` gives
-the same numbers from the same draws, and sorts every resample.
+A resample is a count for each row. Its ranks follow from cumulative sums of the counts in the order of the whole data,
+which is sorted once. :func:`redaes.estimates.bootstrap` with :func:`redaes.metrics.srcc` gives the same numbers from
+the same draws, but sorts every resample.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ def correlation_interval(
     Args:
         x: predictions, shape (n_rows,).
         y: labels, shape (n_rows,).
-        clusters: for each row, what it belongs to; rows of one series are drawn together.
+        clusters: for each row its cluster; rows of one series are drawn together.
         kind: Spearman's or Pearson's.
         n_resamples: number of resamples.
         seed: seed of the resampling; the draws are those of :func:`redaes.estimates.bootstrap`.
 
     Raises:
-        InputError: lengths that differ, numbers that are not finite, or ``n_resamples`` below 1.
+        InputError: lengths differ, numbers are not finite, or ``n_resamples`` is below 1.
     """
     drawn = _Draws(clusters, n_resamples, seed)
     correlation = _Weighted(x, y, kind, len(clusters))
@@ -58,7 +58,7 @@ def correlation_change(
     n_resamples: int = 1000,
     seed: int = 0,
 ) -> Estimate:
-    """Return the correlation of ``after`` with the labels less that of ``before``, both on the same resamples.
+    """Return the correlation of ``after`` with the labels minus that of ``before``, both on the same resamples.
 
     Raises:
         InputError: as in :func:`correlation_interval`.
@@ -81,7 +81,7 @@ class _Draws:
         if n < 1:
             raise InputError(f"n_resamples is {n}; give at least 1 resample")
         self._codes, self.n_clusters = _codes(clusters)
-        # Where every row is a cluster of its own, the codes are 0, 1, 2 …, and counts need not be looked up.
+        # If every row is a cluster of its own, the codes are 0, 1, 2, …, and counts need no lookup.
         self._plain = self.n_clusters == len(self._codes)
         self._n, self._seed = n, seed
 
@@ -98,7 +98,7 @@ class _Draws:
 
 
 class _Weighted:
-    """A correlation of rows that count several times or not at all."""
+    """A correlation of weighted rows."""
 
     def __init__(self, x: ArrayLike, y: ArrayLike, kind: Correlation, n_rows: int) -> None:
         columns = [np.asarray(values, dtype=np.float64) for values in (x, y)]
@@ -114,7 +114,7 @@ class _Weighted:
         (a, norm_a), (b, norm_b) = (column.centred(weights, total) for column in self._columns)
         if norm_a == 0.0 or norm_b == 0.0:
             return None
-        # The product of centred values, each row as often as it was drawn.
+        # The product of centred values, weighted by how often each row was drawn.
         value = float(np.dot(a * weights, b)) / norm_a / norm_b
         return max(-1.0, min(1.0, value))
 
@@ -126,16 +126,16 @@ class _Ranked:
         self._order = np.argsort(values, kind="stable")
         ordered = values[self._order]
         self._starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(values) else np.empty(0, int)
-        self._group = np.empty(len(values), dtype=np.intp)  # of each row: which distinct value it has
+        self._group = np.empty(len(values), dtype=np.intp)  # number of the distinct value of each row
         self._group[self._order] = np.repeat(np.arange(len(self._starts)), np.diff(np.r_[self._starts, len(values)]))
         self._untied = len(self._starts) == len(values)
 
     def centred(self, weights: NDArray[np.int64], total: int) -> tuple[NDArray[np.float64], float]:
-        """For each row its mean rank less the mean of all, and the norm of those over the resample."""
+        """Return each row's mean rank minus the mean of all, and the norm of these over the resample."""
         counts = weights[self._order]
         if not self._untied:
             counts = np.add.reduceat(counts, self._starts)
-        # Twice the rank less (total + 1): whole numbers, so nothing is rounded before the last division.
+        # Twice the rank minus (total + 1): integers, so nothing is rounded before the last division.
         doubled = 2 * np.cumsum(counts) - counts - total
         squares = float(np.dot(doubled.astype(np.float64) ** 2, counts))
         return doubled[self._group].astype(np.float64), math.sqrt(squares)
@@ -148,7 +148,7 @@ class _Plain:
         self._values = values
 
     def centred(self, weights: NDArray[np.int64], total: int) -> tuple[NDArray[np.float64], float]:
-        """For each row its value less the mean of the resample, and the norm of those."""
+        """Return each row's value minus the mean of the resample, and the norm of these."""
         drawn = self._values[weights > 0]
         if not len(drawn) or (drawn == drawn[0]).all():
             return self._values, 0.0
@@ -157,7 +157,7 @@ class _Plain:
 
 
 def _codes(clusters: Sequence[Hashable]) -> tuple[NDArray[np.intp], int]:
-    """Return clusters as numbers in order of appearance, and how many there are."""
+    """Return clusters as numbers in order of appearance, and their count."""
     known: dict[Hashable, int] = {}
     codes = np.fromiter((known.setdefault(cluster, len(known)) for cluster in clusters), np.intp, len(clusters))
     return codes, len(known)

@@ -1,6 +1,6 @@
-"""The references of a run: drawn, given, or chosen among the benchmark's own pictures by what a model says of these.
+"""The references of a run: drawn, given, or chosen among the benchmark's own pictures by a model's answers.
 
-The choice knows nothing of labels: candidates are drawn by a hash of their ids, ranked by the model, and chosen by its
+The choice does not use labels: candidates are drawn by a hash of their ids, ranked by the model, and chosen by its
 answers alone.
 """
 
@@ -36,23 +36,22 @@ def with_reference_set(
     shard: tuple[int, int],
     progress: Callable[[int, int], None],
 ) -> RunSpec:
-    """Return the run with the file of its reference set, which is made now where it is to be chosen, and handed to an
+    """Return the run with the file of its reference set, which is chosen now if necessary, and pass the set to an
     assessor that places pictures.
 
-    What the model says of the candidates is kept in the run's folder as it comes, so a run that was stopped asks
-    nothing twice.
+    The model's answers about the candidates are kept in the run's folder, so an interrupted run asks nothing twice.
 
     Args:
         spec: the run.
-        loaded: its benchmark; labels are not looked at.
+        loaded: its benchmark; labels are not used.
         assessor: its assessor.
         out: its folder.
-        shard: which part of the run this is: the first one chooses.
-        progress: called with comparisons of candidates done and in all.
+        shard: the part of the run; the first part chooses.
+        progress: called with the number of finished comparisons of candidates and of all.
 
     Raises:
-        InputError: nothing can be chosen: another kind of benchmark or assessor, too few pictures, or another part of
-            the run has to do it; or pictures are to be shown at another size than references.
+        InputError: references cannot be chosen for this kind of benchmark or assessor, there are too few pictures,
+            another part of the run has to choose, or pictures would be shown at another size than references.
         ParseError: the model gives verdicts alone, or too few usable answers for an order of the candidates.
     """
     chooses = _to_choose(spec, assessor)
@@ -104,7 +103,7 @@ def _chosen(
 ) -> ReferenceSet:
     name, found = _candidates(spec, loaded)
     keep = REFERENCES if spec.n_references is None else spec.n_references
-    # An assessor that compares pictures with all references of a set has it chosen for that.
+    # For an assessor that compares pictures with all references, the set is chosen for that.
     comparisons = assessor.comparisons if isinstance(assessor, PlacedScores) else keep
     candidates = {ref.id: ref for ref in found}
     if spec.n_references is None:
@@ -130,8 +129,7 @@ def _chosen(
 
 def _candidates(spec: RunSpec, loaded: LoadedBenchmark) -> tuple[str, list[ImageRef]]:
     """Return a name and the candidates: pictures of a folder, or of the benchmark's own, drawn by a hash of their ids.
-    One of
-    these that cannot be read is passed over: it is asked about like the others, and fails there, named."""
+    Unreadable ones are skipped here: they are asked about like the others, and their failures are recorded there."""
     if isinstance(spec.references, Path):
         return reference_pictures(spec.references)
     absent = set(loaded.missing)
@@ -157,7 +155,7 @@ def kept_set(spec: RunSpec) -> ReferenceSet | None:
     """Return the set of a run whose references are a file; None: there is none.
 
     Raises:
-        RecordError: the file is no reference set.
+        RecordError: the file is not a reference set.
     """
     if not isinstance(spec.references, Path) or not spec.references.is_file():
         return None
@@ -165,15 +163,15 @@ def kept_set(spec: RunSpec) -> ReferenceSet | None:
 
 
 def folder_of(spec: RunSpec) -> Path | None:
-    """Return the folder of a run whose references are all pictures of one; None: there is none."""
+    """Return the folder whose pictures are a run's references; None: the run has none."""
     return spec.references if isinstance(spec.references, Path) else None
 
 
 def place_among(assessor: BenchmarkAssessor, spec: RunSpec) -> None:
-    """Hand the set of a run to an assessor that places pictures.
+    """Pass the reference set of a run to an assessor that places pictures.
 
     Raises:
-        InputError: another model, prompt or mode ranked it.
+        InputError: another model, prompt or mode ranked the set.
         RecordError: as for :func:`kept_set`.
     """
     if isinstance(assessor, PlacedScores):
@@ -183,7 +181,7 @@ def place_among(assessor: BenchmarkAssessor, spec: RunSpec) -> None:
 
 
 def reference_set_of(spec: RunSpec) -> dict[str, Any]:
-    """Return what a run's own description says of its set; empty: it has none."""
+    """Return the description of a run's reference set; empty: it has none."""
     references = kept_set(spec)
     if references is None:
         return {}

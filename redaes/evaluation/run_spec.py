@@ -13,7 +13,7 @@ from redaes.types import Record
 
 
 class RunSpec(Record):
-    """A run, in words that another process can be told."""
+    """The settings of a run, as values that can be passed to another process."""
 
     benchmark: str
     data: Path
@@ -21,11 +21,11 @@ class RunSpec(Record):
     assessor: str
     options: Mapping[str, str] = Field(default_factory=dict)
     references: Path | Literal["informative"] | None = None
-    """A folder or a kept set; ``informative``: chosen; None: as suits the assessor."""
+    """A folder or a saved set; ``informative``: chosen by the model's answers; None: what suits the assessor."""
     n_references: int | None = None
-    """None: as suits what they are."""
+    """Number of references; None: the default for their kind."""
     candidates: int = 64
-    """Pictures that ``informative`` references are chosen among."""
+    """Number of pictures among which ``informative`` references are chosen."""
     seed: int = 0
     max_pixels: int = MAX_PIXELS
     allow_missing: bool = False

@@ -1,4 +1,4 @@
-"""Run an assessor over a benchmark: resumable, sharded, and the same result to the byte however often it was stopped.
+"""Run an assessor over a benchmark: resumable and sharded, with the same bytes however often the run was interrupted.
 
 A run is a folder::
 
@@ -12,7 +12,7 @@ A run is a folder::
     pairs.csv           likewise of every pair
     results.json        the numbers
 
-``answers``, the CSV files and ``results.json`` hold no times and no folders, so that equal runs are equal files.
+``answers``, the CSV files and ``results.json`` contain no times and no folders, so that equal runs give equal files.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ from redaes.processes import run_in_processes
 from redaes.types import Record
 
 SCHEMA_VERSION: Literal[1] = 1
-"""Of ``run.json`` and ``results.json``."""
+"""Version of ``run.json`` and ``results.json``."""
 
 Progress = Callable[[int, int], None]
 
@@ -59,12 +59,12 @@ _PREDICTION = TypeAdapter(Prediction)
 
 
 class RunTiming(Record):
-    """What a run cost on the machines that did it, as far as they could write it down."""
+    """Time and calls of a run, as far as its machines could record them."""
 
     n_questions: int
-    """Questions that the rest is about."""
+    """Number of questions to which the other figures refer."""
     seconds: float
-    """Sum over processes."""
+    """Seconds, summed over processes."""
     tokens: int
     milliseconds_per_question: float | None
 
@@ -87,23 +87,24 @@ def run(
     progress: Progress,
     choosing: Progress = lambda done, total: None,
 ) -> RunResults | None:
-    """Answer what is not answered yet, and sum up when all is.
+    """Answer the open questions of a run, and summarize it when all are answered.
 
     Args:
-        spec: what to run.
-        out: folder of the run; one that holds part of the same run is continued.
-        workers: processes; each makes the assessor for itself.
-        shard: (k, n): only every n-th chunk from the k-th on, so that n machines that see the folder can share a run.
-        progress: called with questions done and questions in all.
-        choosing: likewise, while candidates are ranked to choose references among them.
+        spec: settings of the run.
+        out: folder of the run; a part of the same run in it is continued.
+        workers: number of processes, each of which makes its own assessor.
+        shard: (k, n): do only every n-th chunk from the k-th on, so that n machines that see the folder can share a
+            run.
+        progress: called with the number of answered questions and of all questions.
+        choosing: called in the same way while candidates for references are ranked.
 
     Returns:
         The results; None while other shards have not finished.
 
     Raises:
-        InputError: unusable settings, missing pictures that were not allowed for, or a folder of another run.
-        RecordError: labels that are not the published ones, or a folder that cannot be used.
-        BackendError: the assessor cannot be had; what was answered is kept.
+        InputError: settings are unusable, pictures are missing without permission, or the folder has another run.
+        RecordError: labels are not the published ones, or the folder cannot be used.
+        BackendError: the assessor cannot be loaded or reached; given answers are kept.
     """
     _check_settings(workers, shard)
     loaded = _loaded(spec, out)
@@ -114,7 +115,7 @@ def run(
     spec = with_reference_set(spec, loaded, assessor, out, shard, choosing)
     plan = _plan(loaded, assessor, spec)
     begin(loaded, assessor, plan, out, spec)
-    del assessor  # the processes have their own
+    del assessor  # the processes have their own assessors
     work = partial(_chunk_in_process, spec.model_dump_json(), str(out))
     _work_off(plan, out, shard, workers, work, progress)
     return _finish(loaded, plan, out)
@@ -130,10 +131,10 @@ def run_assessor(
     progress: Progress = lambda done, total: None,
     choosing: Progress = lambda done, total: None,
 ) -> RunResults | None:
-    """As :func:`run`, in this process, with an assessor that is at hand.
+    """Run as :func:`run` does, in this process, with a given assessor.
 
     Raises:
-        InputError: a folder of another run, or questions that this assessor cannot be asked.
+        InputError: the folder has another run, or the assessor cannot answer the questions.
     """
     spec = with_reference_set(spec, loaded, assessor, out, shard, choosing)
     plan = _plan(loaded, assessor, spec)
@@ -144,11 +145,11 @@ def run_assessor(
 
 
 def begin(loaded: LoadedBenchmark, assessor: BenchmarkAssessor, plan: QuestionPlan, out: Path, spec: RunSpec) -> None:
-    """Write what is run, or make sure that it is what was begun here.
+    """Write the description of the run, or check that it is the one that was begun in the folder.
 
     Raises:
-        InputError: the folder is of another run, which says what differs; or ``max_pixels`` is below the size that the
-            assessor was trained on.
+        InputError: the folder has another run, and the message says what differs; or ``max_pixels`` is below the size
+            that the assessor was trained on.
         RecordError: the folder cannot be used.
     """
     for option in ("adapter", "model"):
@@ -185,9 +186,9 @@ def begin(loaded: LoadedBenchmark, assessor: BenchmarkAssessor, plan: QuestionPl
 
 
 def answer_chunk(plan: QuestionPlan, chunk: int, assessor: BenchmarkAssessor, reader: PictureReader, out: Path) -> None:
-    """Answer the questions of one chunk and write them down.
+    """Answer the questions of one chunk, and write the answers.
 
-    A picture that cannot be read is a failure of its questions, and the rest goes on.
+    An unreadable picture makes its questions fail; the others go on.
 
     Raises:
         BackendError: nothing can be answered; nothing is written.
@@ -225,8 +226,8 @@ def answer_chunk(plan: QuestionPlan, chunk: int, assessor: BenchmarkAssessor, re
         "tokens": sum(answer.tokens for answer in found.values()),
     }
     with (out / "timing.jsonl").open("a", encoding="utf-8") as file:
-        # One short write, so that the lines of processes do not mix; its line is ended first, because a kill may have
-        # cut the line before.
+        # One short write, so that the lines of processes do not mix. It begins with a line end, because a kill may have
+        # cut off the previous line.
         file.write(f"\n{json.dumps(timing)}\n")
 
 
@@ -255,14 +256,14 @@ def read_answers(plan: QuestionPlan, out: Path) -> dict[str, CompactAnswer]:
 
 
 def read_timing(out: Path) -> RunTiming:
-    """Return what the run cost; chunks whose process was killed between answer and note are not in it."""
+    """Return the time and calls of the run, without chunks whose process was killed before it recorded them."""
     latest: dict[int, Mapping[str, Any]] = {}
     file = out / "timing.jsonl"
     if file.exists():
         for line in file.read_text(encoding="utf-8").splitlines():
             try:
                 entry = json.loads(line)
-            except json.JSONDecodeError:  # empty, or the last line of a process that was killed
+            except json.JSONDecodeError:  # empty, or the cut-off line of a killed process
                 continue
             latest[entry["chunk"]] = entry
     n = sum(entry["n_questions"] for entry in latest.values())
@@ -276,10 +277,10 @@ def read_timing(out: Path) -> RunTiming:
 
 
 def read_results(out: Path) -> RunResults:
-    """``results.json`` of a run.
+    """Read ``results.json`` of a run.
 
     Raises:
-        RecordError: missing, or of another schema version.
+        RecordError: the file is missing, or has another schema version.
     """
     found = read_json(out / "results.json")
     version = found.get("schema_version") if isinstance(found, dict) else None
@@ -292,10 +293,10 @@ def read_results(out: Path) -> RunResults:
 
 
 def read_predictions(file: Path) -> list[Prediction]:
-    """``pictures.csv`` or ``pairs.csv`` of a run.
+    """Read ``pictures.csv`` or ``pairs.csv`` of a run.
 
     Raises:
-        RecordError: it cannot be read.
+        RecordError: the file cannot be read.
     """
     try:
         rows = list(csv.DictReader(io.StringIO(file.read_text(encoding="utf-8"))))
@@ -354,7 +355,7 @@ def _chunk_in_process(spec: str, out: str, chunk: int) -> None:
 
 @lru_cache(maxsize=1)
 def _prepared(text: str, out: str) -> tuple[QuestionPlan, BenchmarkAssessor, PictureReader]:
-    """Once in every process."""
+    """Prepare a process: plan, assessor and picture reader; made once in every process."""
     spec = RunSpec.model_validate_json(text)
     assessor = make_assessor(spec.assessor, spec.options)
     place_among(assessor, spec)
@@ -366,10 +367,10 @@ def _prepared(text: str, out: str) -> tuple[QuestionPlan, BenchmarkAssessor, Pic
 
 
 def load_again(out: Path) -> LoadedBenchmark:
-    """Return the benchmark of a run, from where it was found last.
+    """Return the benchmark of a run, from the place where it was found last.
 
     Raises:
-        RecordError: it is no longer there, or no longer what was run.
+        RecordError: the benchmark is no longer there, or has changed.
     """
     try:
         spec = RunSpec.model_validate(read_json(out / "spec.json"))

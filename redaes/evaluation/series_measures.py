@@ -1,8 +1,7 @@
 """How well a system picks from a series, or from the crops of a picture.
 
 A series is a sequence of labels (larger is better) with a sequence of predictions of the same length, ``None`` where
-there is no usable answer. Two pictures that are predicted to be equal are not told apart: that never counts as right,
-whatever order the pictures stand in.
+there is no usable answer. Equal predictions never count as right, whatever the order of the pictures.
 """
 
 from __future__ import annotations
@@ -21,10 +20,10 @@ Labels = Sequence[float]
 
 
 def best_found(predicted: Predicted, labels: Labels, k: int = 1) -> bool | None:
-    """Return whether a best picture is among the ``k`` that are predicted best; ``None`` where all labels are equal.
+    """Return whether a best picture is among the ``k`` that are predicted best; ``None``: all labels are equal.
 
-    Pictures that tie with it in the prediction count as placed before it, unless they are best as well. A failure
-    anywhere in the series means that it was not sorted. The share of series in which it holds is s-Acc, which
+    Pictures that tie with it in the prediction count as ranked before it, unless they are best as well. A failure
+    anywhere in the series means that the series was not ranked. The share of series in which it holds is s-Acc, which
     FGAesthetics names without defining it; this is our reading of it.
 
     >>> best_found([0.2, 0.9, 0.4], [1.0, 3.0, 2.0]), best_found([0.5, 0.5], [1.0, 3.0])
@@ -60,16 +59,16 @@ def chance_series_accuracy(labels: Sequence[Labels], k: int = 1) -> float | None
         if worse == 0:
             continue
         missed = 1.0
-        for place in range(min(k, n)):  # none of the first k is a best one
+        for place in range(min(k, n)):  # probability that none of the first k is a best one
             missed *= max(0, worse - place) / (n - place)
         chances.append(1.0 - missed)
     return sum(chances) / len(chances) if chances else None
 
 
 def series_srcc(predicted: Predicted, labels: Labels) -> float | None:
-    """Return Spearman's correlation inside one series; ``None`` where the labels have no order.
+    """Return Spearman's correlation within one series; ``None``: the labels have no order.
 
-    A series with a failure, or one whose pictures are all predicted to be equal, was not ordered: 0.
+    A series with a failure, or with equal predictions for all pictures, was not ranked: 0.
 
     >>> round(series_srcc([0.1, 0.3, 0.2], [1.0, 2.0, 3.0]), 3), series_srcc([0.1, 0.1], [1.0, 2.0])
     (0.5, 0.0)
@@ -90,8 +89,8 @@ def top_crops_accuracy(predicted: Predicted, labels: Labels, k: int, n: int) -> 
     """Return Acc_k/n: which share of the ``k`` crops predicted best is among the ``n`` with the best labels.
 
     As in the evaluation code of Zeng et al., CVPR 2019 (Grid Anchor based Image Cropping): crops that tie with the
-    n-th best label are among the best. Ties in the prediction count as placed in the least favourable order, and a
-    failure anywhere gives 0. ``None`` where there are fewer than ``n`` crops.
+    n-th best label are among the best. Ties in the prediction count as ranked in the least favourable order, and a
+    failure anywhere gives 0. ``None``: there are fewer than ``n`` crops.
 
     >>> top_crops_accuracy([9.0, 8.0, 1.0], [5.0, 1.0, 4.0], k=2, n=2)
     0.5
@@ -113,15 +112,16 @@ def top_crops_accuracy(predicted: Predicted, labels: Labels, k: int, n: int) -> 
 
 
 def acyclic_triples(n: int, edges: Sequence[Edge]) -> Proportion:
-    """Return how many triples of pictures, all three pairs of which are compared and no tie, form no cycle.
+    """Return the share of triples without a cycle, among the triples whose three pairs were all compared and are not
+    ties.
 
-    One less its value is the cycle rate. Several edges of one pair count by the sign of their weighted sum.
+    The cycle rate is 1 minus its value. Several edges of one pair count by the sign of their weighted sum.
 
     >>> acyclic_triples(3, [(0, 1, 1.0, 1.0), (1, 2, 0.5, 1.0), (2, 0, 2.0, 1.0)]).value
     0.0
 
     Raises:
-        InputError: an edge leaves the range.
+        InputError: an edge is out of range.
     """
     net = np.zeros((n, n))
     for i, j, delta, weight in edges:

@@ -1,8 +1,8 @@
-"""From answers to numbers: what each kind of benchmark reports, with intervals, failures counted as wrong.
+"""Compute the figures that each kind of benchmark reports, with intervals; failures count as wrong.
 
-A picture without a usable answer cannot be ranked. In correlations over pictures it counts as one that was placed at
-random: the correlation over the answered ones, times their share [ours]; the plain one is reported beside it. In pairs,
-series and crops it is wrong.
+A picture without a usable answer cannot be ranked. In correlations over pictures it counts as placed at random: the
+correlation over the answered pictures is multiplied by their share [ours]; the plain correlation is reported too. In
+pairs, series and crops it is wrong.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ from redaes.evidence.rationale_truth import Reason, counted
 from redaes.types import Record
 
 N_RESAMPLES = 1000
-"""Of the intervals: 95 % percentile bootstrap over sources, or groups that have none."""
+"""Number of resamples of the intervals: 95 % percentile bootstrap over sources, or over groups without a source."""
 
 SEED = 0
 CROP_RANKS = ((1, 5), (2, 5), (3, 5), (4, 5), (1, 10), (2, 10), (3, 10), (4, 10))
-"""k and n of Acc_k/n, as GAIC's papers report them."""
+"""k and n of Acc_k/n, as in GAIC's papers."""
 
 
 Groups = dict[str, tuple[list[float | None], list[float], str]]
@@ -53,19 +53,19 @@ SeriesMeasure = Callable[[Predicted, Labels], "float | None"]
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One picture or pair, label beside prediction.
+    """Label and prediction of one picture or pair.
 
     Attributes:
         id: id of the picture; of a pair, both with a tab between.
         group: series, source or photograph.
-        label: score of a picture; or P(first is better) of a pair.
-        predicted: score; or difference. None: a failure.
-        probability: P(first is better), if offered.
-        source: what the group comes from, where several groups do.
-        factor: what decides a pair, where that is known and one thing.
-        supported: statements of the reasoning that the pixels support; None: no reasoning was checked.
-        contradicted: likewise, contradict.
-        unmeasured: likewise, statements about what is not measured.
+        label: score of a picture, or P(first is better) of a pair.
+        predicted: predicted score or difference; None: a failure.
+        probability: P(first is better), if there is one.
+        source: common source of several groups.
+        factor: the factor that decides a pair, if it is known and only one.
+        supported: number of supported statements of the reasoning; None: no reasoning was checked.
+        contradicted: number of contradicted statements; None: no reasoning was checked.
+        unmeasured: number of statements about what is not measured; None: no reasoning was checked.
     """
 
     id: str
@@ -88,44 +88,44 @@ class Prediction:
 
     @property
     def right(self) -> bool | None:
-        """Whether the verdict on a pair is; None: people split evenly."""
+        """Whether the verdict on a pair is right; None: people split evenly."""
         if self.label == 0.5:
             return None
         return self.predicted is not None and self.predicted * (self.label - 0.5) > 0
 
     @property
     def cluster(self) -> str:
-        """What intervals resample."""
+        """The cluster that intervals resample."""
         return self.group if self.source is None else self.source
 
 
 class RunSummary(Record):
-    """What a run found."""
+    """The figures of a run."""
 
     n_questions: int
     n_failed: int
-    """Questions without a usable answer."""
+    """Number of questions without a usable answer."""
     failures: dict[str, int]
-    """By reason."""
+    """Number of failures by reason."""
     readers: dict[str, int] = Field(default_factory=dict)
-    """Questions whose answers were read as variants of the form, by reader (``lenient/v2``)."""
+    """Number of questions whose answers were read as variants of the form, by reader (``lenient/v2``)."""
     changes: dict[str, int] = Field(default_factory=dict)
-    """Questions of which a server could not use something: ``without seed``, ``temperature=1``."""
+    """Number of questions of which a server could not use a part, by part: ``without seed``, ``temperature=1``."""
     n_missing: int
-    """Pictures whose files are not there."""
+    """Number of pictures whose files are missing."""
     n_unlabelled: int
     n_contrary: int = 0
-    """Labelled pairs whose people prefer the picture that the order of the series puts lower."""
+    """Number of labelled pairs in which people prefer the picture that the order of the series puts lower."""
     n_groups: int
     n_calls: int = 0
-    """Questions to the model that placing pictures among references took; 0: nothing was placed."""
+    """Number of questions to the model for placing pictures among references; 0: nothing was placed."""
     n_unanswered: int = 0
-    """Of these, the ones without a usable answer."""
+    """Number of those questions without a usable answer."""
     metrics: dict[str, Estimate]
     reliability: tuple[calibration.ReliabilityBin, ...] = ()
-    """Empty where no probabilities are offered."""
+    """The reliability diagram; empty: there are no probabilities."""
     by_factor: dict[str, dict[str, Estimate]] = Field(default_factory=dict)
-    """``pair_accuracy``, and ``swap_consistency`` where both orders were asked, by what decides the pair."""
+    """``pair_accuracy``, and ``swap_consistency`` if both orders were asked, by deciding factor."""
 
 
 def summarise(
@@ -135,9 +135,9 @@ def summarise(
 
     Args:
         loaded: the benchmark.
-        arity: how many pictures the assessor was shown.
-        plan: what it was asked.
-        given: its answers by question; one for each question.
+        arity: number of pictures that the assessor was shown.
+        plan: the questions.
+        given: its answers, one for each question.
     """
     kind = loaded.benchmark.kind
     scores = {} if kind == "pairs" and arity != "one" else scores_of(loaded, arity, plan, given)
@@ -254,7 +254,7 @@ def pair_metrics(pairs: Sequence[Prediction]) -> dict[str, Estimate]:
 
 
 def reason_metrics(pairs: Sequence[Prediction]) -> dict[str, Estimate]:
-    """Return how true the reasonings shown for pairs are; empty where none was checked.
+    """Return how true the reasonings shown for pairs are; empty: none was checked.
 
     ``claims_true``: of the statements that can be measured, those that the pixels support; ``claims_measurable``: of
     all statements, those that can be; ``reason_false_though_right``: of the right verdicts, those whose reason is false

@@ -1,7 +1,7 @@
-"""Whether what written answers say is true: each statement held against the pixels of the pair.
+"""Check whether the statements of written answers are true, against measurements of the pair's pictures.
 
-Two things are looked at: every answer, two for each pair (one per order), and what is shown to whoever asks, one
-reasoning for each pair. A statement counts once wherever it stands; intervals resample what those of the evaluation do.
+Two sets are checked: every answer, two for each pair (one for each order), and the shown reasonings, one for each pair.
+A statement counts once wherever it occurs; intervals resample the same clusters as those of the evaluation.
 """
 
 from __future__ import annotations
@@ -34,89 +34,89 @@ class CheckedReason(Record):
 
     pair: str
     cluster: str
-    """What intervals resample."""
+    """The cluster that intervals resample."""
     order: Order | None
-    """In which it was written; None: there is none."""
+    """The order in which it was written; None: there is none."""
     text: str | None
-    """None: no reasoning that could be read."""
+    """The reasoning; None: none could be read."""
     claims: Claims | None
     reason: Reason
     right: bool | None
     """Whether its verdict names the better picture; None: the label is a tie."""
     symptom: bool | None
-    """Whether it names the fault that decides the pair, on the right side; None: no single known fault decides."""
+    """Whether it names the deciding fault, on the right side; None: no single known fault decides."""
     told: bool | None
-    """Whether it names that fault or tells what is measured of it."""
+    """Whether it names that fault or describes its measured quantity."""
 
 
 class CheckedPair(Record):
-    """A pair, what was measured of it, and what was said about it."""
+    """A pair with its measurements and its checked reasonings."""
 
     pair: str
     evidence: PairEvidence | None
-    """With the pair's first picture as A; None: too small to be measured."""
+    """Measurements, with the pair's first picture as A; None: a picture is too small to be measured."""
     answers: tuple[CheckedReason, ...]
-    """Forward, then swapped; as often as it was asked."""
+    """The answers, forward and then swapped, as far as they were asked."""
     shown: CheckedReason
-    """The one that is shown for the pair."""
+    """The reasoning that is shown for the pair."""
     winner: Winner | None
-    """The picture that is called better, the pair's first as A; None: undecided, or no usable answer."""
+    """The picture that is called better, with the pair's first as A; None: undecided, or no usable answer."""
     undecided: Undecided | None = None
-    """Why the assessor calls neither picture better; None: it decides, or nobody asked it for more than texts."""
+    """Why the assessor calls neither picture better; None: it decides, or it was asked for texts only."""
 
 
 class ReasonTruth(Record):
     """How true reasonings are."""
 
     n: int
-    """Reasonings, those that could not be read included."""
+    """Number of reasonings, including unreadable ones."""
     n_claims: int
     claims_true: Estimate
-    """Of the statements that can be measured, the share that the pixels support."""
+    """Share of the measurable statements that the measurements support."""
     true_but_for_figures: Estimate
-    """The same where a figure that is off is forgiven: who has more of what is right."""
+    """The same share if wrong figures are ignored and only which picture has more of a quantity counts."""
     measurable: Estimate
-    """Of all statements, the share that can be measured."""
+    """Share of all statements that are measurable."""
     claims_per_reason: FiniteFloat | None
     symptom: Estimate
-    """Where one known fault decides the pair: reasonings that name it, on the right side."""
+    """Share of reasonings that name the deciding fault on the right side, over pairs that one known fault decides."""
     told: Estimate
-    """Of those, the reasonings that name it or tell what is measured of it: "softer" for motion blur."""
+    """Share of those reasonings that name it or describe its measured quantity: "softer" for motion blur."""
     n_symptom: int
     false_though_right: Estimate
-    """Of the reasonings whose verdict is right, the share that is false."""
+    """Share of the reasonings with a right verdict that are false."""
     false_but_for_figures: Estimate
-    """The same where a figure that is off is forgiven."""
+    """The same share if wrong figures are ignored."""
     confirmed_though_right: Estimate
-    """Of those, the share of which something is supported and nothing contradicted."""
+    """Share of the reasonings with a right verdict of which something is supported and nothing contradicted."""
     n_right: int
     truths: dict[Truth, Estimate]
-    """Shares of the reasonings."""
+    """Share of each kind of truth among the reasonings."""
     contradictions: dict[str, int]
-    """Why statements are contradicted: ``sign``, ``figure``, ``side``, ``absent``, ``place``."""
+    """Number of contradicted statements by reason: ``sign``, ``figure``, ``side``, ``absent``, ``place``."""
     by_quantity: dict[str, tuple[int, int]]
-    """Supported and contradicted statements by what they speak of."""
+    """Numbers of supported and contradicted statements by quantity."""
 
 
 class RationaleTruth(Record):
-    """How true the reasoning of a model is."""
+    """How true a model's reasoning is."""
 
     version: str
-    """Of the measurements and of the reader of claims."""
+    """Version of the measurements and of the claim reader."""
     answers: ReasonTruth
     shown: ReasonTruth
     undecided: Estimate
-    """Pairs on which the assessor calls neither picture better although it answered."""
+    """Share of pairs on which the assessor calls neither picture better although it answered."""
     agreement: Estimate
-    """Of the others, those for which a reasoning is shown, which agrees with the verdict."""
+    """Share of the other pairs with a shown reasoning, which agrees with the verdict."""
 
 
 Evidence = Mapping[Order, PairEvidence]
-"""What was measured of a pair, in both orders: A is the picture that is shown first."""
+"""Measurements of a pair in both orders; A is the picture that is shown first."""
 
 
 def measured_orders(record: PairRecord) -> Evidence | None:
-    """Return what is measured of a row's pictures; None: one of them is too small.
+    """Return the measurements of a row's pictures; None: one of them is too small.
 
     Raises:
         RecordError: a picture does not decode.
@@ -134,15 +134,15 @@ def both_orders(evidence: PairEvidence) -> Evidence:
 def check_measured(
     records: Sequence[PairRecord], evaluation: HeldOut, evidence: Mapping[str, Evidence | None]
 ) -> list[CheckedPair]:
-    """Check what the answers of an evaluation say.
+    """Check the statements of an evaluation's answers.
 
     Args:
-        records: the pairs; others are passed over.
-        evaluation: with reasoned outcomes.
-        evidence: by pair.
+        records: the pairs; further ones are ignored.
+        evaluation: an evaluation with reasoned outcomes.
+        evidence: measurements by pair.
 
     Raises:
-        InputError: a pair that was answered is not among the records.
+        InputError: an answered pair is not among the records.
     """
     pairs = {record.pair.id: record.pair for record in records}
     if absent := [one.outcome.pair for one in evaluation.reasoned_outcomes if one.outcome.pair not in pairs]:
@@ -154,12 +154,12 @@ def check_measured(
 
 
 def check_results(records: Sequence[PairRecord], results: Sequence[Result], evaluation: HeldOut) -> list[CheckedPair]:
-    """Check what the answers say, and the reasoning that the assessor shows for each pair.
+    """Check the statements of the answers, and of the reasoning that the assessor shows for each pair.
 
     Args:
         records: labelled pairs.
-        results: about them, in their order, with ``check``.
-        evaluation: made of the same results.
+        results: results about them, in their order, made with ``check``.
+        evaluation: evaluation that was made of the same results.
     """
     outcomes = {item.outcome.pair: item for item in evaluation.reasoned_outcomes}
     return [
@@ -179,7 +179,7 @@ def rationale_truth(checked: Sequence[CheckedPair], seed: int = 0) -> RationaleT
     """Return how true the reasonings of an evaluation are.
 
     Args:
-        checked: from :func:`check_measured` or :func:`check_results`.
+        checked: pairs from :func:`check_measured` or :func:`check_results`.
         seed: seed of the intervals.
     """
     versions = sorted({one.claims.version for pair in checked for one in pair.answers if one.claims is not None})

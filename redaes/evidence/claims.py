@@ -1,4 +1,4 @@
-"""Statements about two pictures, and what the pixels say of them."""
+"""Statements about two pictures, and the outcome of checking them."""
 
 from __future__ import annotations
 
@@ -19,35 +19,36 @@ class Claim(Record):
     """One statement that a reasoning makes."""
 
     text: str
-    """The words that make it."""
+    """The words of the statement."""
     start: int
     """Where they begin in the reasoning, in characters."""
     end: int
     side: Side | Literal["both"]
-    """The picture that it speaks of, in the letters of the reasoning."""
+    """The picture that it is about, in the letters of the reasoning."""
     relation: Relation
     quantity: str | None
-    """Key of :data:`redaes.evidence.quantities.QUANTITIES`; of a named fault, the one that tells it; None: nothing
-    that is measured."""
+    """Key of :data:`redaes.evidence.quantities.QUANTITIES`; for a named fault, the quantity that shows it best; None:
+    nothing measured.
+    """
     fault: str | None = None
     """Key of :data:`redaes.evidence.faults.FAULTS`, for a named fault such as ``power_lines``."""
     stated: tuple[FiniteFloat | None, FiniteFloat | None] = (None, None)
     """The figures that it quotes for A and for B."""
     place: Place | None = None
-    """Where in the picture it says that it is."""
+    """The place in the picture that it names."""
 
 
 class CheckedClaim(Record):
-    """A statement with what was measured of it."""
+    """A statement with the outcome of checking it."""
 
     claim: Claim
     status: Status
     measured: tuple[FiniteFloat | None, FiniteFloat | None] = (None, None)
-    """In A and in B, in the quantity's unit."""
+    """The measured values in A and in B, in the quantity's unit."""
     margin: FiniteFloat | None = None
-    """By how much the measurement agrees with the statement, in noise floors; negative: it contradicts it."""
+    """How far the measurement agrees with the statement, in noise floors; negative: it contradicts it."""
     why: str = ""
-    """What is wrong with a contradicted one: ``sign``, ``figure``, ``side``, ``absent`` or ``place``."""
+    """What is wrong with a contradicted statement: ``sign``, ``figure``, ``side``, ``absent`` or ``place``."""
 
 
 class Claims(Record):
@@ -55,7 +56,7 @@ class Claims(Record):
 
     checked: tuple[CheckedClaim, ...]
     version: str
-    """Of the measurements and of the reader of claims, such as ``evidence/1 claims/1``."""
+    """Version of the measurements and of the claim reader, such as ``evidence/1 claims/1``."""
 
     def count(self, status: Status) -> int:
         """Return how many statements have that status."""

@@ -22,7 +22,7 @@ class Token:
     """A word, a number or a sign."""
 
     text: str
-    """In lower case, apostrophes straight, without 's."""
+    """The text in lower case, with straight apostrophes, without 's."""
     start: int
     end: int
 
@@ -80,7 +80,7 @@ class Sentence(_Run):
 
     mentions: list[Mention]
     clauses: list[Clause] = field(default_factory=list)
-    """Empty until :func:`divide`."""
+    """The clauses; empty until :func:`divide`."""
 
 
 _TOKEN = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+(?:'[^\W\d_]+)?(?:-[^\W\d_]+)*|\S")

@@ -1,4 +1,4 @@
-"""Reading a critique's English: from a text about pictures A and B to the statements that it makes.
+"""Extract the statements that an English text makes about pictures A and B.
 
 >>> [(one.side, one.relation, one.quantity) for one in extract("A is noisier than B, and its horizon is level.")]
 [('A', 'more', 'noise'), ('A', 'absent', 'tilt')]
@@ -56,7 +56,7 @@ _PLANE = re.compile(
 )
 """What makes "sharp" speak of another plane than the subject's."""
 _BARE = word_set("lighting angle expression mood composition pose framing perspective")
-"""Of these, only what is said of them counts."""
+"""Terms that make a statement only together with what is said of them."""
 _VERDICTS = ("decisive:", "winner:", "difference:", "score:")
 
 

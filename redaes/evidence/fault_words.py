@@ -1,4 +1,4 @@
-"""What faults are called in English: regular expressions without open repetition, the names of our own writer first."""
+"""English names of faults: regular expressions without open repetition, the names of our own writer first."""
 
 from __future__ import annotations
 
@@ -254,4 +254,4 @@ WORDS: dict[str, tuple[str, ...]] = {
     "tiny_tone": (r"invisible change of brightness",),
     "reencode": (r"invisible change of file quality",),
 }
-"""By the name of the fault."""
+"""Patterns by the name of the fault."""

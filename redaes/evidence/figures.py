@@ -38,7 +38,7 @@ _BY = re.compile(r"\bby (?:about |around |roughly |some |approximately |nearly |
 
 @dataclass(frozen=True)
 class Figures:
-    """One figure of a picture, or two that are set against each other."""
+    """One figure of a picture, or two that are compared."""
 
     start: int
     end: int

@@ -45,7 +45,7 @@ class Hit:
     side: Subject | None = None
     relation: Relation | None = None
     name: str = ""
-    """As it stands in the text, in lower case."""
+    """The words as in the text, in lower case."""
     figures: Figures | None = None
     place: Place | None = None
     is_topic: bool = False
@@ -115,7 +115,7 @@ def _describes_something(low: str, term: Term, end: int) -> bool:
 
 
 def _turns(low: str, clause: Clause, hits: list[Hit]) -> None:
-    """What turns each hit: the words before and behind it, and those of hits that it is joined with."""
+    """Find what modifies each hit: the words before and after it, and those of hits that it is joined with."""
     nothing = clause.tokens[0].text in {"nothing", "none", "nowhere"}
     for at, hit in enumerate(hits):
         previous = hits[at - 1] if at else None
@@ -186,7 +186,7 @@ def _is_subject(clause: Clause, mention: Mention) -> bool:
 def _side_of(
     hit: Hit, sentence: Sentence, number: int, own: list[Mention], subject: Subject | None
 ) -> tuple[Subject | None, bool]:
-    """Of whom a hit speaks, and whether it says so of neither."""
+    """Return which picture a hit is about, and whether it is denied of both."""
     clause = sentence.clauses[number]
     inside = [mention for mention in own if mention.start < hit.end and hit.start < mention.end]
     if inside:
@@ -230,7 +230,7 @@ def _stands_in(clause: Clause, start: int, floor: int | None = None) -> bool:
 
 
 def set_topics(sentence: Sentence, hits: list[Hit]) -> None:
-    """What a heading or "in terms of" names without saying anything of it, and what is then said."""
+    """Resolve topics that a heading or "in terms of" names, and what is then said of them."""
     for number, clause in enumerate(sentence.clauses):
         own = [hit for hit in hits if hit.clause == number]
         words = [token.text for token in clause.tokens]

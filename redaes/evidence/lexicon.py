@@ -262,7 +262,7 @@ def _branches(pattern: str) -> list[str]:
 
 
 _RANK: dict[Form, int] = {"adjective": 0, "fault": 1, "noun": 2, "aesthetic": 3, "ignored": -1}
-"""Of two readings of one phrase, the lower one is taken."""
+"""Rank of readings: of two readings of one phrase, the one with the lower rank is taken."""
 
 
 @lru_cache(maxsize=1)

@@ -1,4 +1,4 @@
-"""What measuring gives: values of one picture, and what two pictures of one scene show of each other."""
+"""Records of measurements: the values of one picture, and the relation of two pictures of one scene."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import Field, FiniteFloat
 from redaes.types import Record
 
 VERSION = "evidence/1"
-"""Name of the set of formulas; raised when a value can change."""
+"""Version of the formulas; it is raised whenever a value can change."""
 
 Side = Literal["A", "B"]
 """A is the picture shown first."""
@@ -26,7 +26,7 @@ PLACES: tuple[Place, ...] = get_args(Place)
 
 
 class Measurements(Record):
-    """What was measured in one picture at its own resolution."""
+    """Measurements of one picture at its own resolution."""
 
     width: int
     height: int
@@ -34,29 +34,30 @@ class Measurements(Record):
     """Quantity (:data:`redaes.evidence.quantities.QUANTITIES`) to value in its unit; what cannot be measured in this
     picture, such as the tilt of a horizon that is not there, is absent."""
     places: dict[str, Place] = Field(default_factory=dict)
-    """Where a local quantity is strongest, for those that have a place."""
+    """The place where each local quantity is strongest."""
 
 
 class Registration(Record):
-    """How the second picture lies over the first, where both show one scene."""
+    """The registration of the second picture with the first, if both show one scene."""
 
     rotation_deg: FiniteFloat
-    """By how much the second's contents are turned against the first's, anticlockwise."""
+    """Rotation of the second's contents against the first's, anticlockwise, in degrees."""
     scale: FiniteFloat
     """Size of the second's contents over the first's, both in shares of their frames' diagonals: above 1, the second is
     the tighter view."""
     stretch: FiniteFloat
     """Width over height of the second's contents, over that of the first's; 1: no stretch."""
     keystone_deg: FiniteFloat = 0.0
-    """By how much the second's verticals converge upwards against the first's, from one side of what both show to the
-    other; negative: downwards."""
+    """Upward convergence of the second's verticals against the first's, from one side of the common view to the other,
+    in degrees; negative: downwards.
+    """
     shown_of_first: Annotated[FiniteFloat, Field(ge=0.0, le=1.0)]
     """Share of the first's frame that the second shows too."""
     shown_of_second: Annotated[FiniteFloat, Field(ge=0.0, le=1.0)]
     """Share of the second's frame that the first shows too."""
     mirrored: bool = False
     n_points: int
-    """Matched points that agree with it."""
+    """Number of matched points that agree with the registration."""
 
     def swapped(self) -> Registration:
         """Return how the first lies over the second."""
@@ -79,11 +80,11 @@ class SceneChange(Record):
     side: Side | None
     """The picture that has something there which the other has not; None: cannot be told."""
     place: Place
-    """In that picture, or in the first."""
+    """The place in that picture, or in the first."""
     other_place: Place
     """The same spot in the other picture."""
     area: Annotated[FiniteFloat, Field(ge=0.0, le=100.0)]
-    """In percent of what both pictures show: of the frame, where they show the same."""
+    """Area in percent of the view that both pictures show."""
     contrast: Annotated[FiniteFloat, Field(ge=0.0)]
     """Mean difference there that light, colour and sharpness do not explain, in percent of that of black and white."""
 
@@ -95,14 +96,14 @@ class SceneChange(Record):
 
 
 class PairEvidence(Record):
-    """What was measured of two pictures."""
+    """Measurements of two pictures."""
 
     first: Measurements
     second: Measurements
     registration: Registration | None
-    """None: they show different scenes, or too little was found to lay them over each other."""
+    """The registration; None: they show different scenes, or too little was found to register them."""
     changes: tuple[SceneChange, ...] = ()
-    """Largest first; empty without a registration."""
+    """Changes of the scene, largest first; empty without a registration."""
     version: str = VERSION
 
     def swapped(self) -> PairEvidence:

@@ -1,6 +1,4 @@
-"""What can be measured of a photograph, and how each quantity is read: the one list that measuring, writing, checking
-claims, rewards and reports share.
-"""
+"""The registry of measured quantities, which measuring, writing, checking claims, rewards and reports share."""
 
 from __future__ import annotations
 
@@ -17,9 +15,9 @@ class Quantity:
     name: str
     """Its key in :class:`redaes.evidence.measurements.Measurements`."""
     spoken: str
-    """What a sentence and a table call it."""
+    """Its name in sentences and tables."""
     unit: str
-    """Printed behind the value; empty: a pure number."""
+    """Unit, printed after the value; empty: a pure number."""
     factor: Factor
     """The factor of the taxonomy that it belongs to."""
     better: Literal["more", "less"] | None
@@ -33,7 +31,7 @@ class Quantity:
     more: tuple[str, ...]
     """Adjectives or phrases for the picture that has more of it, such as ``brighter``."""
     less: tuple[str, ...]
-    """The same for the picture that has less of it."""
+    """Adjectives or phrases for the picture that has less of it."""
     source: str
     """Where the formula comes from."""
 
@@ -429,5 +427,5 @@ def figures(quantity: Quantity, values: tuple[float, float]) -> tuple[str, str]:
 
 
 def _plain(text: str) -> str:
-    """Without the sign of a zero."""
+    """Return a number's text without the minus sign of a zero."""
     return text.removeprefix("-") if float(text) == 0 else text

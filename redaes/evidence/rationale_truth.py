@@ -1,4 +1,4 @@
-"""What the checked statements of one reasoning come to: whether it is true, and whether it names a given fault."""
+"""Summarize the checked statements of one reasoning: whether it is true, and whether it names a given fault."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _OPPOSITE: Mapping[str, str] = {"more": "less", "less": "more"}
 
 
 class Reason(Record):
-    """One reasoning, counted."""
+    """Counts of one reasoning's statements."""
 
     truth: Truth
     n_supported: int = 0
@@ -30,11 +30,11 @@ class Reason(Record):
     n_unmeasured: int = 0
     """Statements about what is not measured."""
     n_figures: int = 0
-    """Of the contradicted ones, those of which only a figure is off."""
+    """Number of contradicted statements of which only a figure is wrong."""
 
     @property
     def but_for_figures(self) -> Truth:
-        """What it comes to where a figure that is off is forgiven."""
+        """Its truth if wrong figures are ignored."""
         if self.truth == "none":
             return "none"
         return counted(self.n_supported + self.n_figures, self.n_contradicted - self.n_figures).truth

@@ -33,7 +33,9 @@ _DATE_IN_NAME = re.compile(
 _OFFSET = re.compile(r"\s*([+-])(\d{1,2}):?(\d{2})\s*$")
 _QUARTER_S = 900
 _MAX_STALE_S = 300
-"""By how much the satellites' time may be off a whole quarter of an hour: it can be that of the last fix."""
+"""Largest deviation of the satellites' time from a whole quarter of an hour, in seconds: it can be the time of the last
+fix.
+"""
 
 
 @dataclass(frozen=True)
@@ -41,9 +43,9 @@ class CaptureMoment:
     """When a picture was taken."""
 
     local: datetime
-    """By the camera's clock, without a time zone."""
+    """Time by the camera's clock, without a time zone."""
     offset: timedelta | None = None
-    """Of that clock from UTC; None: not known."""
+    """Offset of that clock from UTC; None: not known."""
     is_of_change: bool = False
     """Whether only the date of the last change is known."""
 
@@ -196,7 +198,7 @@ def _moments(
 
 
 def _with_offset_of(stated: CaptureMoment, by_satellite: datetime | None) -> CaptureMoment:
-    """With the offset that the satellites' time shows, where none is stated."""
+    """Return the moment with the offset that the satellites' time shows, if none is stated."""
     if stated.offset is not None or by_satellite is None:
         return stated
     apart = (stated.local - by_satellite).total_seconds()

@@ -1,4 +1,4 @@
-"""From the colours that a profile describes to sRGB, decided by what the profile does and not by its name."""
+"""Convert colours from a profile to sRGB, by what the profile does and not by its name."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class _Conversion:
     """What a profile does to pictures of one mode."""
 
     transform: ImageCms.ImageCmsTransform | None
-    """None: nothing, they are sRGB already."""
+    """The conversion; None: the colours are sRGB already."""
     name: str
 
 

@@ -1,4 +1,4 @@
-"""The pictures in a folder and its folders, and what there is besides: nothing is passed over without a word."""
+"""Find the pictures in a folder and its subfolders, and report everything else that is there."""
 
 from __future__ import annotations
 
@@ -119,7 +119,9 @@ def list_images(folder: str | Path, suffixes: Sequence[str] = IMAGE_SUFFIXES, *,
     if not found:
         endings = ", ".join(suffixes)
         deeper = _first_below(folder, suffixes)
-        remedy = "" if deeper is None else f". Its folders are not searched; {deeper} holds some: give that one"
+        remedy = (
+            "" if deeper is None else f". Its subfolders are not searched, but {deeper} contains some; give that folder"
+        )
         raise InputError(f"{folder}: no pictures found; looked for files ending in {endings}{remedy}")
     return sorted(found)
 
@@ -137,12 +139,12 @@ def _not_searched(folder: Path, error: OSError) -> InputError:
     if isinstance(error, FileNotFoundError):
         return InputError(f"{folder}: no such folder; check the spelling")
     if isinstance(error, NotADirectoryError):
-        return InputError(f"{folder}: not a folder; give the folder that holds the pictures")
+        return InputError(f"{folder} is not a folder; give the folder that contains the pictures")
     return InputError(f"{error.filename}: cannot be read ({error.strerror}); check its permissions")
 
 
 class _Search:
-    """One walk through a folder."""
+    """One search through a folder."""
 
     def __init__(self, folder: Path, excluded: GitIgnoreSpec | None, results: Path | None, goes_on: bool) -> None:
         self._folder = folder
@@ -180,7 +182,9 @@ class _Search:
         """A folder that cannot be read: only the first one ends the walk, if it is the only one given."""
         place = Path(os.fsdecode(error.filename))
         if place != self._folder or self._goes_on:
-            self._unreadable.append((place, f"{place}: cannot be read ({error.strerror}); what is in it is not judged"))
+            self._unreadable.append(
+                (place, f"{place} cannot be read ({error.strerror}); the pictures in it are left out")
+            )
         else:
             raise _not_searched(place, error) from error
 
@@ -193,14 +197,14 @@ class _Search:
         if self._is_excluded(path, is_folder=True):
             self._pass_over(path, "folders named by --exclude")
         elif path.is_symlink():
-            self._pass_over(path, "links to folders", "give the folder that one leads to as DIR")
+            self._pass_over(path, "links to folders", "to include one, give the folder that it leads to as DIR")
         elif self._results is not None and os.path.realpath(path) == self._results:
             if _holds_pictures(path):
-                self._pass_over(path, "folders with pictures that are for the results (--out)")
+                self._pass_over(path, "folders that contain the results of redaes (--out)")
         elif program is not None:
-            self._pass_over(path, f"folders of programs, {program}", "to have one judged, give it as DIR")
+            self._pass_over(path, f"folders of programs, {program}", "to include one, give it as DIR")
         elif name.startswith("."):
-            self._pass_over(path, "hidden folders", "to have one judged, give it as DIR")
+            self._pass_over(path, "hidden folders", "to include one, give it as DIR")
         else:
             return True
         return False
@@ -225,11 +229,15 @@ class _Search:
                 remedy = f"run: pip install '{requirement}', or {CONVERT}"
                 self._pass_over(path, f"files of {kind}", remedy, is_missed=True)
         elif other is not None:
-            self._pass_over(path, f"files of {other}, which is not read", CONVERT, is_missed=True)
+            self._pass_over(path, f"files of {other}, which redaes does not read", CONVERT, is_missed=True)
         elif suffix in VIDEO_SUFFIXES:
             self._pass_over(path, "videos")
         elif suffix not in SUFFIXES_BESIDE_PICTURES and looks_like_a_picture(path):
-            self._pass_over(path, "pictures whose names have another ending", "give them their own, such as .jpg")
+            self._pass_over(
+                path,
+                "pictures whose names lack the ending of their format",
+                "rename them, for example to .jpg",
+            )
 
     def _is_excluded(self, path: Path, *, is_folder: bool) -> bool:
         if self._excluded is None:
@@ -252,6 +260,7 @@ def _patterns(exclude: Sequence[str]) -> GitIgnoreSpec | None:
             GitIgnoreSpec.from_lines([pattern])
         except ValueError as error:
             raise InputError(
-                f"--exclude {pattern!r}: not a pattern as in .gitignore; give one such as '*_edit.jpg' or 'exports/'"
+                f"--exclude is {pattern!r}, which is not a valid .gitignore pattern; give one such as '*_edit.jpg' or "
+                "'exports/'"
             ) from error
     return GitIgnoreSpec.from_lines(exclude)

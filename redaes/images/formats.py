@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes and its header: no pixel is decoded here."""
+"""Recognise a file's format by its first bytes and its header, without decoding a pixel."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ class Opened:
     """A picture of which only the header was read."""
 
     header: ImageFile.ImageFile
-    """As its reader opens it; the pixels are not decoded."""
+    """The opened picture, with undecoded pixels."""
     beside: Unwrapped
     """What stood beside the pixels."""
 
@@ -298,7 +298,7 @@ def exif_of(data: bytes, path: Path) -> Image.Exif:
 
 
 def exif_and_xmp(data: bytes, path: Path) -> tuple[Image.Exif, bytes]:
-    """As :func:`exif_of`, and the XMP packet as it stands in the file; empty: none that can be read.
+    """Return the EXIF data as :func:`exif_of` does, and the file's XMP packet; empty: there is none that can be read.
 
     The file is taken apart once for both.
 

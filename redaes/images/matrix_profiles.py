@@ -12,7 +12,7 @@ SRGB_PRIMARIES = (0.3127, 0.3290, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)
 """White, red, green and blue of sRGB (ITU-R BT.709), as x and y."""
 
 ADOBE_RGB_PRIMARIES = (0.3127, 0.3290, 0.64, 0.33, 0.21, 0.71, 0.15, 0.06)
-"""Of Adobe RGB (1998)."""
+"""Primaries of Adobe RGB (1998)."""
 
 ADOBE_RGB_GAMMA = 563 / 256
 

@@ -18,7 +18,7 @@ _OF_COLOURS = (b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"cICP")
 """What says what colours mean; behind the palette or the pixels nobody reads it, as the PNG specification has it."""
 _SRGB_GAMMA = 1 / 2.2
 _GAMMA_TOLERANCE = 0.05
-"""From which share on a gamma counts as another one than sRGB's, as in libpng (PNG_GAMMA_THRESHOLD)."""
+"""Relative deviation from which a gamma differs from sRGB's, as in libpng (PNG_GAMMA_THRESHOLD)."""
 
 
 def chunks(data: bytes) -> Iterator[tuple[bytes, int, int, bool]]:

@@ -19,7 +19,7 @@ RAW_SUFFIXES = (
 """File name endings of camera raw, in lower case."""
 
 MIN_PREVIEW_PIXELS = 1_000_000
-"""From which area on a preview is judged in place of the raw data: about what models are shown [ours]."""
+"""Area from which a preview is judged instead of the raw data: about what models are shown [ours]."""
 
 _LARGE_SHARE = 0.9  # of the raw data: a small camera's preview may be all that there is
 _RAW_PHOTOMETRIC = (32803, 34892)  # a mosaic of colours; the same with all colours at each pixel

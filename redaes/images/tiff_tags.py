@@ -21,7 +21,7 @@ _MAGICS = {b"*\0": False, b"+\0": True, b"RO": False, b"RS": False, b"U\0": Fals
 
 _MAX_DIRECTORIES = 64
 _MAX_ENTRIES = 4096
-"""Of one directory; TIFF, EXIF and DNG define fewer tags."""
+"""Most entries of one directory; TIFF, EXIF and DNG define fewer tags."""
 
 
 class Tag(IntEnum):

@@ -1,4 +1,4 @@
-"""What stands beside a picture's pixels in its file, and what it says of them."""
+"""The metadata beside a picture's pixels in its file."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Unwrapped:
 
     @property
     def orientation(self) -> int:
-        """By which of EXIF's eight values the picture is to be turned; 1: not at all.
+        """The EXIF orientation by which the picture has to be turned; 1: not at all.
 
         EXIF decides. Where it says nothing, XMP does, as in Pillow.
         """

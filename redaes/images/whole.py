@@ -1,4 +1,4 @@
-"""Whether a picture can be shown to a model, found out as far as possible without decoding it."""
+"""Check whether a picture can be shown to a model, as far as possible without decoding it."""
 
 from __future__ import annotations
 
@@ -55,4 +55,4 @@ def _webp_ends(data: bytes) -> bool:
 
 
 _ENDS: dict[str, Callable[[bytes], bool]] = {"JPEG": _jpeg_ends, "PNG": _png_ends, "WebP": _webp_ends}
-"""Formats that tell by their structure that a file is whole."""
+"""Formats whose structure shows that a file is complete."""

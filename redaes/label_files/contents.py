@@ -1,5 +1,5 @@
-"""What label files consist of: text, rows, JSON lists, MATLAB variables, numbers; each with an error that names the
-file and the place in it.
+"""Read the contents of label files (text, rows, JSON lists, MATLAB variables, numbers), with errors that name the file
+and the place in it.
 """
 
 from __future__ import annotations
@@ -51,11 +51,13 @@ def read_rows(file: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     reader = csv.DictReader(io.StringIO(read_text(file)))
     missing = [name for name in columns if name not in (reader.fieldnames or ())]
     if missing:
-        raise RecordError(f"{file} has no column {', '.join(missing)}; it has {', '.join(reader.fieldnames or ())}")
+        raise RecordError(
+            f"{file} has no column {', '.join(missing)}; its columns are {', '.join(reader.fieldnames or ())}"
+        )
     rows = []
     for number, row in enumerate(reader, start=2):
         if any(row[name] is None for name in columns):
-            raise RecordError(f"{file}, line {number}: the row is cut; copy the file again")
+            raise RecordError(f"{file}, line {number}: the row is incomplete; copy the file again")
         rows.append(row)
     return rows
 
@@ -93,7 +95,7 @@ def read_mat(file: Path) -> dict[str, Any]:
     try:
         content: dict[str, Any] = loadmat(file, squeeze_me=True, struct_as_record=False)
     except (OSError, ValueError, TypeError, NotImplementedError, MatReadError) as error:
-        raise RecordError(f"{file} is no readable MATLAB file ({error}); copy it again") from error
+        raise RecordError(f"{file} is not a readable MATLAB file ({error}); copy it again") from error
     return content
 
 

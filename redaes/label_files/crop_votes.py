@@ -27,7 +27,7 @@ class VotedCrops:
     first: Box
     second: Box
     votes: tuple[int, int]
-    """For the first and for the second; at least one."""
+    """Votes for the first and for the second; at least one."""
 
 
 def holds_crop_votes(columns: Collection[str]) -> bool:

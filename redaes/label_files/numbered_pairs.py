@@ -20,7 +20,7 @@ _ENDINGS = ("jpg", "JPG")
 
 @dataclass(frozen=True, slots=True)
 class NumberedPair:
-    """One line."""
+    """One line of a list."""
 
     line: int
     """Its number, from 1."""

@@ -15,7 +15,7 @@ from redaes.errors import MissingDependency
 
 
 class PyiqaMetric:
-    """One of its metrics that need no reference; called with a picture, it gives the metric's own number."""
+    """A no-reference metric of pyiqa; called with a picture, it returns the metric's own number."""
 
     def __init__(self, metric: str, device: str = "cpu") -> None:
         """

@@ -52,7 +52,7 @@ class Schedule:
         if max_pairs is not None and max_pairs < n - 1:
             raise InputError(f"{max_pairs} comparisons cannot connect {n} pictures; allow at least {n - 1}")
         if top_k is not None and not 1 <= top_k < max(2, n):
-            raise InputError(f"the best {top_k} of {n} pictures is no choice; give 1 to {max(1, n - 1)}")
+            raise InputError(f"the best {top_k} of {n} pictures leaves nothing to choose; give 1 to {max(1, n - 1)}")
         self._n = n
         self._top_k = top_k if n > 1 else None
         self._left = min(default_pairs(n) if max_pairs is None else max_pairs, n * (n - 1) // 2)

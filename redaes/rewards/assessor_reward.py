@@ -377,7 +377,7 @@ class AssessorReward:
 def _reference(ref: ImageRef, max_pixels: int) -> LoadedImage:
     loaded = load_image(Path(ref.path), max_pixels=max_pixels)
     if loaded.ref.id != ref.id:
-        raise ImageError(f"{ref.path}: was changed since the reference set was ranked; rank it anew")
+        raise ImageError(f"{ref.path}: has changed since the reference set was ranked; rank the set again")
     return loaded
 
 

@@ -147,12 +147,12 @@ class RewardPlugin:
         try:
             found = self._function(**own)
         except Exception as error:
-            raise self._error(f"raised {type(error).__name__}: {error}", "mend it; the cause is above") from error
+            raise self._error(f"raised {type(error).__name__}: {error}", "correct it; the cause is above") from error
         changed = [name for name, state in _random_states().items() if state != before.get(name, state)]
         if changed:
             raise self._error(
                 f"changed the global random state of {', '.join(changed)}, and with it what is sampled next",
-                "draw from a generator of its own, such as random.Random(0)",
+                "use a separate generator, such as random.Random(0)",
             )
         changed = [name for name in batch if name not in _HANDED_ON and own[name] != batch[name]]
         if changed or (pixels is not None and pixels != _pixels(batch)):
@@ -358,7 +358,7 @@ def _from_file(spec: str, path: Path) -> ModuleType:
     except Exception as error:
         del sys.modules[name]
         raise TrainingError(
-            f"reward plugin {spec}: {path} cannot be imported ({type(error).__name__}: {error}); mend it"
+            f"reward plugin {spec}: {path} cannot be imported ({type(error).__name__}: {error}); correct it"
         ) from error
     return module
 
@@ -375,7 +375,7 @@ def _from_path(spec: str, name: str) -> ModuleType:
         ) from error
     except Exception as error:
         raise TrainingError(
-            f"reward plugin {spec}: {name} cannot be imported ({type(error).__name__}: {error}); mend it"
+            f"reward plugin {spec}: {name} cannot be imported ({type(error).__name__}: {error}); correct it"
         ) from error
 
 

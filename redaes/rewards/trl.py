@@ -317,7 +317,7 @@ def reward_functions(names: Sequence[str]) -> list[RewardFunction]:
     """
     unknown = [name for name in names if name not in REWARDS]
     if unknown or not names:
-        raise TrainingError(f"unknown rewards {unknown}; known: {', '.join(REWARDS)}")
+        raise TrainingError(f"these rewards are unknown: {unknown}; give some of {', '.join(REWARDS)}")
     if len(set(names)) < len(names):
         raise TrainingError(f"rewards {', '.join(names)}: give each once, and its weight in reward_weights")
     return [REWARDS[name] for name in names]

@@ -433,7 +433,7 @@ class _Task:
 
     def answer(self, requests: Sequence[Question]) -> list[Answer | Failure]:
         if self._cancelled:
-            raise EndpointError("cancelled", "whoever asked no longer waits")
+            raise EndpointError("cancelled", "the client no longer waits")
         return self._backend.answer(requests)
 
     def cancel(self) -> None:

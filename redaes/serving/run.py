@@ -73,7 +73,7 @@ def read_api_keys(file: Path) -> tuple[str, ...]:
         raise InputError(f"{file}: cannot be read ({error}); give a text file with one key a line") from error
     keys = tuple(line for line in lines if line and not line.startswith("#"))
     if not keys:
-        raise InputError(f"{file}: holds no key; write one a line")
+        raise InputError(f"{file} contains no key; write one key on each line")
     for number, key in enumerate(keys, 1):
         if len(key) < 16 or not key.isascii() or not key.isprintable() or " " in key:
             raise InputError(

@@ -172,8 +172,8 @@ class ServedModel:
             return Path(snapshot_download(self.model, allow_patterns=[IMAGE_CONFIG, NESTED_CONFIG]))
         except (OSError, ValueError) as error:
             raise BackendError(
-                f"{self.model}: its settings for pictures are not to be had from the hub ({error}), and max_pixels "
-                "needs them; check the name, or leave max_pixels out"
+                f"{self.model}: its picture settings are not available from the Hugging Face Hub ({error}), and "
+                "max_pixels needs them; check the name, or leave max_pixels out"
             ) from error
 
     def _adapter_says(self) -> bool:

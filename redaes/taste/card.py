@@ -18,21 +18,21 @@ tags:
 
 {use}
 
-| | |
+| property | value |
 |---|---|
 | base | `{model}`, revision `{revision}` |
 | prompt | `{prompt}` |
-| decisions | {n_decisions} in {n_series} series, from {n_answers} answers; {n_contradictory} contradict themselves |
-| edited pairs of other photographs, better picture told | {forgot_before} of {n_edited} before, {forgot_after} after |
+| decisions | {n_decisions} in {n_series} series, from {n_answers} answers; {n_contradictory} with votes for both |
+| better picture named, of {n_edited} edited pairs of other photographs | {forgot_before} before, {forgot_after} after |
 
-Learnt from which of two pictures one person prefers, and from nothing else. The accuracies are those on decisions of
-series that were not learnt from. It changes the fast verdict; reasons that the model writes are not about this taste.
-The decisions are in `decisions.jsonl`, with hashes and places of the pictures, and without the pictures.
+The adapter was learnt from one person's decisions between two pictures, and from nothing else. The accuracies are those
+on decisions of series that were not learnt from. The adapter changes the fast verdict; reasons that the model writes do
+not follow this taste. `decisions.jsonl` has the decisions, with hashes and places of the pictures, but no pictures.
 """
 
 _BETTER = """    redaes rank PICTURES --model {model} --adapter THIS_FOLDER"""
 _NOT = (
-    "So there is no adapter here. More decisions may change that: "
+    "Therefore there is no adapter here. More decisions may change that: "
     "`redaes taste learn MORE --from THIS_FOLDER --out NEW`."
 )
 

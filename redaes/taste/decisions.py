@@ -35,7 +35,7 @@ class TasteDecision:
 
     def __post_init__(self) -> None:
         if not 0 <= self.p_first <= 1:
-            raise InputError(f"decision {self.id}: {self.p_first} is no share of answers; give 0 to 1")
+            raise InputError(f"decision {self.id}: {self.p_first} is not a share of answers; give a number from 0 to 1")
 
     @property
     def sign(self) -> int:

@@ -137,7 +137,7 @@ class _Shown:
     def take(self, picture: StatedPicture) -> DecidedPicture | tuple[str, str]:
         """Return the picture, or the reason and detail why it cannot be used."""
         if picture.path is not None and not picture.path.is_file():
-            return "picture missing", f"{picture.path} is no file"
+            return "picture missing", f"{picture.path} is not a file"
         try:
             known = self._pictures.take(picture)
         except ImageError as error:

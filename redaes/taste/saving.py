@@ -124,10 +124,10 @@ def earlier_report(folder: Path) -> dict[str, Any]:
     """
     file = folder / REPORT
     if not file.is_file() or not (folder / DECISIONS).is_file():
-        raise RecordError(f"{folder} holds no taste; give a folder that redaes taste learn has made")
+        raise RecordError(f"{folder} contains no taste; give a folder that redaes taste learn wrote")
     report = read_json(file, "copy the taste again")
     if not isinstance(report, dict) or report.get("taste") != _FORM:
-        raise RecordError(f"{folder} holds no taste; give a folder that redaes taste learn has made")
+        raise RecordError(f"{folder} contains no taste; give a folder that redaes taste learn wrote")
     if not {"model", "revision"} <= report.keys() or "n" not in (report.get("decisions") or ()):
         raise RecordError(f"{file} is not whole; copy the taste again")
     return report
@@ -160,7 +160,7 @@ class EarlierDecisions:
         first, second = (Path(row[side]["path"]) for side in ("first", "second"))
         n_votes = float(row["n_votes"] or 1)
         if not 0 <= row["p_first"] <= 1:
-            raise ValueError(f"{row['p_first']} is no share of answers")
+            raise ValueError(f"{row['p_first']} is not a share of answers")
         self._ids[where] = (row["first"]["id"], row["second"]["id"])
         self._rows.append(
             StatedPair(

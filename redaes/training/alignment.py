@@ -112,7 +112,7 @@ def choice_ids(processor: ProcessorMixin, prefix: str, choices: tuple[str, ...])
     for choice in choices:
         whole = tokenizer(prefix + choice, add_special_tokens=False)["input_ids"]
         if whole[: len(start)] != start or len(whole) == len(start):
-            raise TrainingError(f"{choice!r} after {prefix!r} is no token of its own in this tokenizer")
+            raise TrainingError(f"{choice!r} after {prefix!r} is not a single token in this tokenizer")
         ids.append(whole[len(start)])
     if len(set(ids)) != len(ids):
         raise TrainingError(f"{choices} after {prefix!r} begin with the same token in this tokenizer")

@@ -128,15 +128,15 @@ def _named_checkpoint(config: TrainingArguments, output_dir: Path) -> Path | Non
         return last_complete_checkpoint(output_dir)
     if str(named).lower() == "false":
         raise RecordError(
-            f"resume_from_checkpoint is {named}, but a run always goes on from its last checkpoint; choose another "
-            f"output_dir than {output_dir} to start afresh"
+            f"resume_from_checkpoint is {named}, but a run always continues from its last checkpoint; choose another "
+            f"output_dir than {output_dir} to start again"
         )
     checkpoint = Path(str(named))
     if checkpoint_step(checkpoint) is None:
-        what = f"has no readable {_TRAINER_STATE}" if checkpoint.is_dir() else "is no folder"
+        what = f"has no readable {_TRAINER_STATE}" if checkpoint.is_dir() else "is not a folder"
         raise RecordError(
-            f"resume_from_checkpoint {checkpoint} {what}, so it is no whole checkpoint; give a checkpoint-N folder, or "
-            f"leave it out to go on from the newest one in {output_dir}"
+            f"resume_from_checkpoint {checkpoint} {what}, so it is not a complete checkpoint; give a checkpoint-N "
+            f"folder, or leave it out to continue from the newest one in {output_dir}"
         )
     if checkpoint.resolve().parent != output_dir.resolve():
         raise RecordError(

@@ -81,7 +81,7 @@ def settle(arguments: LoraArguments) -> None:
         try:
             re.compile(targets)
         except re.error as error:
-            raise TrainingError(f"lora_targets {targets!r} is no regular expression ({error})") from error
+            raise TrainingError(f"lora_targets {targets!r} is not a regular expression ({error})") from error
 
 
 def _parts(targets: str) -> set[str]:
@@ -153,8 +153,8 @@ def find_targets(network: nn.Module, targets: str) -> Targets:
         strange = sorted(set(matched) - set(found))
         if strange:
             raise TrainingError(
-                f"lora_targets {targets!r} also matches {strange[0]}, which is no linear layer that a LoRA is trained "
-                f"on; let it end in names of linear layers, such as {_examples(layers)}"
+                f"lora_targets {targets!r} also matches {strange[0]}, which is not a linear layer that a LoRA can be "
+                f"trained on; let it end in names of linear layers, such as {_examples(layers)}"
             )
     if not found and not stacked:
         raise TrainingError(

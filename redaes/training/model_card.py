@@ -27,27 +27,28 @@ tags:
 ---
 # {title}
 
-Says which of two pictures looks better, by how much, and why. Trained by redaes, stage `{stage}`, from `{model}`.
+This model says which of two pictures looks better, by how much, and why. redaes trained it from `{model}`; the stage
+was `{stage}`.
 
     {command}
 
-Differences are in points of a scale from 0 to 9 and **not calibrated to human scores**. The model has learned from
+Differences are in points of a scale from 0 to 9 and are **not calibrated to human scores**. The model has learned from
 edited photographs; it knows the faults that those edits make.
 
 {files}## Data
 
-RED dataset whose shards hash to `{data_hash}`. The licences of its photographs, and that of the base model, hold for
-what is made of them.
+The model was trained on a RED dataset whose shards hash to `{data_hash}`. The licences of its photographs, and that of
+the base model, apply to this model too.
 
 ## Prompts
 
-The model answers these prompts, word for word; another text is another task.
+The model was trained to answer these prompts, word for word. Other wordings are other tasks.
 
 {prompts}
 
 ## Figures
 
-Of the training itself. They say nothing about pictures that were not trained on.
+These are figures of the training itself. They say nothing about pictures that were not trained on.
 
 {figures}
 {validation}
@@ -55,7 +56,7 @@ Of the training itself. They say nothing about pictures that were not trained on
 
 {settings}
 {reach}
-Versions: {versions}.
+It was trained with {versions}.
 """
 
 
@@ -70,9 +71,9 @@ tags:
 
     redaes compare a.jpg b.jpg --model THIS_FOLDER
 
-Says which of two pictures looks better, by how much, and why. {pixels}Loads in {versions}: tokenizer and processor are
-the base's own files. How it was trained is in `run_record.json`, where there is one, and the prompts that it answers in
-`prompts.json`. The licence of the base model holds for this one.
+This model says which of two pictures looks better, by how much, and why. {pixels}It loads in {versions}: tokenizer and
+processor are the base's own files. `run_record.json`, where there is one, says how it was trained, and `prompts.json`
+which prompts it answers. The licence of the base model applies to this one.
 """
 
 
@@ -113,8 +114,8 @@ _VALIDATION = """
 {figures}
 
 {metric} at {n} validations: {started} at step {first}, the first; {reached} at step {best}, {kept}.{warning}{stopped}
-The pairs took part in choosing the checkpoint, so a figure of what the model is worth is taken on others;
-`run_record.json` has their ids.
+These pairs helped to choose the checkpoint, so measure the quality of the model on other pairs; `run_record.json` has
+their ids.
 """
 
 
@@ -129,9 +130,9 @@ def _validation(found: Mapping[str, Any] | None) -> str:
     unlabelled = f"; {found['unlabelled_pairs']} more have no label" if found["unlabelled_pairs"] else ""
     return _VALIDATION.format(
         which=(
-            f"On {len(found['pairs'])} of {found['held_out_pairs']} pairs of the test split (reasoned mode: "
-            f"{len(found['reasoned_pairs'])}{unlabelled}), both orders, read as `redaes compare` does. Shares with "
-            "95 % bootstrap intervals; an answer that cannot be read is wrong."
+            f"The model was asked about {len(found['pairs'])} of {found['held_out_pairs']} pairs of the test split "
+            f"(reasoned mode: {len(found['reasoned_pairs'])}{unlabelled}) in both orders, as `redaes compare` asks. "
+            "The figures are shares with 95 % bootstrap intervals; an answer that cannot be read counts as wrong."
         ),
         figures=_table(("figure", "value"), {name: _share(share) for name, share in found["kept"].items()}),
         metric=metric.removeprefix("eval_").replace("_", " ").capitalize(),

@@ -47,7 +47,7 @@ EVERY_STAGE = (
 """Rules for every stage."""
 
 OURS = (
-    Rule("train_sampling_strategy", _one_of(None, "random"), "the stage has an order of its own: leave it out"),
+    Rule("train_sampling_strategy", _one_of(None, "random"), "the stage chooses the order itself: leave it out"),
     Rule("data_seed", _NOT_SET, "the order of the rows follows from seed: leave it out"),
     Rule("torch_compile", _OFF, "the stage puts its own forward pass into the vision tower, which a compiled graph "
          "would not see: leave it out"),
@@ -70,8 +70,8 @@ IMITATION = (
     Rule("packing", _OFF, "rows with pictures cannot be packed: leave it out"),
     Rule("completion_only_loss", _ON, "the prompt and its picture tokens would be learned too: leave it out"),
     Rule("assistant_only_loss", _OFF, "the loss falls on the answer already: leave it out"),
-    Rule("shuffle_dataset", _OFF, "the lengths by which batches are made would be those of other rows; the stage has "
-         "an order of its own: leave it out"),
+    Rule("shuffle_dataset", _OFF, "the lengths by which batches are made would be those of other rows; the stage "
+                                    "chooses the order itself: leave it out"),
     Rule("eos_token", _NOT_SET, "answers would end otherwise than in the other stages: set it in the model's "
          "tokenizer_config.json"),
     Rule("chat_template_path", _NOT_SET, "the chat would be another one than in the other stages and when the model is "

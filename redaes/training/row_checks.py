@@ -95,10 +95,10 @@ class _Found:
 _Fault = tuple[str, str]
 """What is wrong, with the remedy, and what was found, which may be empty."""
 
-NO_ID = "have no id: give each an id of its own"
-TWICE = "repeat the id of a row before: remove them, or give each an id of its own"
+NO_ID = "have no id: give each row a unique id"
+TWICE = "repeat the id of an earlier row: remove them, or give each row a unique id"
 NO_DELTA = "have no delta: label them or leave them out"
-BAD_DELTA = f"have a delta that is no number within ±{MAX_DELTA:g}: correct or remove them"
+BAD_DELTA = f"have a delta that is not a number within ±{MAX_DELTA:g}: correct or remove them"
 NO_REASONING = "lack a rationale for one order or both: write them (redaes data explain) or leave the rows out"
 BAD_PICTURE = "have a picture that cannot be used: put in another or remove them"
 BAD_ID = "have a first_id or second_id that is not the SHA-256 of the picture: correct it"

@@ -290,21 +290,21 @@ def base_of_run(
         # The trained weights come from the checkpoint, but the reference of stage 3 and DPO is that of the beginning.
         if before.get("adapter", base.get("adapter")) != base.get("adapter"):
             raise TrainingError(
-                f"{run.output_dir} holds a run that began with adapter {arguments.adapter}, whose weights have changed "
-                f"since (revision {before['adapter']}, now {base.get('adapter')}): put them back, or choose another "
-                "output_dir"
+                f"{run.output_dir} holds a run that began with adapter {arguments.adapter}, whose weights have "
+                f"changed since then (revision {before['adapter']}, now {base.get('adapter')}): restore them, or "
+                "choose another output_dir"
             )
         if before.get("preparation", base["preparation"]) != base["preparation"]:
             raise TrainingError(
                 f"{run.output_dir} holds a run that began with other files of the processor (size of pictures, chat "
-                f"template or vocabulary) than {arguments.adapter or arguments.model} has now: put them back, or "
+                f"template or vocabulary) than {arguments.adapter or arguments.model} has now: restore them, or "
                 "choose another output_dir"
             )
         if before["revision"] != base["revision"]:
             raise TrainingError(
-                f"{run.output_dir} holds a run that began with {before['name']} at revision "
-                f"{before['revision']}, and {base['name']} is at {base['revision']} now: give the model of its "
-                "beginning, or choose another output_dir"
+                f"{run.output_dir} holds a run that began with {before['name']} at revision {before['revision']}, and "
+                f"{base['name']} is at {base['revision']} now: give the model that the run began with, or choose "
+                "another output_dir"
             )
     write_json(file, base)
     return base

@@ -74,7 +74,7 @@ class Stage:
             return ["--config", str(self.recipe), *argv]
         position = argv.index("--config") + 1
         if position == len(argv):
-            raise InputError("--config needs a file, or the name of a recipe")
+            raise InputError("--config has no value; give a YAML file, or the name of a recipe (--list shows them)")
         known = recipe_files.names("stages", f"{self.recipes}_")
         argv[position] = str(recipe_files.find(argv[position], "stages", known, f"{self.recipes}_"))
         return argv

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from html import escape
 from typing import Literal
 
+AT_ONCE = 100
+"""Rows that a browser lays out when it opens the page; the others wait in a template, and the script brings them."""
+
 Outcome = Literal["right", "wrong", "undecided", "failed", "open"]
 """Of a verdict: ``undecided``: neither picture is called better, without calling it a tie; ``failed``: there is no
 usable answer; ``open``: the label is a tie, so no side is right."""
@@ -133,13 +136,15 @@ def pair_table(rows: Sequence[PairRow], *, runs: str = "Run") -> str:
         f"{f'data-key={key}' if key else 'data-unsorted'}>{name}</th>"
         for key, kind, name in headings
     )
-    body = "".join(_row(row, places, runs if has_runs else "", has_verdicts, has_reasons) for row in rows)
+    lines = [_row(row, places, runs if has_runs else "", has_verdicts, has_reasons) for row in rows]
     hidden = "".join(f'<script type="text/plain" id="{place}">{escape(url)}</script>' for url, place in places.items())
     return (
         f'<div id="pairs">{_filters(rows, runs if has_runs else "", has_verdicts)}'
-        "<noscript><p>Without JavaScript the pictures are not shown, and the table is neither sorted nor filtered.</p>"
+        f"<noscript><p>Without JavaScript there are {AT_ONCE} rows at most, no pictures, no sorting and no filters.</p>"
         '</noscript><table id="pair-table" role="table" aria-label="Pairs of pictures"><thead role="rowgroup">'
-        f'<tr role="row">{cells}</tr></thead><tbody role="rowgroup">{body}</tbody></table>{hidden}</div>'
+        f'<tr role="row">{cells}</tr></thead><tbody role="rowgroup">{"".join(lines[:AT_ONCE])}</tbody></table>'
+        f'<template id="further-pairs"><table><tbody>{"".join(lines[AT_ONCE:])}</tbody></table></template>'
+        f"{hidden}</div>"
     )
 
 

@@ -16,10 +16,9 @@
     return found ? Number(found[0]) : NaN;
   }
 
-  function sort(table, heading, direction) {
-    const body = table.tBodies[0];
-    table.inOrder ??= [...body.rows];
-    let rows = table.inOrder;
+  // The rows in the order that a heading asks for, which is marked there; no direction: as they were.
+  function sorted(table, all, heading, direction) {
+    let rows = all;
     if (direction) {
       const column = heading.cellIndex;
       const keys = new Map(rows.map((row) => [row, shownIn(row.cells[column])]));
@@ -33,12 +32,12 @@
     }
     for (const one of table.tHead.rows[0].cells) one.removeAttribute("aria-sort");
     if (direction) heading.setAttribute("aria-sort", direction);
-    body.append(...rows);
+    return rows;
   }
 
   const NEXT = { ascending: "descending", descending: "" };
 
-  function makeSortable(table, onSort = () => {}) {
+  function makeSortable(table, all, onSort) {
     for (const heading of table.tHead.rows[0].cells) {
       if (!heading.textContent.trim() || heading.hasAttribute("data-unsorted")) continue;
       const button = document.createElement("button");
@@ -48,14 +47,14 @@
       button.append(...heading.childNodes);
       heading.append(button);
       button.addEventListener("click", () => {
-        sort(table, heading, NEXT[heading.getAttribute("aria-sort")] ?? "ascending");
-        onSort();
+        onSort(sorted(table, all, heading, NEXT[heading.getAttribute("aria-sort")] ?? "ascending"));
       });
     }
   }
 
   for (const table of document.querySelectorAll("table.sortable")) {
-    if (table.tHead && table.tBodies[0].rows.length > 1) makeSortable(table);
+    const rows = table.tHead ? [...table.tBodies[0].rows] : [];
+    if (rows.length > 1) makeSortable(table, rows, (inOrder) => table.tBodies[0].append(...inOrder));
   }
 
   // A table that is wider than the window can be moved by the keyboard, and says what it is.
@@ -78,11 +77,16 @@
   if (!table) return;
   const form = document.getElementById("pair-filters");
   const told = form.querySelector("output");
-  const rows = [...table.tBodies[0].rows];
+  const further = document.getElementById("further-pairs").content.querySelector("table");
+  const rows = [...table.tBodies[0].rows, ...further.tBodies[0].rows];
   const choices = [...form.elements].filter((one) => one.name);
   const presets = [...form.querySelectorAll("button[data-set]")];
   const headings = [...table.tHead.rows[0].cells];
   const KEYS = new Set([...choices.map((one) => one.name), "sort"]);
+  const STEP = 100;  // rows that are in the page at first, and come with each step: thousands make it slow
+  const more = document.createElement("button");
+  let order = rows;
+  let fitting = rows;
   let texts = null;
 
   function fits(row, n) {
@@ -94,10 +98,29 @@
     });
   }
 
+  function lay() {
+    table.tBodies[0].replaceChildren(...fitting.slice(0, STEP));
+    count();
+  }
+
+  function count() {
+    const left = fitting.length - table.tBodies[0].rows.length;
+    more.hidden = left === 0;
+    more.textContent = `Show ${Math.min(STEP, left)} more of ${left}`;
+    for (const image of table.querySelectorAll("img[data-picture]")) near.observe(image);
+  }
+
+  function grow(step) {
+    const there = table.tBodies[0].rows.length;
+    table.tBodies[0].append(...fitting.slice(there, there + step));
+    count();
+  }
+
   function filter() {
-    const fitting = rows.map(fits);
-    rows.forEach((row, n) => { row.hidden = !fitting[n]; });
-    const shown = fitting.filter(Boolean).length;
+    const isFitting = new Map(rows.map((row, n) => [row, fits(row, n)]));
+    fitting = order.filter((row) => isFitting.get(row));
+    lay();
+    const shown = fitting.length;
     told.value = `${shown} of ${rows.length} ${form.dataset.rows}${shown ? "" : ": none has all of this"}`;
     for (const preset of presets) {
       const wanted = new URLSearchParams(preset.dataset.set);
@@ -109,40 +132,25 @@
   function keep() {
     const state = new URLSearchParams();
     for (const choice of choices) if (choice.value) state.set(choice.name, choice.value);
-    const sorted = headings.find((heading) => heading.hasAttribute("aria-sort"));
-    if (sorted) state.set("sort", (sorted.getAttribute("aria-sort") === "descending" ? "-" : "") + sorted.dataset.key);
+    const by = headings.find((heading) => heading.hasAttribute("aria-sort"));
+    if (by) state.set("sort", (by.getAttribute("aria-sort") === "descending" ? "-" : "") + by.dataset.key);
     history.replaceState(null, "", `#${state}`);
   }
 
   function recall() {
     const state = new URLSearchParams(location.hash.slice(1));
-    if (![...state.keys()].every((key) => KEYS.has(key))) return;  // the name of a place in the page
+    if (![...state.keys()].every((key) => KEYS.has(key))) return false;  // the name of a place in the page
     for (const choice of choices) {
       choice.value = state.get(choice.name) ?? "";
       if (choice.selectedIndex === -1) choice.value = "";  // a link from a report with other rows
     }
     const key = state.get("sort") ?? "";
     const heading = headings.find((one) => one.dataset.key && one.dataset.key === key.replace(/^-/, ""));
-    sort(table, heading ?? headings[0], heading ? (key.startsWith("-") ? "descending" : "ascending") : "");
+    order = sorted(table, rows, heading ?? headings[0], heading ? (key.startsWith("-") ? "descending" : "ascending") : "");
     filter();
     if (location.hash.length > 1) document.getElementById("pairs").scrollIntoView();
+    return true;
   }
-
-  makeSortable(table, keep);
-  form.hidden = false;
-  form.addEventListener("input", () => { filter(); keep(); });
-  form.addEventListener("submit", (event) => event.preventDefault());
-  form.addEventListener("reset", () => setTimeout(() => { filter(); keep(); }));
-  for (const preset of presets) {
-    preset.addEventListener("click", () => {
-      const wanted = new URLSearchParams(preset.getAttribute("aria-pressed") === "true" ? "" : preset.dataset.set);
-      for (const choice of choices) if (choice.type !== "search") choice.value = wanted.get(choice.name) ?? "";
-      filter();
-      keep();
-    });
-  }
-  addEventListener("hashchange", recall);
-  recall();
 
   // --- pictures -----------------------------------------------------------------------------------------
 
@@ -159,10 +167,35 @@
       put(target);
     }
   }, { rootMargin: "600px" });
-  for (const image of table.querySelectorAll("img[data-picture]")) near.observe(image);
   addEventListener("beforeprint", () => {
-    for (const image of table.querySelectorAll("tr:not([hidden]) img[data-picture]")) put(image);
+    grow(rows.length);
+    for (const image of table.querySelectorAll("img[data-picture]")) put(image);
   });
+
+  makeSortable(table, rows, (inOrder) => {
+    order = inOrder;
+    filter();
+    keep();
+  });
+  more.type = "button";
+  more.className = "more";
+  more.addEventListener("click", () => grow(STEP));
+  table.after(more);
+  new IntersectionObserver((seen) => { if (seen.pop().isIntersecting) grow(STEP); }, { rootMargin: "1000px" }).observe(more);
+  form.hidden = false;
+  form.addEventListener("input", () => { filter(); keep(); });
+  form.addEventListener("submit", (event) => event.preventDefault());
+  form.addEventListener("reset", () => setTimeout(() => { filter(); keep(); }));
+  for (const preset of presets) {
+    preset.addEventListener("click", () => {
+      const wanted = new URLSearchParams(preset.getAttribute("aria-pressed") === "true" ? "" : preset.dataset.set);
+      for (const choice of choices) if (choice.type !== "search") choice.value = wanted.get(choice.name) ?? "";
+      filter();
+      keep();
+    });
+  }
+  addEventListener("hashchange", recall);
+  if (!recall()) filter();
 
   table.addEventListener("click", (event) => {
     const button = event.target.closest("button.look");

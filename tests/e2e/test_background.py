@@ -77,7 +77,7 @@ def test_started_twice_used_killed_and_stopped(environment: dict[str, str], phot
         status, _, stderr = redaes(
             environment, "rank", str(photo_folder), "--out", str(tmp_path / name), *device, *options
         )
-        assert (status, "no background service" in stderr) == (0, False), stderr
+        assert (status, "background service is not used" in stderr) == (0, False), stderr
     lines = [(tmp_path / name / "ranking.jsonl").read_text() for name in ("asked", "alone")]
     assert lines[0] == lines[1]
 
@@ -87,7 +87,7 @@ def test_started_twice_used_killed_and_stopped(environment: dict[str, str], phot
         pass  # the kernel is still taking its lock away
     assert not socket.exists(), "what a killed service left is taken away"
     status, stdout, stderr = redaes(environment, "compare", *pair, *device, "--json", "--mode", "fast", "--verbose")
-    assert (status, stderr) == (0, "redaes: no background service is used: none is running\n")
+    assert (status, stderr) == (0, "redaes: the background service is not used: no service is running\n")
     assert json.loads(stdout)["model"] == "redaes/nano"
 
     status, stdout, stderr = redaes(environment, "serve", "--background", *device)

@@ -109,7 +109,7 @@ def test_people_judge_across_a_kill(own_pairs: Path, tmp_path: Path) -> None:
         assert "Ann continues after 6 answers" in warned
     found = population(own_pairs)
     given = given_answers(found, [keep])
-    assert {kind: note.n for kind, note in given.remarks.items()} == {"lines that are no answers": 1}
+    assert {kind: note.n for kind, note in given.remarks.items()} == {"lines that are not answers": 1}
     assert len(given.first) + len(given.repeated) == 13 + 3 * 6
     assert sum(1 for _ in read_lines(keep)) == 13 + 3 * 6 + 1
 

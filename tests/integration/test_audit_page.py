@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from chromium import expect, serious_findings
 from own_pairs import write_own_pairs
 
 from redaes.datagen.audit.blind_pictures import all_blind_pictures
@@ -140,3 +141,32 @@ def test_a_browser_that_keeps_nothing_says_so_and_loses_nothing(page: Any, red: 
         page.click("#save")
     saving.value.save_as(tmp_path / "answers.jsonl")
     assert {one.person for one in given_answers(found, [tmp_path / "answers.jsonl"]).first} == {"Anna"}
+
+
+@pytest.mark.parametrize("width", [390, 800, 1280])
+def test_nobody_is_shut_out(page: Any, red: Path, tmp_path: Path, width: int) -> None:
+    found = population(red)
+    draw = new_draw(found.dataset, n_pairs=3, seed=1, repeated=0)
+    pairs = drawn_pairs(found, draw)
+    pictures = dict(item for _, one in all_blind_pictures(pairs, 1280) for item in one.items())  # type: ignore[union-attr]
+    (tmp_path / "audit.html").write_text(judging_page(draw, pairs, pictures), encoding="utf-8")
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(f"file://{tmp_path / 'audit.html'}")
+    assert serious_findings(page) == []
+    begin(page, "a" * 60)
+    page.wait_for_selector("[data-choice=left]:enabled")
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        assert serious_findings(page) == []
+    heights = page.locator("button:visible:not(.look)").evaluate_all("all => all.map(one => one.offsetHeight)")
+    assert min(heights) >= 44  # as a finger needs
+    # From button to button by the keyboard: the focus stays, and what was kept is said.
+    page.locator("[data-choice=alike]").focus()
+    for place in (2, 3):
+        page.keyboard.press("Enter")
+        expect(page.locator("#told")).to_have_text(f"Kept: Alike. Pair {place} of 3")
+        expect(page.locator("[data-choice=alike]")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#done h2")).to_be_focused()
+    assert serious_findings(page) == []

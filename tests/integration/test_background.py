@@ -166,8 +166,8 @@ def test_whoever_asks_imports_next_to_nothing(pictures: list[str], runtime: Path
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (["--device", "no-such"], "it serves scripted, and its files as they were"),
-        (["--no-constrain", "--device", "none"], "its model's answers are held to their form as is usual"),
+        (["--device", "no-such"], "the service has scripted, with its files as they were"),
+        (["--no-constrain", "--device", "none"], "the service forces answers into their form by default"),
         (["--mode", "unknown"], "the command ends with 2"),
         (["--nothing"], "the command ends with 2"),
     ],
@@ -181,7 +181,7 @@ def test_what_is_not_the_service_s_is_done_by_the_command(
     assert (asked.returncode, asked.stdout) == (alone.returncode, alone.stdout)
     assert asked.returncode != 0
     said, _, rest = asked.stderr.partition("\n")
-    assert said.startswith(f"redaes: no background service is used: {reason}")
+    assert said.startswith(f"redaes: the background service is not used: {reason}")
     assert rest == alone.stderr
 
 
@@ -201,7 +201,7 @@ def test_a_folder_that_the_service_cannot_enter(runtime: Path, tmp_path: Path) -
     screen = {"terminal": False, "encoding": "utf-8", "variables": {}}
     with running(Scripted()), Session() as session:
         home = Path.cwd()
-        with pytest.raises(NoService, match="cannot be entered from it"):
+        with pytest.raises(NoService, match="the service cannot enter"):
             session.ask({"words": ["compare"], "cwd": str(tmp_path / "gone"), "screen": screen})
         assert Path.cwd() == home
 
@@ -303,12 +303,12 @@ def test_a_model_s_folder_that_cannot_be_looked_at(
     with running(Scripted()) as service, monkeypatch.context() as patch:
         patch.setattr(client, "settings", lambda: service.about["settings"])
         patch.setattr(os, "scandir", scandir)
-        with pytest.raises(NoService, match=r"model cannot be looked at \(Permission denied\)"):
+        with pytest.raises(NoService, match=r"model cannot be read \(Permission denied\)"):
             client.model_session(str(model), None, None)
 
 
 def test_another_model_is_not_asked(runtime: Path) -> None:
-    with running(Scripted()), pytest.raises(NoService, match="it serves scripted"):
+    with running(Scripted()), pytest.raises(NoService, match="the service has scripted"):
         client.model_session("redaes/nano-base", None, None)
 
 
@@ -375,7 +375,7 @@ def test_a_socket_that_a_killed_service_left_is_taken_away(runtime: Path) -> Non
     path = Path(starting.private_folder()) / place.SOCKET
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as left:
         left.bind(str(path))
-    with pytest.raises(NoService, match="none is running"):
+    with pytest.raises(NoService, match="no service is running"):
         Session()
     assert path.exists()
     assert starting.status() is None
@@ -392,9 +392,9 @@ def test_nobody_else_can_enter(runtime: Path) -> None:
         assert folder.stat().st_mode & 0o777 == 0o700
         assert (folder / place.SOCKET).stat().st_mode & 0o777 == 0o600
         folder.chmod(0o755)
-        with pytest.raises(NoService, match="open to other users"):
+        with pytest.raises(NoService, match="accessible to other users"):
             Session()
-    with pytest.raises(InputError, match="open to other users"):
+    with pytest.raises(InputError, match="accessible to other users"):
         starting.private_folder()
 
 

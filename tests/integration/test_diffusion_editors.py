@@ -342,7 +342,7 @@ def test_a_folder_without_a_pipeline(tmp_path: Path) -> None:
 
 
 def test_a_hub_name_that_cannot_be_had() -> None:
-    with pytest.raises(BackendError, match="nor to be had from the hub"):
+    with pytest.raises(BackendError, match="the Hugging Face Hub does not provide"):
         load_editor("nobody/nothing", device="cpu")
 
 

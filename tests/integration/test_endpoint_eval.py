@@ -129,7 +129,7 @@ def test_a_model_that_answers_nothing_ends_the_run_early(assessor: str, pairs: P
     [
         (["--assessor", "baseline", "--endpoint", "http://127.0.0.1:1/v1"], "assessor baseline asks none"),
         (["--assessor", "vlm_pairs", "--endpoint", "http://127.0.0.1:1/v1", "--option", "device=cpu"], "device"),
-        (["--assessor", "vlm_pairs", "--option", "max_calls=3"], "goes with endpoint"),
+        (["--assessor", "vlm_pairs", "--option", "max_calls=3"], "works only together with endpoint"),
         (["--assessor", "vlm_pairs", "--option", "agreement=3"], "no option agreement"),
         (["--assessor", "vlm_pairs", "--model", "a", "--option", "model=b"], "give one of them"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import importlib.util
 from pathlib import Path
 from types import ModuleType
@@ -80,3 +81,29 @@ def test_agreement_counts_what_it_cannot_ask(
     outcomes = example("judge_agreement").main(str(tmp_path / "pairs.csv"))
     assert outcomes == {"agrees": 1, "differs": 1, "unreadable": 1}
     assert "agrees in 1 of 2 pairs (50%, standard error 35%)" in capsys.readouterr().out
+
+
+def test_made_up_picks_prefer_the_darker_picture(tmp_path: Path) -> None:
+    pytest.importorskip("skimage")
+    picks = example("train_on_picks").make_picks(tmp_path)
+    rows = list(csv.DictReader(picks.read_text().splitlines()))
+    assert (len(rows), len({row["series"] for row in rows})) == (60, 12)
+    for row in rows:
+        first, second = (np.asarray(Image.open(tmp_path / row[side])).mean() for side in ("first", "second"))
+        assert row["winner"] == ("first" if first < second else "second")
+        assert row["first"].startswith(row["series"])
+        assert row["second"].startswith(row["series"])
+    assert {row["winner"] for row in rows} == {"first", "second"}
+
+
+@pytest.mark.slow
+def test_training_on_sixty_picks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = example("train_on_picks").main(None, tmp_path / "taste")
+    told = capsys.readouterr().out
+    claim = report["claim"]
+    assert report["better"]
+    assert claim["after"]["low"] > claim["before"]["high"]
+    assert (tmp_path / "taste" / "adapter_model.safetensors").is_file()
+    assert "60 picks of 12 series, each series judged without having been learnt:" in told
+    assert f"  after   right in {claim['after']['value']:.0%} [" in told
+    assert f"use it: redaes rank FOLDER --adapter {tmp_path / 'taste'}" in told

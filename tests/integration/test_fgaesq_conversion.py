@@ -95,7 +95,7 @@ def test_other_checkpoints_are_refused(published: Weights, tmp_path: Path) -> No
     narrow = published["clip_model.visual.transformer.resblocks.0.attn.in_proj_bias"][:60]
     name = "transformer.resblocks.0.attn.in_proj_bias"
     refused({**published, f"clip_model.visual.{name}": narrow, name: narrow}, "misshapen")
-    refused({"visual.conv1.weight": torch.zeros(2)}, "no published FGAesQ checkpoint: .* names begin with visual;")
+    refused({"visual.conv1.weight": torch.zeros(2)}, "not a published FGAesQ checkpoint: .* names begin with visual;")
     refused({"epoch": 3, "weights": published}, r"named tensors: epoch, weights; save checkpoint\['weights'\] alone")
     refused({"epoch": 3, **published}, r"named tensors: epoch; save the weights alone")
     refused([1.0], "something else than named tensors")

@@ -6,6 +6,7 @@ belongs to the quick tier, the other pages to the slow one.
 
 from __future__ import annotations
 
+import csv
 import glob
 import json
 import os
@@ -20,7 +21,7 @@ from pathlib import Path
 
 import pytest
 from openai_server import Call, OpenAIServer, Say
-from PIL import ImageEnhance, ImageFilter
+from PIL import Image, ImageEnhance, ImageFilter
 from typer.testing import CliRunner
 
 from redaes.cli.app import app
@@ -65,10 +66,16 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             synthetic_photograph(100 + number, 200, 150).save(tmp_path / folder / f"{number}.png")
     for folder in ("DIR", "shoot"):
         (tmp_path / folder).mkdir()
-        for number in range(2):
-            photograph = synthetic_photograph(200 + number, 320, 240)
-            photograph.save(tmp_path / folder / f"{number}-1.jpg", quality=95)
-            photograph.filter(ImageFilter.GaussianBlur(5)).save(tmp_path / folder / f"{number}-2.jpg", quality=95)
+        with Image.open(shipped["coffee.jpg"]) as image:
+            series = (
+                image.copy(),
+                ImageEnhance.Brightness(image).enhance(0.5),
+                image.filter(ImageFilter.GaussianBlur(2)),
+                ImageEnhance.Color(image).enhance(0.4),
+            )
+        for number, shot in enumerate(series):  # two of them are rejects
+            shot.save(tmp_path / folder / f"{number}.jpg", quality=95)
+        shutil.copy(shipped["chelsea.jpg"], tmp_path / folder)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     return tmp_path
@@ -143,10 +150,10 @@ def write_lists(page: str) -> None:
     """Lists that a page shows, with more rows: what it shows is too little to learn from."""
     for block in blocks_of(page):
         if block.language == "csv":
-            head = block.text.splitlines()[0]
-            rows = Path("pairs.csv").read_text(encoding="utf-8").splitlines()
-            places = [rows[0].split(",").index(name) for name in head.split(",")]
-            lines = [",".join(row.split(",")[place] for place in places) for row in rows[1:]]
+            head = block.text.splitlines()[0].split(",")
+            with Path("pairs.csv").open(encoding="utf-8", newline="") as file:
+                rows = [{**row, "p": "1"} for row in csv.DictReader(file)]
+            lines = [",".join(row[name] for name in head) for row in rows]
             Path("pairs.csv").write_text("\n".join([block.text.strip(), *lines]) + "\n", encoding="utf-8")
 
 

@@ -161,7 +161,7 @@ def test_what_offers_no_models_is_no_model_server(running: Callable[[Answers], I
     assert only(running(answers), "llama.cpp") is None
 
 
-@pytest.mark.parametrize(("status", "words"), [(401, "wants a key"), (403, "wants a key"), (503, "not ready")])
+@pytest.mark.parametrize(("status", "words"), [(401, "requires a key"), (403, "requires a key"), (503, "not ready")])
 def test_a_server_that_does_not_tell_is_named_with_its_reason(
     running: Callable[[Answers], Imitation], status: int, words: str
 ) -> None:
@@ -294,6 +294,6 @@ def test_the_doctor_says_what_it_does_not_know(shown: Callable[..., Any]) -> Non
     said = shown((RunningServer("vLLM", url, (OfferedName("m\x1b[31m", None),)),)).stdout
     assert "# works only if the model accepts pictures, which the server does not report" in said
     assert "\x1b" not in said
-    said = shown((RunningServer("a server (usually vLLM)", url, problem="it did not answer in time"),)).stdout
-    assert f"a server (usually vLLM) at {url}\n  it did not answer in time\n" in said
+    said = shown((RunningServer("a server (usually vLLM)", url, problem="The server did not answer in time."),)).stdout
+    assert f"a server (usually vLLM) at {url}\n  The server did not answer in time.\n" in said
     assert "No model server answers on this machine" in shown(()).stdout

@@ -101,9 +101,9 @@ def test_an_adapter_is_reloaded_and_merged_as_it_was(models: Path, tmp_path: Pat
     ("family", "targets", "words"),
     [
         ("qwen3_vl", "langauge", r"matches no linear layer .* such as model\.\S+, .*or use a preset: language"),
-        ("qwen3_vl", r".*language_model.*", "also matches model.language_model, which is no linear layer"),
+        ("qwen3_vl", r".*language_model.*", "also matches model.language_model, which is not a linear layer"),
         ("qwen3_vl", "language+experts", "this model has no experts"),
-        ("qwen3_vl", r".*(q_proj", "is no regular expression"),
+        ("qwen3_vl", r".*(q_proj", "is not a regular expression"),
     ],
 )
 def test_targets_that_mean_nothing(models: Path, family: str, targets: str, words: str) -> None:

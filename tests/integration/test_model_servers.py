@@ -287,9 +287,9 @@ def test_servers_are_looked_at_before_anything_is_asked(two: list[Switched], mon
     (note,) = check_servers(panel(endpoint=both))
     assert other.server.base_url in note
     assert "the other servers do its share" in note
-    with pytest.raises(BackendError, match=r"judge: no server of it is reached: .*503"):
+    with pytest.raises(BackendError, match=r"judge: no server of this model can be reached: .*503"):
         check_servers(panel(endpoint=other.server.base_url))
-    with pytest.raises(BackendError, match="no server of it is reached: connection"):
+    with pytest.raises(BackendError, match="no server of this model can be reached: connection"):
         check_servers(panel(endpoint="http://127.0.0.1:9"))
     with pytest.raises(InputError, match="has no model other, but judge"):
         check_servers(panel(endpoint=both[:1], judges=["other"]))

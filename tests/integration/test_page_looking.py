@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,11 @@ from chromium import expect, shot
 from colours import Colours, running
 from PIL import Image
 
+from redaes.answers import render_verdict
 from redaes.assessor import Assessor
+from redaes.backends.base import Request
 from redaes.serving.app import create_app
+from redaes.types import Rationale, Sampling, Verdict
 
 pytestmark = pytest.mark.browser
 
@@ -199,7 +202,25 @@ def test_the_bar_has_two_sides_and_the_band_between_the_orders(page: Any, tmp_pa
         page.set_input_files("#files", files[::-1])
         page.click("#go")
         expect(page.locator("#title")).to_contain_text("Undecided")
-        assert "the orders disagree" in page.locator("#doubt-note").inner_text()
+        assert "each order prefers another picture" in page.locator("#doubt-note").inner_text()
+
+
+class Stubborn(Colours):
+    """Whatever is shown first, it writes that this is better."""
+
+    def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[str]:
+        rationale = Rationale(text="The first one.", factors=("colour",), better="A")
+        return [render_verdict(Verdict(winner="A", delta=2.0, rationale=rationale))] * len(requests)
+
+
+def test_the_bar_does_not_hide_that_only_what_is_written_changes(page: Any, pictures: list[str]) -> None:
+    with running(create_app(Stubborn())) as address:
+        compare(page, address, pictures[:2])
+        expect(page.locator("#title")).to_have_text("Undecided: the answer changes with the order")
+        assert page.locator("#doubt-note").inner_text() == (
+            "The written answers prefer another picture in each order; what is read beside them does not."
+        )
+        assert [row.split("\t")[1] for row in page.locator("#orders tr").all_inner_texts()] == ["A", "B"]
 
 
 def test_the_verdict_is_announced(page: Any, address: str, pictures: list[str]) -> None:

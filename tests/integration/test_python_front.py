@@ -147,7 +147,7 @@ def test_what_is_not_asked_is_refused(metric: redaes.AestheticMetric, pixels: to
         metric(pixels[:0])
     with pytest.raises(InputError, match=r"no gradient.*redaes\.as_reward"):
         create_metric("redaes", as_loss=True)
-    with pytest.raises(InputError, match="unknown metric 'musiq'; known: redaes"):
+    with pytest.raises(InputError, match="metric 'musiq' is unknown; give one of redaes"):
         create_metric("musiq")
     with pytest.raises(InputError, match="device is for models in this process"):
         create_metric(device="cpu", endpoint="http://localhost:1/v1")

@@ -217,7 +217,7 @@ def test_a_picture_that_changes_before_the_judge_sees_it_is_named(
         (["--model", "fgaesq"], "needs weights"),
         (["--weights", "x"], "--weights is only for --model fgaesq"),
         (["--judge", "redaes/nano"], "--judge is only for --model fgaesq"),
-        (["--model", "fgaesq", "--weights", "x", "--mode", "reasoned"], "no reasons"),
+        (["--model", "fgaesq", "--weights", "x", "--mode", "reasoned"], "without reasons"),
         (["--model", "fgaesq", "--weights", "x", "--one-order"], "are only for language models"),
         (["--model", "fgaesq", "--weights", "x", "--adapter", "y"], "are only for language models"),
     ],

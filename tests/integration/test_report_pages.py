@@ -113,6 +113,8 @@ def test_pairs_are_filtered_and_the_address_keeps_it(page: Any, tmp_path: Path) 
     assert numbers(page) == ["1"]
     page.goto(f"{address}#pairs")
     assert len(numbers(page)) == 1
+    page.reload()
+    expect(page.locator("#pair-filters output")).to_have_text("5 of 5 pairs")
 
 
 def test_tables_are_sorted_by_click_and_by_keyboard(page: Any, tmp_path: Path) -> None:
@@ -157,6 +159,25 @@ def test_long_names_wrap_and_pictures_come_when_they_are_near(page: Any, tmp_pat
     assert page.locator("#closer select").first.locator("option").all_inner_texts() == [f"A: 0 {LONG}", "B: <b>two"]
     page.keyboard.press("Escape")
     expect(page.locator("#closer")).to_be_hidden()
+
+
+def test_thousands_of_rows_are_not_in_the_page_at_once(page: Any, tmp_path: Path) -> None:
+    rows = [row(number, factor=("light", "noise")[number % 2]) for number in range(2000)]
+    page.goto(write(tmp_path, rows))
+    expect(page.locator("#pair-filters output")).to_have_text("2000 of 2000 pairs")
+    there = page.locator("#pair-table tbody tr")
+    assert there.count() == 100
+    page.click("#pair-table th[data-key=label] button")
+    page.click("#pair-table th[data-key=label] button")
+    assert numbers(page)[:3] == ["1999", "1998", "1997"]  # of all, not of those that were in the page
+    page.select_option("[name=factor]", "noise")
+    expect(page.locator("#pair-filters output")).to_have_text("1000 of 2000 pairs")
+    assert there.count() == 100
+    expect(page.locator(".more")).to_have_text("Show 100 more of 900")
+    page.locator(".more").scroll_into_view_if_needed()  # more come before one asks
+    expect(there).not_to_have_count(100)
+    listed = numbers(page)
+    assert listed == [str(number) for number in range(1999, 0, -2)][: len(listed)]
 
 
 def test_a_dataset_is_looked_at(page: Any, tmp_path: Path) -> None:

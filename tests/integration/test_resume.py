@@ -221,10 +221,10 @@ def test_the_checkpoint_that_is_named_is_taken(begun: Path, ask: Callable[..., A
 @pytest.mark.parametrize(
     ("named", "match"),
     [
-        ("{other}/nowhere", "/nowhere is no folder, so it is no whole checkpoint; give a checkpoint-N folder"),
+        ("{other}/nowhere", "/nowhere is not a folder, so it is not a complete checkpoint; give a checkpoint-N folder"),
         ("{begun}", "has no readable trainer_state.json"),
         ("{other}/checkpoint-2", r"belongs to another run than output_dir .*--adapter"),
-        ("false", "choose another output_dir than .* to start afresh"),
+        ("false", "choose another output_dir than .* to start again"),
     ],
 )
 def test_a_checkpoint_that_is_none_of_the_run_is_refused(
@@ -447,7 +447,7 @@ def test_a_run_without_a_checkpoint_says_how_to_begin_again(
 
 def test_an_output_folder_that_is_a_file_is_named(ask: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(RecordError, match=r"output folder .*run cannot be written: .*file is no folder"):
+    with pytest.raises(RecordError, match=r"output folder .*run cannot be created, because .*file is not a folder"):
         ask(tmp_path / "file" / "run")
 
 

@@ -130,7 +130,7 @@ def test_a_new_turn_is_not_taken_for_the_answers_continuation(make: Making) -> N
         (failure,) = make(server).answer([asked(RED, BLUE)])
     assert isinstance(failure, Failure)
     assert failure.reason == "no_logprob"
-    assert "does not go on" in failure.detail
+    assert "does not continue" in failure.detail
 
 
 @pytest.mark.parametrize(("mode", "delta"), [("reasoned", 2.0), ("fast", 1.5)])

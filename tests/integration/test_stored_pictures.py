@@ -188,7 +188,7 @@ def _promised(width: int, height: int) -> bytes:
 )
 def test_a_row_that_cannot_be_trained_on_is_named(data: bytes, words: str, row: PairRecord, tiny_model: Path) -> None:
     record = with_pictures(row, _encoded(_photo(1)), data)
-    wanted = rf"row '{row.pair.id}', second picture.*second\.jpg.*{words}.*row out"
+    wanted = rf"row '{row.pair.id}': the second picture.*second\.jpg.*{words}.*the row"
     with pytest.raises(RecordError, match=wanted):
         ordered_images(record, "swapped")
     with pytest.raises(RecordError, match=wanted):

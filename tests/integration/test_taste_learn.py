@@ -137,7 +137,7 @@ def test_more_decisions_join_the_earlier_ones(taste: Path, tmp_path: Path) -> No
         (tmp_path / "3a.png").rename(taste.parent / "in" / "3a.png")
     assert status == 0, output
     assert "27 decisions in 27 series" in output
-    assert "3a.png is no file" in output
+    assert "3a.png is not a file" in output
     report = json.loads((tmp_path / "more" / "report.json").read_text(encoding="utf-8"))
     assert report["decisions"]["from_earlier"] == 24
 

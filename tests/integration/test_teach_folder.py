@@ -159,7 +159,7 @@ def run(*words: str) -> str:
 
 
 def test_what_cannot_be_taught_is_refused_before_a_model_is_loaded(photos: Path, tmp_path: Path) -> None:
-    assert "is no folder" in run(str(tmp_path / "missing"))
+    assert "is not a folder" in run(str(tmp_path / "missing"))
     assert "give taste or order" in run(str(photos), "--aim", "fame")
     assert "contradict" in run(str(photos), "--one-series", "--by-folder")
     other = tmp_path / "decisions.csv"

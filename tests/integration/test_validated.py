@@ -120,7 +120,7 @@ def test_the_training_does_not_notice_and_the_best_checkpoint_is_left(both: Both
     assert found["warning"].startswith("no better than at the start: parsed ")
     assert found["seconds"] == pytest.approx(sum(entry["eval_seconds"] for entry in found["history"]), abs=0.1)
     card = (both.asked / "README.md").read_text()
-    assert f"On {N_PAIRS} of {found['held_out_pairs']} pairs of the test split" in card
+    assert f"asked about {N_PAIRS} of {found['held_out_pairs']} pairs of the test split" in card
     assert "at step 1, the best, which is here. It is no better than at the start: parsed " in card
     assert "## Validation" not in (both.plain / "README.md").read_text()
 

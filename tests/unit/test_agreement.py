@@ -94,7 +94,7 @@ def test_one_order_alone_is_counted_as_such() -> None:
 def test_an_order_without_an_agreement_is_not_said_to_be_for_want_of_asking() -> None:
     with pytest.raises(ParseError, match=r"not_connected") as ended:
         Assessor(Writes("????", "BBBB"), mode="fast", agreement=4).rank([FIRST, SECOND])
-    assert "draw answers" not in str(ended.value)
+    assert "count repeated answers" not in str(ended.value)
 
 
 def test_a_budget_has_room_for_the_questions_of_an_agreement() -> None:

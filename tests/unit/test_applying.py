@@ -128,7 +128,7 @@ def test_pictures_do_not_go_where_they_are(out: Path, tmp_path: Path, option: st
 def test_what_is_no_folder_is_refused_before_anything_is_done(out: Path, tmp_path: Path) -> None:
     (tmp_path / "rejects").write_text("a file")
     before = _files(tmp_path)
-    with pytest.raises(InputError, match="rejects: is no folder; give one, which may be new"):
+    with pytest.raises(InputError, match="rejects is not a folder; give a folder, which may be new"):
         _apply(out, move_rejects=tmp_path / "rejects")
     assert _files(tmp_path) == before
 
@@ -491,12 +491,12 @@ def test_two_runs_do_not_write_on_one_journal(out: Path, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "nothing was done"),
-        (b'{"journal": "redaes apply", "ver', "nothing was done"),
-        (b'{"journal": "else", "version": 1}\n', "is no journal"),
-        (b'{"journal": "redaes apply", "version": 1}\nnonsense\n', "is no journal"),
-        (b'{"journal": "redaes apply", "version": 1}\n{"shot": 1, "steps": [{}]}\n', "is no journal"),
-        (b"[]\n", "is no journal"),
+        (b"", "records no change"),
+        (b'{"journal": "redaes apply", "ver', "records no change"),
+        (b'{"journal": "else", "version": 1}\n', "is not a journal"),
+        (b'{"journal": "redaes apply", "version": 1}\nnonsense\n', "is not a journal"),
+        (b'{"journal": "redaes apply", "version": 1}\n{"shot": 1, "steps": [{}]}\n', "is not a journal"),
+        (b"[]\n", "is not a journal"),
     ],
 )
 def test_what_is_no_journal(tmp_path: Path, content: bytes, message: str) -> None:

@@ -254,11 +254,11 @@ def test_nothing_is_drawn_for_what_is_undecided(monkeypatch: pytest.MonkeyPatch)
 
 def test_samples_need_reasons_and_something_to_choose_by() -> None:
     assessor = Assessor(ScriptedBackend())
-    with pytest.raises(InputError, match="fast mode gives no reasons"):
+    with pytest.raises(InputError, match="fast mode gives no rationales"):
         assessor.compare_many([PAIR], mode="fast", check=True, samples=1)
     with pytest.raises(InputError, match="give 0 or more"):
         assessor.compare_many([PAIR], check=True, samples=-1)
-    with pytest.raises(InputError, match="ask with check"):
+    with pytest.raises(InputError, match="set check=True"):
         assessor.compare_many([PAIR], samples=1)
 
 
@@ -403,5 +403,5 @@ def test_an_undecided_answer_that_leans_nowhere_says_so_and_names_the_order_once
 @pytest.mark.parametrize("content", ["{}", '""', "null", "3"])
 def test_temperatures_that_are_no_list_are_damaged(tmp_path: Path, content: str) -> None:
     (tmp_path / FILE).write_text(content)
-    with pytest.raises(BackendError, match="is no list of temperatures"):
+    with pytest.raises(BackendError, match="is not a list of temperatures"):
         read_temperatures(tmp_path)

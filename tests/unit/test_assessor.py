@@ -237,7 +237,7 @@ def test_what_is_undecided_shows_no_reasons_and_keeps_its_numbers(
 def test_reasons_for_another_verdict_are_not_shown() -> None:
     result, _ = _reasoned(_answer(0.0, "Alike."), _answer(0.0, "Alike."), 2.0, -2.0)
     assert (result.winner, result.undecided, result.rationale) == ("A", None, None)
-    assert "no reasoning agrees with the verdict, so none is shown" in result.notes
+    assert "no rationale agrees with the verdict, so none is shown" in result.notes
 
 
 def test_two_ties_agree() -> None:
@@ -398,7 +398,7 @@ def test_one_order_shows_the_same_picture_first_however_the_pair_is_listed() -> 
     assert listed.probability is not None
     assert turned.probability == pytest.approx(1 - listed.probability)
     assert (len(listed.comparisons), listed.order_consistent) == (1, None)
-    assert any("asked in one order alone" in note for note in listed.notes)
+    assert any("asked in one order only" in note for note in listed.notes)
 
 
 def test_both_places_are_drawn_about_equally_often() -> None:

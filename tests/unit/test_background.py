@@ -183,7 +183,7 @@ def test_a_system_without_unix_sockets(monkeypatch: pytest.MonkeyPatch, capsys: 
     monkeypatch.delenv("REDAES_SERVICE")
     monkeypatch.delattr(socket, "AF_UNIX")
     assert client.forwarded(["compare", "a", "b", "--verbose"]) is None
-    assert "no background service is used: this system has no Unix sockets" in capsys.readouterr().err
+    assert "the background service is not used: this system has no Unix sockets" in capsys.readouterr().err
     assert client.forwarded(["compare", "a", "b"]) is None
     assert capsys.readouterr().err == ""
 

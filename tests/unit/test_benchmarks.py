@@ -292,7 +292,7 @@ def test_missing_pictures_are_listed(tmp_path: Path) -> None:
         ("scores.csv", "image,score\nx.jpg,nan\n", "'nan' is not a finite number"),
         ("scores.csv", "image,score\nx.jpg,1\nx.jpg,2\n", "names 'x.jpg' twice"),
         ("scores.csv", "image\nx.jpg\n", "has no column score"),
-        ("scores.csv", "image,score\nx.jpg\n", "line 2: the row is cut"),
+        ("scores.csv", "image,score\nx.jpg\n", "line 2: the row is incomplete"),
         ("scores.csv", "image,score\n", "names no pictures"),
         ("scores.json", "[{]", "is not JSON"),
         ("scores.json", "{}", "is not a JSON list"),
@@ -311,17 +311,17 @@ def test_malformed_labels_are_refused(tmp_path: Path, name: str, text: str, mess
 
 
 def test_what_is_not_there_is_said(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="unknown benchmark 'avva'; known: ava, aadb"):
+    with pytest.raises(InputError, match="benchmark 'avva' is unknown; give one of ava, aadb"):
         find_benchmark("avva")
     with pytest.raises(RecordError, match=r"has no label file of AVA .*expected AVA\.txt or test\.json \(from"):
         load("ava", tmp_path)
     with pytest.raises(RecordError, match="no such file or folder"):
         load("ava", tmp_path / "nowhere")
     (tmp_path / "AADBinfo.mat").write_bytes(b"no mat")
-    with pytest.raises(RecordError, match="is no readable MATLAB file"):
+    with pytest.raises(RecordError, match="is not a readable MATLAB file"):
         load("aadb", tmp_path)
     (tmp_path / "imdb_GAIC1000.mat").write_bytes(b"no mat")
-    with pytest.raises(RecordError, match="is no readable MATLAB file"):
+    with pytest.raises(RecordError, match="is not a readable MATLAB file"):
         load("gaic", tmp_path)
     for name, file in (("aadb", "AADBinfo.mat"), ("gaic", "imdb_GAIC1000.mat")):
         savemat(tmp_path / file, {"something": 1})

@@ -16,9 +16,14 @@ from redaes.early_checks import settings
 from redaes.errors import RedaesError
 from redaes.training.launching import read_launch
 from redaes.training.stages import STAGES, stage_of
-from tests.command_blocks import GUIDES, PYTHON_RUN_BY, ROOT, RUN_BY, blocks_of, inline_commands
+from tests.command_blocks import GUIDES, PYTHON_RUN_BY, ROOT, RUN_BY, blocks_of, indented_commands, inline_commands
 
-PAGES = ("README.md", "CONTRIBUTING.md", *sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")))
+PAGES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "examples/README.md",
+    *sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")),
+)
 NOT_TYPED = {"docs/log.md"}
 """The log has commands as they were on their day."""
 COMMANDS = [
@@ -28,6 +33,12 @@ COMMANDS = [
     for block in blocks_of(page)
     if block.language in {"", "bash"}
     for words in block.commands()
+]
+INDENTED = [
+    pytest.param(words, id=f"{page} {' '.join(words)}")
+    for page in PAGES
+    if page not in NOT_TYPED
+    for words in indented_commands(page)
 ]
 INLINE = [
     pytest.param(words, id=f"{page} {text}")
@@ -165,7 +176,7 @@ def check_launcher(program: str, rest: list[str]) -> None:
         raise Wrong("torchrun starts nothing")
 
 
-@pytest.mark.parametrize("words", COMMANDS)
+@pytest.mark.parametrize("words", [*COMMANDS, *INDENTED])
 def test_every_command_of_a_block_is_one(words: list[str]) -> None:
     check(words)
 
@@ -177,6 +188,7 @@ def test_every_command_in_a_sentence_is_one(words: list[str]) -> None:
 
 def test_there_are_commands() -> None:
     assert len(COMMANDS) > 100
+    assert len(INDENTED) > 10
     assert len(INLINE) > 100
 
 

@@ -64,7 +64,7 @@ def _with_a_report_that_tells_nothing(taste: Path) -> None:
     ("damage", "says"),
     [
         (_without_the_last_line, "has 2 decisions, and report.json tells of 3"),
-        (_with_an_impossible_share, "7 is no share of answers"),
+        (_with_an_impossible_share, "7 is not a share of answers"),
         (_with_half_a_report, "report.json is not JSON"),
         (_with_a_report_that_tells_nothing, "report.json is not whole"),
     ],

@@ -47,15 +47,15 @@ REFUSED = [
     ("stages/stage1_sft.py", ["--config", "none.yaml"], "none.yaml"),
     ("stages/stage1_sft.py", ["--config", "unknown.yaml"], "learning_rat"),
     ("stages/stage1_sft.py", ["--config", "list.yaml"], "not a YAML mapping"),
-    ("stages/stage1_sft.py", ["--config"], "--config needs a file"),
+    ("stages/stage1_sft.py", ["--config"], "--config has no value"),
     ("stages/stage1_sft.py", ["--learning_rat_e", "1"], "--learning_rat_e"),
     ("stages/stage1_sft.py", ["--data", "none"], "none is not a RED dataset"),
     ("stages/stage1_sft.py", ["--data", "data", "--model", "./none"], "./none: no such model folder"),
-    ("stages/stage1_sft.py", ["--data=data", "--output_dir", "file/run"], "file is no folder"),
-    ("stages/stage1_sft.py", ["--output-dir"], "no value"),
+    ("stages/stage1_sft.py", ["--data=data", "--output_dir", "file/run"], "file is not a folder"),
+    ("stages/stage1_sft.py", ["--output-dir"], "no usable value"),
     ("stages/stage2_align.py", ["--config", "none.yaml"], "none.yaml"),
     ("stages/stage2_align.py", ["--objective", "dpo", "--adapter", "none"], "adapter_config.json"),
-    ("stages/stage2_align.py", ["--objective", "ppo"], "'ppo' is unknown"),
+    ("stages/stage2_align.py", ["--objective", "ppo"], "'ppo', which is unknown"),
     ("stages/stage3_grpo.py", ["--config", "unknown.yaml"], "learning_rat"),
     ("stages/stage3_grpo.py", ["--data", "none"], "none is not a RED dataset"),
     ("stages/stage3_grpo.py", ["--reward_weights", "1", "2"], "2 reward_weights for 9 rewards (format, "),
@@ -75,18 +75,18 @@ REFUSED = [
     ("stages/build_nano.py", ["--data", "none", "--out", "nano"], "none is not a RED dataset"),
     ("data_gen/build_pairs.py", ["--config", "none.yaml"], "none.yaml"),
     ("data_gen/build_pairs.py", ["none", "--out", "pairs"], "none: no such file"),
-    ("data_gen/build_pairs.py", ["data", "--out", "file/pairs"], "file is no folder"),
+    ("data_gen/build_pairs.py", ["data", "--out", "file/pairs"], "file is not a folder"),
     ("data_gen/build_series.py", ["--natural", "none", "--out", "series"], "none: no such file"),
     ("eval/run_benchmark.py", ["ava", "--data", "data", "--config", "none.yaml"], "none.yaml"),
-    ("eval/run_benchmark.py", ["ava", "--data", "data", "--out", "file/run"], "file is no folder"),
+    ("eval/run_benchmark.py", ["ava", "--data", "data", "--out", "file/run"], "file is not a folder"),
     ("eval/check_leaks.py", ["none", "--benchmark", "ava", "--data", "data"], "none: no such file"),
     ("eval/compare_runs.py", ["none", "--out", "report"], "none/results.json"),
     ("eval/probe_robustness.py", ["build", "none"], "none: no such file"),
     ("eval/rationale_quality.py", ["none"], "none is not a RED dataset"),
     ("eval/rationale_quality.py", ["data", "--adapter", "none"], "adapter_config.json"),
     ("eval/rationale_quality.py", ["data", "--revision", "r1"], "--revision works only together with --endpoint"),
-    ("eval/rationale_quality.py", ["data", "--prompt", "compare/v999"], "known: compare/v1, compare_measured/v1"),
-    ("eval/rationale_quality.py", ["data", "--measured", "--prompt", "compare/v1"], "give one of them"),
+    ("eval/rationale_quality.py", ["data", "--prompt", "compare/v999"], "give one of compare/v1, compare_measured/v1"),
+    ("eval/rationale_quality.py", ["data", "--measured", "--prompt", "compare/v1"], "give only one of them"),
     ("eval/rationale_quality.py", ["data", "--samples", "-1"], "samples is -1"),
     ("eval/calibrate.py", ["data", "--model", "./none"], "./none: no such model folder"),
     ("data_gen/build_series.py", ["--assessor", "./none", "--out", "series"], "./none: no such model folder"),
@@ -209,7 +209,7 @@ def test_an_output_folder_is_not_made(tmp_path: Path) -> None:
     early_checks.check_writable(tmp_path / "a" / "b")
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "file").write_text("")
-    with pytest.raises(RecordError, match="is no folder"):
+    with pytest.raises(RecordError, match="is not a folder"):
         early_checks.check_writable(tmp_path / "file" / "b")
 
 

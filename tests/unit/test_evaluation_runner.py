@@ -381,7 +381,7 @@ def test_crops_are_shown_as_crops(tmp_path: Path) -> None:
     assert np.array_equal(np.asarray(shown.loaded.image), pixels[1:7, 2:9])
     whole = PictureReader().read(("a", tmp_path / "a.png", None), pixels=True)
     assert whole.loaded.ref.id != shown.loaded.ref.id  # two crops of one file are two pictures
-    with pytest.raises(InputError, match="does not lie in the picture of 12 x 10"):
+    with pytest.raises(InputError, match="is not inside the picture of 12 x 10"):
         PictureReader().read(("a#2", tmp_path / "a.png", (2, 1, 13, 7)), pixels=True)
 
 
@@ -428,10 +428,10 @@ def test_somebody_elses_scores(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "options", "message"),
     [
-        ("oracle", {}, "unknown assessor 'oracle'; known: vlm"),
+        ("oracle", {}, "assessor 'oracle' is unknown; give one of vlm"),
         ("csv", {}, r"option file is missing; give file=scores\.csv"),
         ("csv", {"file": "x", "speed": "1"}, "assessor csv has no option speed; it has file"),
-        ("baseline", {"measure": "beauty"}, "unknown baseline 'beauty'; known: constant"),
+        ("baseline", {"measure": "beauty"}, "baseline 'beauty' is unknown; give one of constant"),
         ("baseline", {"measure": "luma", "better": "darker"}, "option better is 'darker'; give larger or smaller"),
         ("endpoint", {"model": "m"}, "needs the options url"),
         ("endpoint", {"model": "m", "url": "http://h/v1", "concurrency": "many"}, "give a whole number"),
@@ -555,7 +555,7 @@ def test_the_command(tmp_path: Path) -> None:
     assert "phototriage" in listed.output
     for arguments, message in (
         (["eval"], "give the name of a benchmark"),
-        (["eval", "avva", "--data", str(data)], "unknown benchmark"),
+        (["eval", "avva", "--data", str(data)], "is unknown; give one of"),
         (["eval", "ava", "--data", str(tmp_path)], "has no label file"),
         ([*command, "--option", "measure=beauty"], "each name given once"),
         (["eval", "scores", "--data", str(data), "--assessor", "pyiqa", "--option", "metric=nima"], "pip install"),

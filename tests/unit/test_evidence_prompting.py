@@ -202,5 +202,7 @@ def test_a_picture_is_measured_as_its_file_has_it(tmp_path: Path) -> None:
 
 
 def test_a_prompt_belongs_to_its_mode() -> None:
-    with pytest.raises(InputError, match="none of the fast mode; known: compare_fast/v1, compare_fast_measured/v1"):
+    with pytest.raises(
+        InputError, match="not a prompt of the fast mode; give one of compare_fast/v1, compare_fast_measured/v1"
+    ):
         Assessor(ScriptedBackend(), mode="fast", prompt="compare_measured/v1")

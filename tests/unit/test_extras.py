@@ -115,11 +115,16 @@ def test_the_doctor_looks_at_every_extra(monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.parametrize(
     ("torch", "transformers", "vllm", "words"),
     [
-        ("2.13.0+cpu", "5.17.0", None, "0.31 or 0.32 goes with torch 2.13.0+cpu and transformers 5.17.0: pip install"),
-        ("2.15.0", "5.24.0", None, "none goes with torch 2.15.0 and transformers 5.24.0, and pip would change them"),
-        ("2.13.0", "5.17.0", "0.31.0+cpu", "0.31.0+cpu, which redaes serve --vllm starts"),
-        ("2.13.0", "5.17.0", "0.30.0", "0.30.0 is none that redaes was tried with"),
-        (None, None, None, "0.31 or 0.32 or 0.33 goes with what is here"),
+        (
+            "2.13.0+cpu",
+            "5.17.0",
+            None,
+            "version 0.31 or 0.32 fits torch 2.13.0+cpu and transformers 5.17.0: pip install",
+        ),
+        ("2.15.0", "5.24.0", None, "no version fits torch 2.15.0 and transformers 5.24.0, and pip would change them"),
+        ("2.13.0", "5.17.0", "0.31.0+cpu", "0.31.0+cpu is installed; redaes serve --vllm starts it"),
+        ("2.13.0", "5.17.0", "0.30.0", "0.30.0 is installed, but redaes was not tested with it"),
+        (None, None, None, "version 0.31 or 0.32 or 0.33 fits the installed packages"),
     ],
 )
 def test_the_doctor_says_which_vllm_fits(

@@ -54,7 +54,7 @@ def test_a_folder_that_cannot_be_read_is_named_and_the_rest_is_found(
     found = find_pictures(tmp_path)
     assert [path.name for path in found.pictures] == ["a.jpg", "c.jpg"]
     assert [path for path, _ in found.unreadable] == [tmp_path / "private", tmp_path / "z/deep/private"]
-    assert f"{tmp_path / 'private'}: cannot be read (Permission denied)" in found.unreadable[0][1]
+    assert f"{tmp_path / 'private'} cannot be read (Permission denied)" in found.unreadable[0][1]
     assert list_images(tmp_path, recursive=True) == list(found.pictures)
 
 
@@ -116,12 +116,13 @@ def test_pictures_of_kinds_that_are_not_read_are_counted_by_kind_with_the_remedy
     _make(tmp_path, "a.jpg", "1.psd", "2.PSD", "3.jp2", "x.mp4", "x.MOV", "notes.txt", "a.xmp", "a.jpg.xmp")
     found = find_pictures(tmp_path)
     assert [(one.what, len(one.paths), one.is_missed) for one in found.passed_over] == [
-        ("files of JPEG 2000, which is not read", 1, True),
-        ("files of Photoshop, which is not read", 2, True),
+        ("files of JPEG 2000, which redaes does not read", 1, True),
+        ("files of Photoshop, which redaes does not read", 2, True),
         ("videos", 2, False),
     ]
     assert _said(tmp_path)[1] == (
-        "not judged: files of Photoshop, which is not read: 2 (1.psd, 2.PSD); convert the picture to JPEG or PNG"
+        "not judged: files of Photoshop, which redaes does not read: 2 (1.psd, 2.PSD); "
+        "convert the picture to JPEG or PNG"
     )
 
 
@@ -147,8 +148,8 @@ def test_pictures_without_their_ending_are_named(tmp_path: Path) -> None:
     _make(tmp_path, "README", "x.bak", content=b"nothing")
     assert _names(tmp_path) == ["a.jpg"]
     assert _said(tmp_path) == [
-        "left out: pictures whose names have another ending: 2 (IMG_0001, a.jpg_original); "
-        "give them their own, such as .jpg"
+        "left out: pictures whose names lack the ending of their format: 2 (IMG_0001, a.jpg_original); "
+        "rename them, for example to .jpg"
     ]
 
 
@@ -159,7 +160,9 @@ def test_links_to_folders_are_named_and_loops_end(tmp_path: Path) -> None:
     (root / "other").symlink_to(tmp_path / "elsewhere")
     (root / "b.jpg").symlink_to(tmp_path / "elsewhere" / "b.jpg")
     assert _names(root) == ["a.jpg", "b.jpg"]
-    assert _said(root) == ["left out: links to folders: 2 (loop, other); give the folder that one leads to as DIR"]
+    assert _said(root) == [
+        "left out: links to folders: 2 (loop, other); to include one, give the folder that it leads to as DIR"
+    ]
 
 
 def test_a_broken_link_is_left_for_the_loader_to_name(tmp_path: Path) -> None:
@@ -175,7 +178,7 @@ def test_the_folder_for_results_is_not_looked_at(tmp_path: Path) -> None:
     _make(tmp_path, "out/picks/b.jpg")
     (tmp_path / "link").symlink_to("out")
     assert _names(tmp_path, results=tmp_path / "link") == ["a.jpg"]
-    assert any("for the results (--out): 1 (out)" in one for one in _said(tmp_path, results=tmp_path / "link"))
+    assert any("the results of redaes (--out): 1 (out)" in one for one in _said(tmp_path, results=tmp_path / "link"))
     assert _names(tmp_path, results=tmp_path) == ["a.jpg", "out/picks/b.jpg"]
 
 
@@ -195,7 +198,7 @@ def test_patterns_are_those_of_gitignore(tmp_path: Path) -> None:
 @pytest.mark.parametrize("pattern", ["!", "\\"])
 def test_what_is_no_pattern_is_refused(tmp_path: Path, pattern: str) -> None:
     _make(tmp_path, "a.jpg")
-    with pytest.raises(InputError, match=r"--exclude .* not a pattern"):
+    with pytest.raises(InputError, match=r"--exclude .* not a valid .gitignore pattern"):
         find_pictures(tmp_path, ["*.png", pattern])
 
 

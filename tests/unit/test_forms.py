@@ -218,7 +218,7 @@ def test_the_terminal_says_which_form_was_used(
 def test_what_was_not_held_and_failed_is_said() -> None:
     def noted(*texts: str, held: str | None = None) -> bool:
         notes = compared(Model(*texts, form="json", held=held)).notes
-        return any("nothing but the words of the prompt" in note for note in notes)
+        return any("only the prompt, and no grammar" in note for note in notes)
 
     assert noted(said("A"), "no JSON")
     assert not noted(said("A"), "no JSON", held="grammar")

@@ -122,14 +122,14 @@ NO_PICTURES: dict[str, tuple[Any, str]] = {
     "five channels, tensor": (torch.zeros(5, 9, 8), "5 channels; give channels x rows x columns"),
     "channels first, array": (np.zeros((3, 9, 8), np.uint8), r"channels first; .*: array\.transpose\(1, 2, 0\)"),
     "channels last, tensor": (torch.zeros(9, 8, 3), r"channels last; .*: tensor\.permute\(2, 0, 1\)"),
-    "ambiguous array": (np.zeros((3, 9, 3), np.uint8), "channels first or last; make it a PIL picture"),
-    "ambiguous tensor": (torch.zeros(3, 9, 3), "channels first or last; make it a PIL picture"),
+    "ambiguous array": (np.zeros((3, 9, 3), np.uint8), "channels first or last; convert it to a PIL picture"),
+    "ambiguous tensor": (torch.zeros(3, 9, 3), "channels first or last; convert it to a PIL picture"),
     "batch": (torch.zeros(2, 3, 9, 8), r"a batch of 2 pictures \(shape \(2, 3, 9, 8\)\).*batch\[0\]"),
     "empty batch": (torch.zeros(0, 3, 9, 8), "a batch of 0 pictures"),
     "no rows": (np.zeros((0, 8, 3), np.uint8), "has no pixels"),
     "thin": (np.zeros((402, 2), np.uint8), r"2 x 402 pixels are too thin .*; crop it"),
-    "one dimension": (np.zeros(9, np.uint8), r"shape \(9,\) is no picture"),
-    "four dimensions": (np.zeros((1, 9, 8, 3), np.uint8), "is no picture; give rows x columns"),
+    "one dimension": (np.zeros(9, np.uint8), r"shape \(9,\) is not a picture"),
+    "four dimensions": (np.zeros((1, 9, 8, 3), np.uint8), "is not a picture; give rows x columns"),
     "NaN": (_nan(), "1 of 231 values are not finite"),
     "infinity": (torch.full((3, 9, 8), float("inf")), "216 of 216 values are not finite"),
     "0 to 255 as floats": (PIXELS.astype(np.float32), r"values from \d+ to 255, .* lie in \[0, 1\]; divide by 255"),
@@ -142,9 +142,9 @@ NO_PICTURES: dict[str, tuple[Any, str]] = {
     "masked": (np.ma.masked_less(np.arange(216, dtype=np.uint8).reshape(9, 8, 3), 9), r"a part is masked; fill it"),
     "meta": (torch.zeros(3, 9, 8, device="meta"), r"without values \(device meta\)"),
     "complex": (torch.zeros(3, 9, 8, dtype=torch.complex64), "kind complex64"),
-    "nothing": (None, "NoneType is no picture; give a path, a PIL picture, a numpy array or a tensor"),
-    "bytes": (b"\xff\xd8", "bytes is no picture"),
-    "a list": ([[0]], "list is no picture"),
+    "nothing": (None, "NoneType is not a picture; give a path, a PIL picture, a numpy array or a tensor"),
+    "bytes": (b"\xff\xd8", "bytes is not a picture"),
+    "a list": ([[0]], "list is not a picture"),
 }  # fmt: skip
 
 
@@ -196,7 +196,7 @@ def test_lists_that_are_no_lists_of_pictures() -> None:
     with pytest.raises(InputError, match="pictures is one picture; give a list"):
         assessor.rank("a.jpg")
     for pairs in (["ab"], [(PIXELS,)], [PIXELS]):
-        with pytest.raises(InputError, match=r"pairs\[0\] is no pair of pictures"):
+        with pytest.raises(InputError, match=r"pairs\[0\] is not a pair of pictures"):
             assessor.compare_many(pairs)  # type: ignore[arg-type]
 
 

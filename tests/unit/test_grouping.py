@@ -399,7 +399,7 @@ def test_a_folder_or_pictures_from_several(tmp_path: Path, monkeypatch: pytest.M
     hidden.mkdir()
     root, found = given_pictures([tmp_path, one])
     assert [left_out.in_words(root) for left_out in found.passed_over] == [
-        f"left out: hidden folders: 1 ({Path('one', '.hidden')}); to have one judged, give it as DIR",
+        f"left out: hidden folders: 1 ({Path('one', '.hidden')}); to include one, give it as DIR",
         f"left out: videos: 1 ({Path('one', 'clip.mp4')})",
     ]
     save(scene(2), hidden / "d.jpg")
@@ -414,7 +414,7 @@ def test_a_folder_or_pictures_from_several(tmp_path: Path, monkeypatch: pytest.M
     ]
     with pytest.raises(InputError, match=r"no pictures found in .*empty"):
         given_pictures([tmp_path / "empty", tmp_path / "empty"])
-    with pytest.raises(InputError, match="not a pattern"):
+    with pytest.raises(InputError, match=r"not a valid \.gitignore pattern"):
         given_pictures([tmp_path / "empty", two], ["!"])
     monkeypatch.chdir(tmp_path)
     assert listed([Path("one/a.jpg"), Path("two")]) == (Path("."), (Path("one/a.jpg"), Path("two/c.jpg")))

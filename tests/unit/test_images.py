@@ -582,7 +582,7 @@ def test_list_images_names_the_folder_that_holds_pictures_when_they_lie_deeper(t
     for place in (".hidden", "b", "a/deep"):
         (tmp_path / place).mkdir(parents=True)
         (tmp_path / place / "1.jpg").touch()
-    with pytest.raises(InputError, match=rf"not searched; {re.escape(str(tmp_path / 'a' / 'deep'))} holds some"):
+    with pytest.raises(InputError, match=rf"not searched, but {re.escape(str(tmp_path / 'a' / 'deep'))} contains some"):
         list_images(tmp_path)
 
 

@@ -186,7 +186,7 @@ def test_circles_are_counted_and_named(folder: Path, tmp_path: Path) -> None:
         ({"winner": "", "votes_first": "-1", "votes_second": "2"}, "row says nothing usable", "at least 0"),
         ({"winner": "", "votes_first": "0", "votes_second": "0"}, "row says nothing usable", "nobody voted"),
         ({"winner": "", "votes_first": "3"}, "row says nothing usable", "give both counts"),
-        ({"winner": "", "votes_first": "0.3", "votes_second": "0.7"}, "row says nothing usable", "no counts"),
+        ({"winner": "", "votes_first": "0.3", "votes_second": "0.7"}, "row says nothing usable", "not counts"),
         ({"winner": "", "probability": "1.2"}, "row says nothing usable", "from 0 to 1"),
         ({"winner": "", "probability": "nan"}, "row says nothing usable", "from 0 to 1"),
         ({"winner": "", "delta": "12"}, "row says nothing usable", "-9 to 9"),

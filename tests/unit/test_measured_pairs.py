@@ -165,7 +165,7 @@ def test_what_was_deleted_meanwhile_is_said(folder: Path, cache: Path) -> None:
     found, _ = measured(folder)
     for file in cache.rglob("*.jsonl"):
         file.unlink()
-    with pytest.raises(RecordError, match="run again to measure it anew"):
+    with pytest.raises(RecordError, match="to measure the pictures again"):
         found.evidence(next(iter(read_records(folder, "train"))).pair)
 
 

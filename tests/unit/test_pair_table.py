@@ -107,6 +107,7 @@ def test_what_can_be_filtered_is_what_the_rows_have() -> None:
         ("redaes.demo", "report.html.j2"),
         ("redaes.datagen", "inspect.html.j2"),
         ("redaes.datagen.audit", "agreement.html.j2"),
+        ("redaes.training", "completions.html.j2"),
     ],
 )
 def test_every_report_has_the_shared_policy_style_and_script(package: str, name: str) -> None:
@@ -123,3 +124,9 @@ def test_the_policy_names_the_script_of_reports() -> None:
     assert f"script-src '{policy_digest(viewer.REPORT_SCRIPT)}'" in str(known["report_policy"])
     assert "</script" not in viewer.REPORT_SCRIPT
     assert "</style" not in viewer.REPORT_STYLE
+
+
+def test_rows_beyond_the_first_hundred_wait_in_a_template() -> None:
+    table, waiting = pair_table([row(str(number)) for number in range(103)]).split('<template id="further-pairs">')
+    assert table.count("data-factor=") == 100
+    assert waiting.split("</template>")[0].count("data-factor=") == 3

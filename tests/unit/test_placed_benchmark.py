@@ -109,7 +109,7 @@ def test_pictures_are_placed_among_references_that_are_not_evaluated(tmp_path: P
     assert results.run["reference_set"]["name"] == read_reference_set(out / "references.json").name
     assert results.run["identity"]["prompt_ids"]
     told = in_words(results, read_timing(out))
-    assert f"{results.summary.n_calls} questions to the model, for {N - 6} pictures" in told
+    assert f"{results.summary.n_calls} questions to the model, about {N - 6} pictures" in told
     assert f"ranked with {making} questions" in told
 
 
@@ -203,7 +203,7 @@ def test_what_cannot_choose_says_so(tmp_path: Path) -> None:
         evaluate(data, tmp_path / "a", LocalScores(Greys()), assessor="vlm")
     with pytest.raises(InputError, match=r"30 candidates .* give 2 to 29, such as --candidates 7"):
         evaluate(data, tmp_path / "b", PlacedScores(Greys()), candidates=N)
-    with pytest.raises(InputError, match="11 references cannot be chosen among 10"):
+    with pytest.raises(InputError, match="11 references cannot be chosen from 10"):
         evaluate(data, tmp_path / "c", PlacedScores(Greys()), n_references=11)
     with pytest.raises(InputError, match="leave out --max-pixels"):
         evaluate(data, tmp_path / "e", PlacedScores(Greys()), max_pixels=40_000)
@@ -220,7 +220,7 @@ def test_a_set_of_another_judge_is_refused(tmp_path: Path) -> None:
     kept = tmp_path / "first" / "references.json"
     other = Greys()
     other.revision = "2"  # type: ignore[misc]
-    with pytest.raises(InputError, match="rank the set anew"):
+    with pytest.raises(InputError, match="rank the set again"):
         evaluate(data, tmp_path / "out", PlacedScores(other), references=kept)
     reasoned = read_reference_set(kept).model_copy(update={"mode": "reasoned"})
     write_reference_set(tmp_path / "reasoned.json", reasoned)
@@ -293,6 +293,6 @@ def test_a_kept_set_with_a_changed_picture_is_refused_before_any_question(tmp_pa
     file = sorted(chosen(tmp_path / "first"))[0]
     (data / file).write_bytes((data / "00.png").read_bytes() + b" ")
     judge = Greys()
-    with pytest.raises(InputError, match=rf"{file} was changed since it was ranked"):
+    with pytest.raises(InputError, match=rf"{file} has changed since it was ranked"):
         evaluate(data, tmp_path / "out", PlacedScores(judge), references=tmp_path / "first" / "references.json")
     assert not judge.asked

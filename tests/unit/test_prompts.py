@@ -101,7 +101,7 @@ def test_fields_are_filled_in_one_pass() -> None:
 
 
 def test_an_unfilled_prompt_makes_no_message() -> None:
-    with pytest.raises(PromptError, match="fill in how"):
+    with pytest.raises(PromptError, match="needs values for how"):
         _fields("{{=how}}").messages()
 
 
@@ -113,14 +113,14 @@ def test_fields_and_words_must_fit(words: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("value", ["{{first}}", "a }} b", "<|im_end|>"])
 def test_words_cannot_become_markup(value: str) -> None:
-    with pytest.raises(PromptError, match="hold markup"):
+    with pytest.raises(PromptError, match="contain markup"):
         _fields("{{=how}}").fill(how=value)
 
 
 def test_an_altered_text_is_refused(folder: Path) -> None:
     with (folder / "x/v1.md").open("a", encoding="utf-8") as file:
         file.write(" ")
-    with pytest.raises(PromptError, match=r"v1\.md was altered.*new version"):
+    with pytest.raises(PromptError, match=r"v1\.md was changed.*new version"):
         prompts.load("x/v1")
 
 
@@ -132,7 +132,7 @@ def test_a_missing_text_is_named(folder: Path) -> None:
 
 @pytest.mark.parametrize("name", ["compare/v999", "compare", "", "../prompts/compare/v1"])
 def test_an_unknown_name_lists_the_known(name: str) -> None:
-    with pytest.raises(PromptError, match=r"unknown prompt .*compare/v1, compare_fast/v1, .*score/v1"):
+    with pytest.raises(PromptError, match=r"is unknown; give one of .*compare/v1, compare_fast/v1, .*score/v1"):
         prompts.load(name)
 
 

@@ -130,7 +130,11 @@ def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.M
 
 @pytest.mark.parametrize(
     ("number", "remedy"),
-    [(errno.ENOSPC, "free some space"), (errno.EACCES, "make the folder writable"), (errno.EROFS, "can only be read")],
+    [
+        (errno.ENOSPC, "free some disk space"),
+        (errno.EACCES, "make the folder writable"),
+        (errno.EROFS, "the file system is read-only"),
+    ],
 )
 def test_the_remedy_is_that_of_the_trouble(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, remedy: str
@@ -279,10 +283,10 @@ def test_copies_that_nobody_has_used_for_long_are_deleted(tmp_path: Path) -> Non
 def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import datasets
 
-    (tmp_path / "home").write_text("no folder")
+    (tmp_path / "home").write_text("not a folder")
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "home" / "datasets")
     write_shard(_shard(tmp_path), [_record(0)])
-    with pytest.raises(RecordError, match=r"home/datasets cannot be written .* HF_DATASETS_CACHE"):
+    with pytest.raises(RecordError, match=r"home/datasets, .* cannot be written .* HF_DATASETS_CACHE"):
         load_pairs(tmp_path, "train")
 
 
@@ -346,7 +350,7 @@ def test_an_inferred_difference_says_so_and_how_well_it_is_known(tmp_path: Path)
     assert rows["delta_error"] == [None, 0.4]
     assert [records.record_of(row, "train").label_source for row in rows] == ["edits", "inferred"]
     # A file without the column would make it a difference that nobody knows to be inferred.
-    with pytest.raises(ValueError, match=r"row '0+1' has delta_error, for which its shard has no column"):
+    with pytest.raises(ValueError, match=r"row '0+1' has delta_error, but its shard has no column"):
         write_shard(_shard(tmp_path / "bare"), found)
     assert not _shard(tmp_path / "bare").exists()
     write_shard(_shard(tmp_path / "plain"), found[:1])

@@ -350,7 +350,7 @@ def test_unanswered_comparisons_are_counted_and_never_filled_in(tmp_path: Path) 
     lost, found = _fast(judge).score_many([one.path for one in shown], references, comparisons=4)
     assert isinstance(lost, Unplaced)
     assert (lost.reason, lost.n_calls, lost.n_failed) == ("no_usable_answer", 8, 8)
-    assert "none of 8 answers" in str(lost)
+    assert "none of the 8 answers" in str(lost)
     assert not isinstance(found, Unplaced)
     assert (found.n_calls, found.n_failed) == (8, 0)
     first = {b for a, b in judge.asked if a == 101} - {101}
@@ -370,9 +370,9 @@ def test_settings_that_cannot_be(comparisons: int, enough: float) -> None:
 def test_a_kept_set_is_chosen_already(tmp_path: Path) -> None:
     refs = greys(tmp_path / "greys", (40, 80, 120))
     write_reference_set(tmp_path / "set.json", _fast().reference_set("greys", refs))
-    with pytest.raises(InputError, match="give their folder"):
+    with pytest.raises(InputError, match="give the folder of the pictures"):
         references_of(tmp_path / "set.json", 2)
-    with pytest.raises(InputError, match="4 references cannot be chosen among 3 different candidates"):
+    with pytest.raises(InputError, match="4 references cannot be chosen from 3 different candidates"):
         references_of(tmp_path / "greys", 4)
 
 
@@ -405,7 +405,7 @@ def test_a_set_that_was_damaged(damage: dict[str, Any], tmp_path: Path) -> None:
     else:
         del where[name][:part]
     file.write_text(json.dumps(found))
-    with pytest.raises(RecordError, match=r"set\.json: is no reference set .*rank it anew"):
+    with pytest.raises(RecordError, match=r"set\.json is not a reference set .*rank the set again"):
         read_reference_set(file)
 
 
@@ -420,7 +420,7 @@ def test_a_damaged_picture_is_found_before_any_question(tmp_path: Path) -> None:
 
 def test_one_picture_is_no_choice(tmp_path: Path) -> None:
     greys(tmp_path / "greys", [100])
-    with pytest.raises(InputError, match="among 1 different candidates; give 2 that differ"):
+    with pytest.raises(InputError, match="there are 1 different candidates for references; give at least 2"):
         references_of(tmp_path / "greys", 2)
 
 
@@ -468,5 +468,5 @@ def test_a_kept_set_whose_pictures_are_not_as_they_were(how: str, tmp_path: Path
         refs[2].path.rename(tmp_path / "elsewhere.png")
     else:
         refs[2].path.write_bytes(refs[3].path.read_bytes())
-    with pytest.raises(InputError, match=rf"set\.json: .*{refs[2].path.name}.*rank the set anew"):
+    with pytest.raises(InputError, match=rf"set\.json: .*{refs[2].path.name}.*rank the set again"):
         references_of(file)

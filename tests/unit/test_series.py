@@ -434,7 +434,7 @@ def test_damaged_answers_are_named(folder: Path, tmp_path: Path) -> None:
     rank_folder(folder, tmp_path / "out", AssessorRanker(_fast()))
     for file in (tmp_path / "out" / "answers").iterdir():
         file.write_text('{"answers": [{"first": 1}]}')
-    with pytest.raises(RecordError, match="delete it"):
+    with pytest.raises(RecordError, match="delete the file"):
         rank_folder(folder, tmp_path / "out", AssessorRanker(_fast()))
 
 
@@ -491,7 +491,7 @@ def test_scores_stand_against_a_named_set(tmp_path: Path) -> None:
     assert {(score.references, score.n_references, score.n_calls) for score in scores} == {(references.name, 5, 8)}
     other = Brighter()
     other.revision = "2"  # type: ignore[misc]
-    with pytest.raises(InputError, match="rank the set anew"):
+    with pytest.raises(InputError, match="rank the set again"):
         _fast(other).score(load_image(place / "00.png"), references)
 
 
@@ -503,7 +503,7 @@ def test_a_reference_set_needs_two_pictures(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_reference_set(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text("{}")
-    with pytest.raises(RecordError, match="is no reference set"):
+    with pytest.raises(RecordError, match="is not a reference set"):
         read_reference_set(tmp_path / "x.json")
 
 
@@ -526,6 +526,18 @@ def test_rank_reports_what_could_not_be_used_and_ends_with_5(folder: Path, tmp_p
     assert "broken.jpg" in done.stderr
     assert "empty.png" in done.stderr
     assert not list(folder.glob("*.xmp"))
+
+
+def test_rank_says_when_there_was_nothing_to_compare(tmp_path: Path, judge: Brighter) -> None:
+    (tmp_path / "photos").mkdir()
+    for scene in (1, 2, 3):
+        _save(_photograph(scene), tmp_path / "photos" / f"{scene}.jpg", START + timedelta(hours=scene))
+    done = runner.invoke(app, ["rank", str(tmp_path / "photos"), "--out", str(tmp_path / "out")])
+    assert done.exit_code == 0, done.output
+    assert "nothing was compared; --by-folder or --one-series compares them nevertheless" in done.stdout
+    done = runner.invoke(app, ["rank", str(tmp_path / "photos"), "--one-series", "--out", str(tmp_path / "out")])
+    assert "nothing was compared" not in done.stdout
+    assert done.stdout.count("0001  ") == 1
 
 
 def test_rank_as_json_lines(folder: Path, tmp_path: Path, judge: Brighter) -> None:
@@ -561,7 +573,7 @@ def test_rank_names_what_was_not_judged_with_the_remedy(folder: Path, tmp_path: 
         (folder / name).touch()
     done = runner.invoke(app, options)
     assert done.exit_code == 5, done.output
-    assert "not judged: files of Photoshop, which is not read: 2 (1.psd, 2.psd); convert" in done.stderr
+    assert "not judged: files of Photoshop, which redaes does not read: 2 (1.psd, 2.psd); convert" in done.stderr
     assert "files of Photoshop" in (tmp_path / "out" / "contact_sheet.html").read_text()
     done = runner.invoke(app, [*options, "--json"])
     assert [json.loads(line) for line in done.stdout.splitlines()] == _lines(tmp_path / "out")
@@ -589,7 +601,7 @@ def test_rank_goes_on_where_a_folder_cannot_be_read(
     done = runner.invoke(app, ["rank", str(folder), "--out", str(tmp_path / "out")])
     assert done.exit_code == 5, done.output
     assert "6 pictures in 3 series" in done.stdout
-    assert "private: cannot be read (Permission denied)" in done.stderr
+    assert "private cannot be read (Permission denied)" in done.stderr
 
 
 def test_rank_writes_sidecars_when_asked(folder: Path, tmp_path: Path, judge: Brighter) -> None:
@@ -659,7 +671,7 @@ def test_rank_refuses_a_file_as_output_folder_before_a_model_is_loaded(folder: P
     (tmp_path / "file").write_text("")
     done = runner.invoke(app, ["rank", str(folder), "--out", str(tmp_path / "file"), "--model", "not/loaded"])
     assert done.exit_code == 2, done.output
-    assert "file is no folder; choose another" in done.stderr
+    assert "file is not a folder; choose another" in done.stderr
 
 
 def test_score_goes_on_past_an_unusable_picture(tmp_path: Path, judge: Brighter) -> None:

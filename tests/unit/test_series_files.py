@@ -142,7 +142,7 @@ def test_plain_files(tmp_path: Path) -> None:
     file = tmp_path / "scores.json"
     file.write_text('[{"image": "a.jpg", "gt_score": 5.5}]')
     assert read_scores(file, Path("x")) == [(Path("x/a.jpg"), 5.5)]
-    for text, message in (("{}", "no list"), ('[{"image": "a"}]', "gt_score of a is None"), ("[1]", "entry 0")):
+    for text, message in (("{}", "not a list"), ('[{"image": "a"}]', "gt_score of a is None"), ("[1]", "entry 0")):
         file.write_text(text)
         with pytest.raises(RecordError, match=message):
             read_scores(file, tmp_path)

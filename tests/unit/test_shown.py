@@ -180,7 +180,7 @@ def test_a_file_that_is_gone_or_another_is_not_shown_as_the_picture(
     Image.new("RGB", (9, 9)).save(pictures[1])
     found = _parsed(result)
     assert len(found.addresses) == 1
-    assert "was changed since" in found.text
+    assert "has changed since" in found.text
     pictures[0].unlink()
     assert "no such file" in _parsed(result).text
 
@@ -208,7 +208,7 @@ def test_a_ranking_is_a_list_with_strengths(pictures: tuple[Path, Path]) -> None
     assert lines[3] == "2.           -1.00 ± 0.25  plain.png"
     assert "18 questions about 9 pairs; 1 without a usable answer" in str(ranked)
     assert "18 questions about 1 pair;" in str(ranked.model_copy(update={"n_comparisons": 1}))
-    assert "the best are not settled" in str(ranked)
+    assert "the best pictures are not settled" in str(ranked)
     assert "2 circular triples" in str(ranked)
     found = _parsed(ranked)
     assert len(found.addresses) == 2

@@ -196,10 +196,10 @@ def test_a_dataset_of_the_hub_comes_with_what_it_states_of_its_files(
     [
         (
             "hf:me/others",
-            r"hf:me/others is not in .*hub and cannot be fetched .* hf download me/others --repo-type",
+            r"hf:me/others is not in the local cache .*hub and cannot be .* hf download me/others --repo-type",
         ),
-        ("hf:photos", "is no dataset on the hub; give hf:owner/name"),
-        ("hf:me/photos/validation-*", "holds no files that end in"),
+        ("hf:photos", "is not a dataset on the Hugging Face Hub; give hf:owner/name"),
+        ("hf:me/photos/validation-*", "contains no files that end in"),
     ],
 )
 def test_a_dataset_that_the_hub_cannot_give_is_named_with_what_to_do(hub_cache: Path, name: str, message: str) -> None:
@@ -378,8 +378,8 @@ def _bad(folder: Path, case: str) -> Path:
         ("keys.jsonl", "line 1 needs the keys 'file' and 'licence'"),
         ("photos.tar.gz", "compressed archives"),
         ("photos.zip", "compressed archives"),
-        ("compressed.tar", "no readable, uncompressed tar"),
-        ("cut.tar", "no readable, uncompressed tar"),
+        ("compressed.tar", "not a readable, uncompressed tar"),
+        ("cut.tar", "not a readable, uncompressed tar"),
         ("texts.tar", "no pictures found"),
         ("sidecar.tar", "a.json is not JSON"),
         ("list.tar", "a.json is not a JSON object"),

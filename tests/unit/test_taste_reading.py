@@ -87,7 +87,7 @@ def test_shares_of_answers_only() -> None:
 
 
 def test_a_folder_that_is_no_taste_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RecordError, match="holds no taste"):
+    with pytest.raises(RecordError, match="contains no taste"):
         earlier_report(tmp_path)
     (tmp_path / "decisions.jsonl").write_text("{}\n", encoding="utf-8")
     report = {"taste": 1, "model": "m", "revision": "r", "decisions": {"n": 1}}

@@ -30,8 +30,8 @@ runner = CliRunner()
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--open"], "--open goes with --quick"),
-        (["--quick", "--photos", "."], "--quick works on photographs that come in the package"),
+        (["--open"], "--open works only together with --quick"),
+        (["--quick", "--photos", "."], "--quick uses photographs that are included in the package"),
     ],
 )
 def test_options_that_do_not_go_together(options: list[str], said: str) -> None:
@@ -67,7 +67,7 @@ def test_a_folder_that_cannot_be_used_is_refused_and_left_as_it_is(tmp_path: Pat
     full = tmp_path / "full"
     full.mkdir()
     (full / "mine.jpg").write_text("x")
-    for out, said in ((tmp_path / "file", "is no folder"), (full, "is not empty, and holds no tour")):
+    for out, said in ((tmp_path / "file", "is not a folder"), (full, "is not empty, and holds no tour")):
         done = runner.invoke(app, ["demo", "--quick", "--out", str(out)])
         assert done.exit_code == 2
         assert said in done.stderr
@@ -124,7 +124,7 @@ def test_without_a_terminal_no_page_is_served(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setattr(serving, "serve", lambda *_, **__: pytest.fail("it would not end"))
     done = runner.invoke(app, ["demo", "--quick", "--open", "--out", str(tmp_path)])
     assert done.exit_code == 0
-    assert "this is no terminal, so no page is served" in done.stdout
+    assert "standard output is not a terminal, so no page is served" in done.stdout
 
 
 @pytest.mark.parametrize(("display", "opened"), [(":0", ["http://x"]), ("", [])])
@@ -141,3 +141,17 @@ def test_a_browser_is_opened_where_there_is_a_screen(
     command._serve_page(object())  # type: ignore[arg-type]
     assert pages == opened
     assert "The page is at http://x until you press Ctrl+C." in capsys.readouterr().out
+
+
+def test_what_to_type_next_says_what_has_to_be_installed_first(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quick._tell_next(quick._Teller(), Path("my tour"))
+    told = capsys.readouterr().out
+    assert "pip install" not in told
+    assert "   redaes data inspect 'my tour/pairs' --out pairs.html\n" in told
+    _absent(monkeypatch, "trl")
+    quick._tell_next(quick._Teller(), Path("out"))
+    told = capsys.readouterr().out
+    assert "several minutes (first: pip install 'redaes[demo]')" in told
+    assert told.count("pip install") == 1

@@ -60,19 +60,19 @@ def test_stage_and_recipe_follow_from_the_command_line(name: str, argv: list[str
 
 
 def test_an_unknown_objective_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="objective 'ppo' is unknown; known: relative, dpo"):
+    with pytest.raises(InputError, match="objective is 'ppo', which is unknown; give one of relative, dpo"):
         stage_of("align", ["--objective", "ppo"])
     relative = tmp_path / "relative.yaml"
     relative.write_text("objective: relative\n")
     for argv in (["--objective", "relative"], ["--config", str(relative)]):
-        with pytest.raises(InputError, match="objective 'relative' is unknown; known: dpo"):
+        with pytest.raises(InputError, match="objective is 'relative', which is unknown; give one of dpo"):
             stage_of("dpo", argv)
 
 
 def test_a_stage_takes_its_own_recipes_only() -> None:
     with pytest.raises(InputError, match=r"'stage3_nano' is unknown; .* nano, qwen2_5_vl_3b"):
         stage_of("sft", ["--config", "stage3_nano"])
-    with pytest.raises(InputError, match="--config needs a file, or the name of a recipe"):
+    with pytest.raises(InputError, match="--config has no value"):
         stage_of("sft", ["--config"])
 
 

@@ -365,7 +365,7 @@ def test_a_link_stays_and_its_target_is_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize("target", ["nowhere.xmp", "a.jpg.xmp", "."])
 def test_links_that_lead_to_no_file_are_refused(tmp_path: Path, target: str) -> None:
     (tmp_path / "a.jpg.xmp").symlink_to(target)
-    with pytest.raises(RecordError, match=r"a\.jpg\.xmp: is (a link that leads nowhere|no file)"):
+    with pytest.raises(RecordError, match=r"a\.jpg\.xmp is (a link whose target|not a file)"):
         plan(tmp_path / "a.jpg", BEST)
 
 

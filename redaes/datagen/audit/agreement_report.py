@@ -1,4 +1,4 @@
-"""What people's answers say of a dataset's labels, and how far people agree with each other and with themselves."""
+"""The report of an audit: how far people agree with the labels, with each other and with themselves."""
 
 from __future__ import annotations
 
@@ -28,11 +28,13 @@ class LabelAgreement(Record):
 
     n_pairs: int
     n_answers: int
-    """One for each person and pair: of pairs that a person has judged twice the first."""
+    """Number of answers, one for each person and pair; of a pair that a person judged twice, the first."""
     agrees: Proportion
-    """Of the answers that call one picture better, about pairs whose label does, too: how many call the same one so."""
+    """Share of answers that call the same picture better as the label, over answers and labels that both call one
+    better.
+    """
     alike: Proportion
-    """Of all answers: how many say that the pictures are alike."""
+    """Share of all answers that call the pictures alike."""
     expected: float | None
     """The mean of Φ(size / TAU) over the answers of ``agrees``: how many would be such if points were worth what the
     scale says."""
@@ -43,12 +45,12 @@ class PersonReport(Record):
 
     n_answers: int
     agrees: Proportion
-    """As in :class:`LabelAgreement`."""
+    """Agreement with the labels, as in :class:`LabelAgreement`."""
     alike: Proportion
     consistent: Proportion
-    """Of the pairs that came twice, in exchanged order: how many got the same answer."""
+    """Share of the pairs shown twice, in swapped order, that got the same answer."""
     left: Proportion
-    """Of the answers that call one picture better: how many call that on the left so. Half would be even-handed."""
+    """Share of the answers with a better picture that call the left one better; one half means no position bias."""
     median_seconds: float
 
 
@@ -84,7 +86,7 @@ class AuditReport(Record):
     by_editor: dict[str, LabelAgreement]
     by_size: dict[str, LabelAgreement]
     by_label_source: dict[str, LabelAgreement]
-    """By what the difference comes from: what was measured, a panel's answers, and so on."""
+    """Agreement by the source of the label: measurements, a panel's answers, and so on."""
     persons: dict[str, PersonReport]
     consistent: Proportion
     """All people's pairs that came twice."""
@@ -92,11 +94,11 @@ class AuditReport(Record):
     """Krippendorff's alpha between people, every difference alike; ``n``: pairs that at least two have judged. With an
     interval where :data:`LEAST_PHOTOGRAPHS` are among them and not all agree."""
     alpha_ordinal: Estimate
-    """The same with "alike" between "the first" and "the second"."""
+    """Krippendorff's alpha with "alike" ordered between "the first" and "the second"."""
     n_contradicted: int
     """Pairs with more people against the label than for it."""
     contradicted: tuple[ContradictedPair, ...]
-    """Of these, those with the largest differences."""
+    """The contradicted pairs with the largest differences."""
     remarks: dict[str, Remarks]
     """What was left out, by kind."""
 

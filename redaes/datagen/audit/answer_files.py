@@ -1,4 +1,4 @@
-"""What people said of the pairs that they were shown: a line of JSON for each answer, kept as it was given.
+"""Files of people's answers about the pairs that they were shown: one line of JSON for each answer.
 
 A line says by itself what it belongs to, so files of several people can be put together, and a damaged line takes no
 other with it. Nothing is ever changed in a file: a person who goes back and answers again adds a line, and the later
@@ -57,7 +57,7 @@ class AuditAnswer(Record):
     right: str
     choice: Choice
     seconds: Annotated[FiniteFloat, Field(ge=0.0)]
-    """From when both pictures were there to the answer."""
+    """Seconds from when both pictures were visible to the answer."""
     at: AwareDatetime
 
     @property
@@ -70,7 +70,7 @@ class AuditAnswer(Record):
         return at.isoformat()
 
     def line(self) -> bytes:
-        """As it stands in a file."""
+        """Return the answer as a line of a file."""
         return json.dumps(self.model_dump(mode="json"), ensure_ascii=False).encode() + b"\n"
 
 

@@ -1,4 +1,4 @@
-"""Pictures as people see them who are not to know what was done: pixels alone, all encoded alike."""
+"""Pictures for blind judging: pixels alone, all encoded alike, so that nothing shows which was edited."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from redaes.records import PairRecord, pick_rows, picture_of, record_of
 from redaes.types import SIDES
 
 QUALITY = 95
-"""Of the JPEG files: faint noise and small blurs have to survive it."""
+"""Quality of the JPEG files, at which faint noise and small blurs must stay visible."""
 
 MIN_SIDE, MAX_SIDE = 128, 8192
 

@@ -19,7 +19,7 @@ from redaes.records import data_hash
 from redaes.types import TIE_MARGIN, Record, Split
 
 DRAW_VERSION = 1
-"""Of how pairs are drawn, named and put in order; answers say which they belong to."""
+"""Version of how pairs are drawn, named and ordered; answers record it."""
 
 MAX_PAIRS = 5000
 MAX_REPEATED = 0.3

@@ -1,4 +1,4 @@
-"""Answers of people put to the pairs that they are about; what does not belong is named, and left out."""
+"""Match people's answers with their pairs; answers that do not match are named and left out."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class GivenAnswer:
     says: int
     """1: the first picture is better; -1: the second one; 0: alike."""
     on_left: int
-    """Likewise: which picture stood on the left."""
+    """Which picture was on the left: 1: the first; -1: the second."""
     seconds: float
 
 
@@ -47,9 +47,9 @@ class GivenAnswers:
     """All that can be counted in."""
 
     draws: tuple[AuditDraw, ...]
-    """One for each seed, with the largest number of pairs that the answers name."""
+    """The draws, one for each seed, with the largest number of pairs that the answers name."""
     pairs: dict[str, DrawnPair] = field(default_factory=dict)
-    """Of those draws, by token."""
+    """The pairs of those draws, by token."""
     first: list[GivenAnswer] = field(default_factory=list)
     """What each person said of each pair when they first saw it."""
     repeated: list[tuple[GivenAnswer, GivenAnswer]] = field(default_factory=list)
@@ -100,7 +100,7 @@ def given_answers(found: Population, files: Sequence[Path]) -> GivenAnswers:
 def _unfit(one: AuditAnswer | InputError, found: Population) -> str:
     """Return what is wrong with a line by itself; empty: nothing."""
     if isinstance(one, InputError):
-        return "lines that are no answers"
+        return "lines that are not answers"
     if one.draw.dataset != found.dataset:
         return "answers about another dataset"
     return "" if one.draw.version == DRAW_VERSION else "answers of another version of redaes audit"
@@ -117,7 +117,7 @@ def _draws(lines: Sequence[AuditAnswer]) -> tuple[AuditDraw, ...]:
 def _latest(
     lines: Iterable[tuple[str, AuditAnswer]], given: GivenAnswers, notes: defaultdict[str, list[str]]
 ) -> list[tuple[str, AuditAnswer]]:
-    """Of each person's answers to a showing the last one, in the order in which they were given."""
+    """Return the last of each person's answers to a showing, in the order in which they were given."""
     latest: dict[tuple[str, str], tuple[str, AuditAnswer]] = {}
     for place, one in sorted(lines, key=lambda line: line[1].at):
         pair = given.pairs.get(one.pair)

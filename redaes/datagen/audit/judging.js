@@ -5,7 +5,7 @@
 const $ = (id) => document.getElementById(id);
 const audit = JSON.parse($("audit").textContent);
 const NAME = "redaes-audit-person";
-const state = { person: "", turns: [], at: 0, given: new Map(), lines: [], seen: 0, ready: false, busy: false };
+const state = { person: "", turns: [], at: 0, given: new Map(), lines: [], seen: 0, ready: false, busy: false, pressed: null, said: "" };
 
 // --- what is kept -----------------------------------------------------------------------------------------
 
@@ -116,6 +116,7 @@ async function show(at) {
   $("judge").hidden = ended;
   $("done").hidden = !ended;
   if (ended) {
+    $("done").querySelector("h2").focus();
     $("kept").textContent = audit.served ? "Every answer is kept. You can close this page."
       : "Save the answers as a file and hand it on; then you can close this page.";
     return;
@@ -138,6 +139,10 @@ async function show(at) {
   if (state.at !== at) return;
   state.seen = performance.now();
   allow(true);
+  // Who goes from button to button by keyboard stays on theirs; a disabled one had lost the focus.
+  state.pressed?.focus();
+  state.pressed = null;
+  $("told").textContent = `${state.said}Pair ${at + 1} of ${state.turns.length}`;
   const next = state.turns[at + 1];
   for (const token of next ? [next.left, next.right] : []) new Image().src = address(token);
 }
@@ -156,6 +161,8 @@ async function answer(choice) {
     const seconds = choice === "unseen" ? 0 : Math.round(performance.now() - state.seen) / 1000;
     const at = new Date().toISOString();
     await keep({ draw: audit.draw, person: state.person, ...state.turns[state.at], choice, seconds, at });
+    const kept = document.querySelector(`[data-choice=${choice}]`);
+    state.said = kept ? `Kept: ${kept.textContent}. ` : "";
     show(state.at + 1);
   } catch (error) {
     $("error").textContent = `This answer was not kept: ${error.message}`;
@@ -165,6 +172,7 @@ async function answer(choice) {
 }
 
 function back() {
+  state.said = "";
   if (!state.busy && state.at > 0) show(state.at - 1);
 }
 
@@ -193,7 +201,11 @@ $("start").addEventListener("submit", (event) => {
   begin($("person").value);
 });
 for (const button of document.querySelectorAll("[data-choice]")) {
-  button.addEventListener("click", () => { button.blur(); answer(button.dataset.choice); });
+  button.addEventListener("click", (event) => {
+    state.pressed = event.detail === 0 ? button : null;  // 0: by the keyboard
+    button.blur();
+    answer(button.dataset.choice);
+  });
 }
 for (const button of document.querySelectorAll(".look")) button.addEventListener("click", closely);
 $("closely").addEventListener("click", closely);

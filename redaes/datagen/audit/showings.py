@@ -1,4 +1,4 @@
-"""In which order pairs are shown, and which of their pictures stands on the left.
+"""The order in which pairs are shown, and which of their pictures is on the left.
 
 Half of the pairs stand one way and half the other. Some are shown twice, with many others between and the pictures
 exchanged, so that a person's own consistency shows. There are several such orders, and a person's name decides which
@@ -20,7 +20,7 @@ class Showing:
     """A pair on the screen."""
 
     pair: int
-    """Its place among the drawn ones."""
+    """Its place among the drawn pairs."""
     exchanged: bool
     """Whether the picture with the later token stands on the left."""
     time: int

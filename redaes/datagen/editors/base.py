@@ -1,4 +1,4 @@
-"""What the pipeline asks of an editor: several edits of one picture, each with its own success or failure."""
+"""The protocol of editors: several edits of one picture, each with its own success or failure."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MAX_SEED = 2**63 - 1
 
 @dataclass(frozen=True)
 class EditJob:
-    """One edit that is asked for."""
+    """One requested edit."""
 
     instruction: str
     """What to do, as a sentence."""
@@ -52,7 +52,7 @@ class EditOutcome:
     """RGB, of the source's size."""
     failure: Failure | None = None
     detail: str = ""
-    """With a failure: what the editor said."""
+    """The editor's message, for a failure."""
 
     def __post_init__(self) -> None:
         if (self.image is None) == (self.failure is None):

@@ -13,13 +13,13 @@ from redaes.file_writing import write_atomically
 _BODY = """
 ## Reasoning that was written afterwards
 
-People's judgements say which picture is better, and not why. The writer was told who won and what was measured of both
-pictures. `embedded` wrote from measurements alone, and only where these speak for the preferred picture: what it says
-is true of the pictures, and need not be what people looked at. Texts of a model were refused where measurements
-contradict them. The column `writer` says of each pair who wrote, `factors` what the reasoning names, where nobody had
-said what decides.
+People's judgements say which picture is better, and not why. The writer was told which picture won and what was
+measured of both pictures. The writer `embedded` wrote from measurements alone, and only where they speak for the
+preferred picture. Its texts are true of the pictures, but need not be what people looked at. Texts of a model were
+refused where measurements contradict them. The column `writer` says who wrote the reasoning of each pair. Where nobody
+had said what decides, the column `factors` has the factors that the reasoning names.
 
-| | pairs |
+| result | pairs |
 |---|---|
 {counts}
 """

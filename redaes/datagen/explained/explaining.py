@@ -1,4 +1,4 @@
-"""From a dataset to one whose pairs have reasoning, as far as somebody can write it: shard by shard, into a folder of
+"""Write the missing reasoning of a dataset's pairs, as far as a writer can: shard by shard, into a folder of
 its own beside the one that is to be there in the end.
 
 A killed run is gone on with: finished shards stay, and what a model answered is kept. Pictures, labels, ids and splits

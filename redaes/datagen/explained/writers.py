@@ -1,4 +1,4 @@
-"""Who writes the reasoning of a dataset's pairs: the embedded writer from measurements, or a panel's model."""
+"""Writers of the reasoning of a dataset's pairs: the embedded writer from measurements, or a panel's model."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Explained:
     """What came of a pair."""
 
     texts: tuple[Rationale | None, Rationale | None]
-    """With the first picture as A, and with the second as A; None: there is none still."""
+    """The reasoning with the first picture as A, and with the second as A; None: there is still none."""
     writers: frozenset[str]
     """Who wrote those that are new; empty: there are none."""
     failure: str = ""

@@ -16,11 +16,11 @@ _BODY = """# Pairs judged by people
 Pairs of pictures with a signed difference, imported by redaes from `{origin}`.
 
 `delta` is the score of `first` minus the score of `second` in points (scores run from 0 to 9): positive means that
-`first` is better. Votes became points by Δ = τ Φ⁻¹(p) with τ = {tau:g}, and p the share of votes with {prior:g} added
-to both sides, so that unanimous votes are finite; `n_votes` is their number, where they were counted. Where the list
-stated points or probabilities, they are as stated. Where it was an order, each two pictures on different places were
-one vote, put together by a Bradley-Terry model of the series, and neighbours within 0.05 of even are left out. Which
-picture is `first` follows from the pair's id, and says nothing.
+`first` is better. Votes were converted to points by Δ = τ Φ⁻¹(p) with τ = {tau:g}, where p is the share of votes with
+{prior:g} added to both sides, so that unanimous votes are finite. `n_votes` is the number of votes, where they were
+counted. Points or probabilities that the list stated are as stated. Where the list was an order, every two pictures at
+different places counted as one vote; a Bradley-Terry model of the series combined these votes, and neighbours within
+0.05 of even are left out. Which picture is `first` follows from the pair's id, and says nothing about the pictures.
 
 {split_rule}
 
@@ -36,15 +36,15 @@ picture is `first` follows from the pair's id, and says nothing.
 |---|---|
 {rationales}
 
-{disputed} pairs have votes for either picture that are not equal; {circles} triples go round in circles.
+{disputed} pairs have unequal votes for both pictures; {circles} triples of pictures are preferred in a circle.
 
 | row left out because | rows |
 |---|---|
 {rejected}
 
-`left_out.csv` names each of them. {written_anew} pictures are stored as JPEG, because they were larger than what is
-read of them, or neither JPEG, PNG nor WebP, or because they are crops; the others are as they were given, metadata and
-all. What their licences ask holds for this dataset too.
+`left_out.csv` names each of these rows. {written_anew} pictures were stored anew as JPEG, because they were larger than
+the size at which redaes reads pictures, were neither JPEG, PNG nor WebP, or are crops. The others are stored as they
+were given, with their metadata. What their licences require applies to this dataset too.
 
 | licence | pairs |
 |---|---|
@@ -52,13 +52,13 @@ all. What their licences ask holds for this dataset too.
 """
 
 _AS_STATED = (
-    "The splits are those of the list; what shares a picture, a near copy of one, or a source with anything held out "
-    "is held out too."
+    "The splits are those of the list; but every pair that shares a picture, a near copy of one, or a source with a "
+    "held-out pair is held out too."
 )
 _BY_SET = "Pairs that share a picture, a near copy of one, or a stated source are in one split."
 _BY_PHOTOGRAPH = (
-    "Nearly all pairs hang together, so photographs were held out, and the pairs between a held-out photograph and "
-    "another are left out. No photograph, and no near copy of one, is in both splits."
+    "Nearly all pairs are connected with each other, so photographs were held out instead of pairs, and the pairs of a "
+    "held-out photograph and another are left out. No photograph, and no near copy of one, is in both splits."
 )
 
 

@@ -25,13 +25,13 @@ class ReadingSettings:
     pictures: Path | None = None
     """Folder from which a list names pictures; None: its own."""
     encoding: str = "utf-8-sig"
-    """Of text."""
+    """Encoding of text."""
     labels: Sequence[str] = field(default_factory=tuple)
-    """Of a folder of pictures: names of labels, best first."""
+    """Names of labels in a folder of pictures, best first."""
     series_pictures: int = PART
     """Pictures of a series of which all pairs are made; larger ones are drawn into parts."""
     seed: int = 0
-    """Of the parts."""
+    """Seed of the parts."""
 
     def __post_init__(self) -> None:
         if self.series_pictures < 2:
@@ -76,7 +76,9 @@ def judgements_in(source: Path, settings: ReadingSettings, unread: set[str]) -> 
         return
     if source.is_dir():
         if settings.pictures is not None:
-            raise InputError(f"{source} is a folder of pictures, so --pictures does not go with it; leave it out")
+            raise InputError(
+                f"{source} is a folder of pictures, for which --pictures has no meaning; leave --pictures out"
+            )
         yield from pairs_of_series(read_rated_folder(source, settings.labels), most=most, seed=seed)
         return
     if settings.labels:

@@ -136,7 +136,7 @@ def _taken(picture: StatedPicture, pictures: NamedPictures) -> KnownPicture | tu
     try:
         if picture.path is not None and not picture.path.is_file():
             pictures.missing[picture.name] += 1
-            return "picture missing", f"{picture.path} is no file"
+            return "picture missing", f"{picture.path} is not a file"
         return pictures.take(picture)
     except OSError as error:  # such as a name that is too long for a file
         pictures.unusable[picture.name] += 1

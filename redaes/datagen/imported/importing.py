@@ -1,4 +1,4 @@
-"""From rows about pairs to a RED dataset: pictures looked at, labels pooled, splits drawn, all of it accounted for.
+"""Import rows about pairs as a RED dataset: check pictures, pool labels, draw splits, and account for every row.
 
 The output folder is a RED dataset (:mod:`redaes.records`) with ``left_out.csv`` beside its ``report.json``: every row
 of which no pair was made, with the reason. The folder appears whole or not at all.
@@ -44,9 +44,9 @@ class ImportSettings:
     test_fraction: float | None = None
     """Share that is held out, whatever the list says; None: as the list states it, of all else ``TEST_FRACTION``."""
     seed: int = 0
-    """Of the split."""
+    """Seed of the split."""
     licence: str = ""
-    """Of the pictures whose rows state none."""
+    """Licence of the pictures whose rows state none."""
 
     def __post_init__(self) -> None:
         if self.test_fraction is not None and not 0 < self.test_fraction < 1:

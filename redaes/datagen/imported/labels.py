@@ -1,4 +1,4 @@
-"""From what people said of two pictures to a difference in points, on the one scale: Δ = τ Φ⁻¹(p).
+"""Convert people's answers about two pictures into a difference in points: Δ = τ Φ⁻¹(p).
 
 Votes become a probability with half a vote added to both sides (the mean of the posterior under Jeffreys' prior), so
 that unanimous votes give a finite difference that grows with their number: 1.3 points for one vote, 3.4 for ten.
@@ -23,7 +23,7 @@ class StatedLabel:
     """What one row says of its two pictures: votes, or a difference."""
 
     votes: tuple[float, float] | None = None
-    """For the first and for the second picture; a tie is half a vote for either."""
+    """Votes for the first and for the second picture; a tie is half a vote for either."""
     delta: float | None = None
     """Score of the first minus score of the second, in points; None: there are votes."""
     n_votes: int | None = None
@@ -95,7 +95,9 @@ def label_of_votes(n_first: float, n_second: float) -> StatedLabel:
     if sum(counts) == 0:
         raise InputError("nobody voted: both counts are 0")
     if not (float(2 * n_first).is_integer() and float(sum(counts)).is_integer()):
-        raise InputError(f"votes are {n_first:g} and {n_second:g}, which are no counts; shares go into probability")
+        raise InputError(
+            f"votes are {n_first:g} and {n_second:g}, which are not counts; give shares in the column probability"
+        )
     return StatedLabel(votes=counts)
 
 
@@ -133,7 +135,7 @@ class PooledLabel:
     """What all rows about one pair say together."""
 
     delta: float
-    """In points."""
+    """The difference, in points."""
     n_votes: int | None
     """Votes that were counted; None: there is no count."""
     disputed: bool

@@ -33,7 +33,7 @@ class KnownPicture:
     id: str
     """SHA-256 of its bytes."""
     name: str
-    """As it was first named."""
+    """The name under which it was first met."""
 
 
 _KEPT = frozenset({"JPEG", "PNG", "WebP"})

@@ -56,7 +56,7 @@ def _preference(row: Row) -> dict[str, Any]:
     try:
         verdict = parse(_said(row["chosen"]), "reasoned")
     except ParseError as error:
-        raise InputError(f"chosen is no answer in redaes's form ({' '.join(str(error).split())})") from error
+        raise InputError(f"chosen is not an answer in the form of redaes ({' '.join(str(error).split())})") from error
     found: dict[str, Any] = {"first": images[0], "second": images[1], "delta": verdict.delta}
     if verdict.rationale is not None:
         found |= {"rationale": verdict.rationale.text, "factors": list(verdict.rationale.factors)}

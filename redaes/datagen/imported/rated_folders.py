@@ -89,7 +89,9 @@ def _stars(marks: Sequence[GivenMark]) -> set[float]:
             if not (
                 number == _REJECTED or 0 <= number <= 5 or (percent and 0 < number <= 100) or number in _OF_WINDOWS
             ):
-                raise RecordError(f"{mark.place}: the rating is {mark.value!r}, which is no number of stars; mend it")
+                raise RecordError(
+                    f"{mark.place}: the rating is {mark.value!r}, which is not a number of stars; correct it"
+                )
             found.add(1 + round((number - 1) / 24.5) if percent or number > 5 else number)
     return found
 

@@ -54,9 +54,9 @@ class StatedPicture:
     """A picture as a list names it."""
 
     name: str
-    """In messages."""
+    """Name in messages."""
     path: Path | None = None
-    """Its file; None: ``data`` is it."""
+    """Its file; None: ``data`` has its bytes."""
     data: bytes | None = field(default=None, repr=False)
     box: tuple[int, int, int, int] | None = None
     """Left, top, right, bottom of what is meant in the file, in pixels; None: all of it."""
@@ -68,7 +68,7 @@ class StatedPicture:
 
 @dataclass(frozen=True)
 class StatedPair:
-    """One row about two pictures."""
+    """One row of a source, about two pictures."""
 
     where: str
     """Names the row in messages."""
@@ -77,7 +77,7 @@ class StatedPair:
     label: StatedLabel
     factors: tuple[Factor, ...] = ()
     rationale: str = ""
-    """With the first as A; empty: none."""
+    """The reasoning, with the first picture as A; empty: none."""
     rationale_swapped: str = ""
     writer: str = ""
     """Who wrote the rationales; empty: not stated."""

@@ -156,7 +156,7 @@ def _whole_series(row: Mapping[str, Any], where: str, beside: Path) -> StatedSer
     if "order" in row:
         steps = row["order"]
         if not isinstance(steps, list):
-            raise InputError("order is no list")
+            raise InputError("order is not a list")
         groups = [step if isinstance(step, list) else [step] for step in steps]
         levelled = [(name, float(-place)) for place, group in enumerate(groups) for name in group]
     elif "images" not in row:

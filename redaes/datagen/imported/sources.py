@@ -29,7 +29,7 @@ class SourceFiles:
     splits: tuple[Split | None, ...]
     """Per file, where their names say which is trained on and which is held out; None: nothing is said."""
     licence: str = ""
-    """Of the dataset's card; empty: none."""
+    """Licence in the dataset's card; empty: none."""
 
 
 def find_source(source: Path) -> SourceFiles:

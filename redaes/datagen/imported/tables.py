@@ -82,7 +82,7 @@ def _readable(file: Path, encoding: str) -> Iterator[None]:
             f"encoding, such as --encoding {guess}"
         ) from error
     except csv.Error as error:
-        raise InputError(f"{file}, line 1: {error}; write it as CSV anew") from error
+        raise InputError(f"{file}, line 1: {error}; write the CSV file again") from error
     except LookupError as error:
         raise InputError(f"--encoding {encoding}: there is no such encoding; try latin-1 or utf-16") from error
 
@@ -136,7 +136,7 @@ def _csv_rows(file: Path, encoding: str) -> Iterator[tuple[str, Any]]:
                     quoted = f"; a quotation mark makes one row of {n_lines} lines: close it" if n_lines > 1 else ""
                     yield where, fault + quoted
         except csv.Error as error:
-            raise InputError(f"{file}, line {rows.line_num + 1}: {error}; write it as CSV anew") from error
+            raise InputError(f"{file}, line {rows.line_num + 1}: {error}; write the CSV file again") from error
 
 
 def _json_lines(file: Path, encoding: str) -> Iterator[tuple[str, Any]]:
@@ -158,7 +158,7 @@ def _json_list(file: Path, encoding: str) -> Iterator[tuple[str, Any]]:
     except (json.JSONDecodeError, RecursionError) as error:
         raise InputError(f"{file} is not JSON: {error}") from error
     if not isinstance(rows, list):
-        raise InputError(f"{file} holds no JSON list but a {type(rows).__name__}; give a list of objects")
+        raise InputError(f"{file} contains a {type(rows).__name__} instead of a JSON list; give a list of objects")
     for number, row in enumerate(rows, 1):
         where = f"{file.name} entry {number}"
         yield where, row if isinstance(row, Mapping) else f"a JSON {type(row).__name__}, not an object"

@@ -37,9 +37,9 @@ class Judgement(Record):
     revision: str
     """What pins the judge."""
     forward: tuple[Delta, ...]
-    """One per usable answer with the first picture shown as A."""
+    """Differences of the usable answers with the first picture shown as A."""
     swapped: tuple[Delta, ...]
-    """One per usable answer with the second picture shown as A, the sign turned."""
+    """Differences of the usable answers with the second picture shown as A, with inverted sign."""
     probability: Annotated[FiniteFloat, Field(ge=0.0, le=1.0)] | None
     """P(first is better) from both orders' token probabilities; None: not offered in both orders."""
     failures: tuple[str, ...]

@@ -48,11 +48,11 @@ LOG_UNIT = 0.7
 ORIENTATION_UNIT = 0.5
 CLIPPED_UNIT = 0.3
 CONTRAST_FLOOR = 2.0
-"""In L: variation below this is not seen."""
+"""Variation of L below which it is not visible."""
 DETAIL_FLOORS = (0.8, 1.0, 1.2, 2.0)
-"""The same for the three bands of L and for the blotches of a and b."""
+"""Variation below which it is not visible, for the three bands of L and for the blotches of a and b."""
 FLAT_LEVEL = 0.7
-"""In L: a finest band of this size makes a pixel count as flat with weight 1/e."""
+"""Size of the finest band of L at which a pixel counts as flat with weight 1/e."""
 FLAT_UNIT = 0.25
 BLACK, WHITE = 3 / 255, 252 / 255
 """Encoded values of the largest channel that count as clipped."""

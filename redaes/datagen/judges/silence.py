@@ -23,7 +23,9 @@ REFUSED_AFTER = 8
 """Requests that a server refuses, or answers that are cut off, with none before them that could be used."""
 
 UNREADABLE_AFTER = 24
-"""The same of answers that do not follow the form: models get it right now and then."""
+"""Number of consecutive answers that do not follow the form, before a judge is given up: models get it right now and
+then.
+"""
 
 _PASSING = frozenset(
     {
@@ -38,7 +40,7 @@ _PASSING = frozenset(
     }
 )
 _OF_THE_PICTURE = re.compile(r"content[_ ](?:filter|policy|management)|safety|moderat|invalid[_ ]image", re.IGNORECASE)
-"""In a server's refusal: it speaks of what is shown, and the next picture may pass."""
+"""Pattern of a server's refusal that is about the shown picture, so that the next one may pass."""
 
 
 class Silence:
@@ -78,7 +80,7 @@ class Silence:
         """Whether an answer could be used, or failures differ: then nothing more is decided here."""
 
     def answer(self, requests: Sequence[Request]) -> list[Answer | Failure]:
-        """As :meth:`ChatBackend.answer`, in parts until the silence is over.
+        """Answer as :meth:`ChatBackend.answer` does, in parts until the silence is over.
 
         Raises:
             BudgetExhausted: not all could be asked.
@@ -108,7 +110,9 @@ class Silence:
         return found
 
     def _refuse_lost(self, answers: Sequence[Answer | Failure]) -> None:
-        """As :func:`redaes.backends.failures.refuse_lost`; an error names the judge and what helps."""
+        """Refuse lost answers, as :func:`redaes.backends.failures.refuse_lost` does; the error names the judge and the
+        remedy.
+        """
         try:
             refuse_lost(answers)
         except BudgetExhausted:

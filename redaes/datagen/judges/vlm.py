@@ -29,7 +29,7 @@ from redaes.types import Comparison, Form, Order, Sampling
 
 
 class VlmJudge:
-    """Asks a model for each pair in both orders, ``samples`` times each."""
+    """Ask a model about each pair in both orders, ``samples`` times each."""
 
     def __init__(
         self,

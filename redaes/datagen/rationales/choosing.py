@@ -1,4 +1,4 @@
-"""What explains why a picture is worse: of all that was measured, that which shows its fault and speaks against it.
+"""Choose the measurements that explain why a picture is worse: those that show its fault and speak against it.
 
 Nothing here is worded. A difference below its quantity's noise floor, one against the direction in which the fault
 shows, and one that would be a merit of the worse picture are no explanation, however large others are.
@@ -33,7 +33,7 @@ ENOUGH = 3.0
 
 @dataclass(frozen=True)
 class MeasuredDifference:
-    """One quantity in the picture spoken of and in the other."""
+    """One quantity in the described picture and in the other one."""
 
     quantity: Quantity
     here: float
@@ -46,7 +46,7 @@ class MeasuredDifference:
 
     @property
     def size(self) -> float:
-        """In differences that can be seen."""
+        """Size of the difference, in units of the visible difference."""
         return abs(self.here - self.there) / self.quantity.visible
 
     def figures(self) -> tuple[str, str] | None:
@@ -160,12 +160,12 @@ def leading_factor(first: Measurements, second: Measurements) -> Factor | None:
 LEAST_TURN = 0.5
 """Degrees of rotation that are worth a word."""
 LEAST_CUT = 0.03
-"""The same for the share of a frame that the other leaves out."""
+"""Smallest share of a frame that the other leaves out, to be mentioned."""
 LEAST_STRETCH = 0.02
 LEAST_KEYSTONE = 1.0
-"""In degrees."""
+"""Smallest keystone, in degrees, to be mentioned."""
 LEAST_COVER = 0.3
-"""In percent of the frame."""
+"""Smallest cover, in percent of the frame, to be mentioned."""
 
 GeometryKind = Literal["turned", "cut", "stretched", "converging", "covered"]
 

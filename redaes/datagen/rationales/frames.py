@@ -125,7 +125,7 @@ WITHOUT_FIGURES = (
     "{side} looks {adjective} than {rival}.",
     "As a result {side} is {adjective}.",
 )
-"""For figures too close to tell apart."""
+"""Sentence frames for figures that are too close to distinguish."""
 
 FURTHER = (
     "{side} is also {adjective}, {noun} {this} against {other}.",
@@ -135,7 +135,7 @@ FURTHER = (
     "Moreover, {noun} is {this} in {side} and {other} in {rival}: {side} is {adjective}.",
     "Beyond that, {side} is {adjective}, {noun} {this} against {other}.",
 )
-"""For a second quantity."""
+"""Sentence frames for a second quantity."""
 
 FURTHER_WITHOUT = (
     "{side} is also {adjective}.",
@@ -192,7 +192,7 @@ GEOMETRY = {
         "Nothing of the kind is in {rival}; in {side} it takes {amount} % of the frame, {places}.",
     ),
 }
-"""By the kind of :class:`redaes.datagen.rationales.choosing.Geometry`."""
+"""Sentence frames by the kind of :class:`redaes.datagen.rationales.choosing.Geometry`."""
 
 # --- Where ----------------------------------------------------------------------------------------------
 
@@ -354,7 +354,7 @@ ALIKE = (
     "{noun} is practically the same, {a} in A and {b} in B.",
     "{noun} is nearly identical: {a} in A, {b} in B.",
 )
-"""Only of what differs by less than the noise floor."""
+"""Sentence frames for quantities that differ by less than the noise floor."""
 
 TIE_OPENINGS = (
     "A and B are hard to tell apart.",

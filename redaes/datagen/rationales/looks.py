@@ -1,4 +1,4 @@
-"""What stands where in a picture: light, colour and detail of a grid of three by three, told without naming objects."""
+"""Describe the places of a picture without naming objects: light, colour and detail of a grid of three by three."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _CELL = 32
 """Side of a cell of the reduced picture, in pixels."""
 
 LIGHT_STEP = 8.0
-"""By how much in L* a cell differs from the whole to be called bright or dark."""
+"""Difference of L* from the whole picture from which a cell is called bright or dark."""
 CHROMA = 14.0
 """Chroma (a*, b*) from which a cell has a colour by name."""
 DETAIL_STEP = 1.6

@@ -1,4 +1,4 @@
-"""The embedded writer: a chain of thought written from what was measured on the two pictures.
+"""The embedded writer, which writes a chain of thought from measurements of the two pictures.
 
 A rationale says which fault decides and on which side, what of it was measured there against the other picture, where
 it shows, what weighs less, and concludes. The fault comes first: a model that writes word by word commits itself with
@@ -40,7 +40,7 @@ class PairObservation:
 
     evidence: PairEvidence
     looks: tuple[Look, Look] | None = None
-    """Of A and of B; None: nothing is said of what stands where."""
+    """The looks of A and of B; None: nothing is said of places."""
     same_frame: bool = False
     """Whether both surely show the same part of the scene in the same place, where there is no registration."""
 

@@ -50,7 +50,7 @@ class RationaleTask:
     """What the editor of ``first`` was told; None: it was not edited."""
     instruction_second: str | None
     seed: int
-    """Of the other writer's wording."""
+    """Seed of the other writer's wording."""
 
     def __post_init__(self) -> None:
         if (winner_of(self.delta) == "tie") != (self.factors == ()):
@@ -74,7 +74,7 @@ class Written(Record):
     """A rationale, and who wrote it."""
 
     rationale: Rationale | None
-    """None: neither the model nor the other writer had one."""
+    """The reasoning; None: neither the model nor the other writer had one."""
     writer: Literal["vlm", "embedded"]
     """``embedded``: the model's texts were all rejected, or it gave none."""
     rejected: dict[str, int]

@@ -302,11 +302,11 @@ WORDS: dict[str, QuantityWords] = {
 SLIGHT = ("slightly", "a little", "a touch", "marginally", "a shade", "somewhat")
 """Before a comparative, for a difference above the noise floor that hardly shows."""
 PLAIN = ("", "", "noticeably", "visibly", "clearly", "plainly")
-"""For one that shows."""
+"""Adverbs for a visible difference."""
 STRONG = ("much", "far", "markedly", "considerably", "a good deal", "decidedly", "a lot", "distinctly")
-"""For one of several times that size."""
+"""Adverbs for a difference of several times that size."""
 STRONG_FROM = 4.0
-"""In differences that can be seen."""
+"""Size of a strong difference, in units of the visible difference."""
 
 
 def degrees(size: float) -> tuple[str, ...]:

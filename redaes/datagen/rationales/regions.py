@@ -43,7 +43,7 @@ def region(rng: random.Random, look: Look, cell: int) -> str:
 
 
 def _hues(rng: random.Random, here: Look, there: Look, cell: int, side: Side) -> str | None:
-    """That a cell has another hue in each picture; None: its names are the same, or it has none."""
+    """Return that a cell has a different hue in each picture; None: the hues have the same name, or none."""
     before, after = (hue_name(one.a[cell], one.b[cell], one.lightness[cell]) for one in (there, here))
     if before is None or after is None or before == after:
         return None

@@ -1,4 +1,4 @@
-"""What a rationale must not do: contradict its pair or what was measured, give away how the pair came about, or break
+"""Rules for rationales: they must not contradict their pair or the measurements, reveal how the pair was made, or break
 the grammar.
 
 :func:`contradictions` looks for what the embedded writer could get wrong. :func:`check_text` reads the free text of
@@ -32,7 +32,7 @@ QUOTED_WORDS = 5
 EXPLANATIONS: dict[str, str] = {
     "empty_rationale": "there is no reasoning before the closing sentence",
     "not_decisive": "it does not end with exactly one closing sentence of the given form",
-    "unknown_factor": "the closing sentence names something that is no factor",
+    "unknown_factor": "the closing sentence names something that is not a factor",
     "not_plain": "it holds markup or answer lines; plain sentences only",
     "too_short": "it is too short",
     "too_long": "it is too long",
@@ -104,7 +104,7 @@ class CheckedText:
     """A model's text, read."""
 
     rationale: Rationale | None
-    """None: it does not follow the grammar."""
+    """The reasoning; None: it does not follow the grammar."""
     reasons: tuple[str, ...]
     """Keys of :data:`EXPLANATIONS`; empty: it may be used."""
     contradicted: tuple[str, ...] = ()

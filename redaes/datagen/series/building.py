@@ -1,4 +1,4 @@
-"""From candidates to labelled series: refinement, votes, rank calibration, comparative texts, and a report.
+"""Build labelled series from candidates: refinement, votes, rank calibration, comparative texts, and a report.
 
 The output folder::
 
@@ -54,7 +54,7 @@ class BuildSettings:
     test_fraction: float = 0.2
     """Share of the sources that is held out, each by a draw of its own."""
     seed: int = 0
-    """Of the split, the order of pictures within pairs and the wording of texts."""
+    """Seed of the split, the order of pictures within pairs and the wording of texts."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.test_fraction < 1:

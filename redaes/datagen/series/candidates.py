@@ -16,7 +16,7 @@ from redaes.errors import ImageError, InputError
 from redaes.images import content_id, list_images, read_image_file
 
 PROMPT_FILE = "prompt.txt"
-"""In a folder of generated pictures: what they were generated from."""
+"""File in a folder of generated pictures that has their prompt."""
 
 N_WINDOWS = 4
 """Crops that are drawn for each one wanted: most of them are too much or too little alike."""
@@ -40,7 +40,7 @@ class CandidatePicture:
 
     @property
     def shown(self) -> str:
-        """As reports name it: the file, and the window of a crop."""
+        """Its name in reports: the file, and the window of a crop."""
         if self.window is None:
             return str(self.path)
         return f"{self.path} [{', '.join(f'{edge:.3f}' for edge in self.window)}]"
@@ -67,7 +67,7 @@ class Dropped:
 
     category: str
     series: str
-    """Empty: it never belonged to one."""
+    """The series; empty: it never belonged to one."""
     picture: str
     """File, and the window of a crop; empty: the whole series."""
     reason: str
@@ -198,7 +198,7 @@ def _windows(content: str, seed: int) -> Iterator[Window]:
 
 
 def _checked(result: SeriesCandidates) -> SeriesCandidates:
-    """Without series that are there twice, because the same pictures lie in two folders."""
+    """Return the candidates without duplicate series, which occur if the same pictures are in two folders."""
     seen: set[str] = set()
     kept = []
     for candidate in result.found:

@@ -1,4 +1,4 @@
-"""From votes to a labelled series: order, probabilities of pairs, comparative texts, the split."""
+"""Make a labelled series from votes: order, probabilities of pairs, comparative texts, the split."""
 
 from __future__ import annotations
 

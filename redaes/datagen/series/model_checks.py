@@ -101,7 +101,7 @@ class PlausibilityAnswer(Record):
 
 
 class Plausibility:
-    """Asks a vision-language model: ``no_subject``, ``defective``, or ``unanswered`` and the reason."""
+    """Ask a vision-language model: ``no_subject``, ``defective``, or ``unanswered`` and the reason."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         """

@@ -49,9 +49,11 @@ class RefinementLimits:
     """What a series may be like."""
 
     max_ssim: float = 0.98
-    """From here on two pictures are alike in structure; without a visible change of colour they are indiscernible."""
+    """SSIM from which two pictures have the same structure; without a visible change of colour they are
+    indiscernible.
+    """
     min_ssim: float = 0.6
-    """From here on two pictures of a burst show one scene, whatever the key points say."""
+    """SSIM from which two pictures of a burst show one scene, whatever the key points say."""
     min_places: int = MIN_PLACES
     """Or: places of one found again in the other (:func:`redaes.datagen.filters.shared_places`)."""
     min_iou: float = 0.35
@@ -59,7 +61,7 @@ class RefinementLimits:
     max_iou: float = 0.85
     """Largest overlap of two crops."""
     max_pictures: int = 10
-    """Of a series; the first ones are kept. The published series have 2 to 10."""
+    """Most pictures of a series; the first ones are kept. The published series have 2 to 10."""
     min_spread: float = 3.0
     """Standard deviation of the grey values, of 255, below which a picture is empty."""
 
@@ -84,7 +86,7 @@ class PictureCheck(Protocol):
         ...
 
     def __call__(self, pictures: Sequence[Image.Image], prompts: Sequence[str | None]) -> list[str | None]:
-        """For every picture, why it may not be part of a series, in one word fit for counting; None: it may.
+        """Return for every picture why it may not be part of a series, in one word fit for counting; None: it may.
 
         A picture that could not be checked has not passed: the reason says so.
 
@@ -106,7 +108,7 @@ class Refined:
     reason: str | None
     """Why the whole series was left out; its pictures that had passed are in neither list then."""
     pictures: dict[int, Image.Image] = field(default_factory=dict, compare=False, repr=False)
-    """Those that are kept, by position."""
+    """The kept pictures, by position."""
 
 
 def load_candidate(picture: CandidatePicture) -> Image.Image:

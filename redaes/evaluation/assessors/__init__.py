@@ -1,8 +1,8 @@
-"""Who gives the answers: models, servers, somebody's scores in a file, and baselines that look at nothing but a number.
+"""The systems that answer a benchmark's questions: models, servers, scores in a file, and simple baselines.
 
 An assessor answers questions, which show one picture, two, or a series. :data:`ASSESSORS` makes one from its kind and
-options; a new kind is one more entry. The identity of an assessor says all that decides its answers, because a run may
-only be continued by the same one.
+options; a new kind is one more entry. The identity of an assessor contains everything that determines its answers,
+because only the same assessor may continue a run.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def _fine_grained(options: Options, arity: Literal["one", "series"]) -> Benchmar
 
 
 def _server_or_local(options: Options) -> Backend:
-    """Return a model on a vLLM server where an address is given, else one on this machine."""
+    """Return a model on a vLLM server if an address is given, otherwise one on this machine."""
     if "url" not in options:
         return _local_backend(options)
     from redaes.backends.server import ServerBackend
@@ -50,11 +50,11 @@ def _server_or_local(options: Options) -> Backend:
 
 
 def _backend(options: Options) -> Backend:
-    """Return a model behind whatever server an endpoint names, else one on this machine."""
+    """Return a model behind the server that an endpoint names, otherwise one on this machine."""
     if "endpoint" not in options:
         beside = [name for name in (*_CONNECTED, "agreement") if name in options and name not in ("endpoint", "reader")]
         if beside:
-            raise InputError(f"option {beside[0]} goes with endpoint=…, the address of a server")
+            raise InputError(f"option {beside[0]} works only together with endpoint=…, the address of a server")
         return _local_backend(options)
     for name in ("adapter", "device"):
         if name in options:
@@ -76,12 +76,12 @@ def _backend(options: Options) -> Backend:
 
 
 def _reader(options: Options) -> Reader | None:
-    """Return how answers are read; None: as suits the model."""
+    """Return the reader of answers; None: the one that suits the model."""
     return known_reader(options["reader"]) if "reader" in options else None
 
 
 def _draws(options: Options, backend: Backend) -> int:
-    """Return answers to draw in each order where a tournament has nothing else to go by."""
+    """Return the number of answers to sample in each order if a tournament gets no probabilities."""
     usual = 0
     if isinstance(backend, ConnectedModel) and "agreement" not in options and not backend.reports_probabilities():
         usual = USUAL_DRAWS
@@ -168,7 +168,7 @@ def _number(options: Options, name: str, default: float, wanted: str = "a number
 
 
 def _checks(options: Options) -> bool:
-    """Return whether reasons are to be held against the pixels, which they are unless told otherwise."""
+    """Return whether to check reasons against the pictures, which is the default."""
     given = options.get("check", "yes")
     if given not in ("yes", "no"):
         raise InputError(f"option check is {given!r}; give yes or no")
@@ -183,7 +183,7 @@ def _needed(options: Options, name: str, example: str) -> str:
 
 _LOCAL = ("model", "adapter", "device")
 _CONNECTED = ("endpoint", "api_key_env", "revision", "concurrency", "max_calls", "max_tokens", "cache", "reader")
-"""Of a model behind any server, in place of one on this machine."""
+"""Options of a model behind any server, instead of one on this machine."""
 _SERVER = ("url", "model", "revision", "concurrency", "max_calls", "max_tokens", "cache", "api_key_env")
 
 ASSESSORS: dict[str, tuple[Callable[[Options], BenchmarkAssessor], tuple[str, ...]]] = {
@@ -233,19 +233,19 @@ ASSESSORS: dict[str, tuple[Callable[[Options], BenchmarkAssessor], tuple[str, ..
         ("measure", "better"),
     ),
 }
-"""Kind of assessor: how it is made, and the options that it knows."""
+"""For each kind of assessor, the function that makes it and its options."""
 
 
 def make_assessor(kind: str, options: Options) -> BenchmarkAssessor:
     """Return the assessor of a kind.
 
     Raises:
-        InputError: unknown kind or option, or an option that is missing.
+        InputError: the kind or an option is unknown, or an option is missing.
         BackendError: the model cannot be loaded.
         MissingDependency: a package is absent.
     """
     if kind not in ASSESSORS:
-        raise InputError(f"unknown assessor {kind!r}; known: {', '.join(ASSESSORS)}")
+        raise InputError(f"assessor {kind!r} is unknown; give one of {', '.join(ASSESSORS)}")
     make, known = ASSESSORS[kind]
     unknown = sorted(set(options) - set(known))
     if unknown:

@@ -1,4 +1,4 @@
-"""What an assessor is asked, what it answers, and what it has to offer."""
+"""Questions to an assessor, its answers, and the interface of assessors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from redaes.prompts import Prompt, form_of
 from redaes.types import Record
 
 Arity = Literal["one", "two", "series"]
-"""How many pictures a question shows."""
+"""Number of pictures that a question shows."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class QuestionPicture:
     """A picture of a question.
 
     Attributes:
-        id: as the benchmark names it.
+        id: the picture's id in the benchmark.
         path: its file.
-        image: its pixels; None for assessors that do not look at them.
+        image: its pixels; None: the assessor does not look at them.
     """
 
     id: str
@@ -36,7 +36,7 @@ class QuestionPicture:
 
     @property
     def loaded(self) -> LoadedImage:
-        """The pixels, where the assessor asked for them."""
+        """The pixels, if the assessor asked for them."""
         if self.image is None:
             raise AssertionError("an assessor without needs_pixels looked at pixels")
         return self.image
@@ -44,62 +44,66 @@ class QuestionPicture:
 
 @dataclass(frozen=True)
 class Question:
-    """What an assessor is asked: how good one picture is, how much better the first of two, or each of a series."""
+    """A question to an assessor: how good one picture is, how much better the first of two is, or how good each of a
+    series is.
+    """
 
     id: str
     pictures: tuple[QuestionPicture, ...]
 
 
 class QuestionAnswer(Record):
-    """What became of one question."""
+    """The answer to one question, or its failure."""
 
     id: str
-    """The question's."""
+    """Id of the question."""
     value: FiniteFloat | None = None
-    """Score of the picture, larger is better; or score of the first less that of the second. None: a failure, or a
-    series."""
+    """Score of the picture, larger is better; or score of the first minus that of the second. None: there is a failure,
+    or a series.
+    """
     values: tuple[FiniteFloat, ...] = ()
-    """Of a series: the score of each picture, larger is better; compared within the series alone."""
+    """Score of each picture of a series, larger is better; comparable within the series only."""
     failure: str | None = None
-    """Reason, fit for counting, when there is no value."""
+    """Identifier of the reason why there is no value."""
     detail: str | None = None
     """The failure in words."""
     probability: FiniteFloat | None = None
-    """P(first is better); None: one picture, or not offered."""
+    """P(first is better); None: one picture was asked about, or the assessor offers none."""
     order_consistent: bool | None = None
-    """Whether both orders name the same picture; None: not asked in both."""
+    """Whether both orders name the same picture; None: they were not both asked."""
     raw: tuple[str, ...] = ()
-    """What a model wrote, forward and swapped; empty where it wrote nothing."""
+    """The texts that a model wrote, forward and swapped; empty: it wrote nothing."""
     tokens: int = 0
-    """What a server reports to have read and written for it."""
+    """Number of tokens that a server reports to have read and written for it."""
     reader: str | None = None
-    """What read what a model wrote, where that was not the form itself: ``lenient/v2``."""
+    """The reader of a model's text, if that did not follow the exact form: ``lenient/v2``."""
     changes: tuple[str, ...] = ()
-    """What of the request a server could not use: ``without seed``, ``temperature=1``."""
+    """What of the request the server could not use: ``without seed``, ``temperature=1``."""
     reason: Reason | None = None
-    """How true the reasoning is; None: none was asked for, or nothing was measured."""
+    """How true the reasoning is; None: there is none, or nothing was measured."""
     calls: int = 0
-    """Questions that the model was asked for it, where their number is not the same for all."""
+    """Number of questions to the model, if it is not the same for all answers."""
     unanswered: int = 0
-    """Of these, the ones without a usable answer."""
+    """Number of those questions without a usable answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class CompactAnswer:
-    """What the numbers of a run need of an answer: a run may have hundreds of thousands, and long texts on disk.
+    """The parts of an answer that a run's figures need; long texts stay on disk, because a run may have hundreds of
+    thousands of answers.
 
     Attributes:
-        value: as in :class:`QuestionAnswer`, like the rest.
-        values: likewise.
-        failure: likewise.
-        probability: likewise.
-        order_consistent: likewise.
+        value: as in :class:`QuestionAnswer`.
+        values: as in :class:`QuestionAnswer`.
+        failure: as in :class:`QuestionAnswer`.
+        probability: as in :class:`QuestionAnswer`.
+        order_consistent: as in :class:`QuestionAnswer`.
         wrote: whether a model wrote anything.
-        reader: what read it, where that was not the form itself.
-        changes: what of the request a server could not use.
-        reason: statements of the reasoning that are supported, contradicted and not measured; None: as there.
-        calls: as there.
-        unanswered: likewise.
+        reader: as in :class:`QuestionAnswer`.
+        changes: as in :class:`QuestionAnswer`.
+        reason: numbers of supported, contradicted and unmeasured statements of the reasoning; None: there is none.
+        calls: as in :class:`QuestionAnswer`.
+        unanswered: as in :class:`QuestionAnswer`.
     """
 
     value: float | None
@@ -116,7 +120,7 @@ class CompactAnswer:
 
     @classmethod
     def of(cls, answer: QuestionAnswer) -> CompactAnswer:
-        """Return the little of an answer that is kept in memory."""
+        """Return the parts of an answer that are kept in memory."""
         failure = None if answer.failure is None else sys.intern(answer.failure)
         return cls(
             answer.value,
@@ -134,21 +138,21 @@ class CompactAnswer:
 
 
 class BenchmarkAssessor(Protocol):
-    """Answers questions."""
+    """An assessor, which answers the questions of a benchmark."""
 
     arity: Arity
     needs_pixels: bool
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """All that decides the answers, as JSON types."""
+        """Everything that determines the answers, as JSON types."""
         ...
 
     def answer(self, questions: Sequence[Question]) -> list[QuestionAnswer]:
         """Return one answer per question, in their order.
 
         Raises:
-            BackendError: nothing can be answered at all; a question that fails alone is an answer with a failure.
+            BackendError: nothing can be answered at all; a single failed question gives an answer with a failure.
         """
         ...
 
@@ -157,8 +161,8 @@ def shown_pixels(assessor: BenchmarkAssessor, wanted: int) -> int:
     """Return the largest area of the pictures that an assessor is shown.
 
     Args:
-        assessor: one with an area of its own, ``max_pixels``, has pictures read at that, once.
-        wanted: by the run; one that is not the default is kept to where it is smaller.
+        assessor: an assessor; if it has an area of its own, ``max_pixels``, pictures are read at that.
+        wanted: area that the run asks for; if it is not the default, the smaller of the two areas is used.
     """
     own: int | None = getattr(assessor, "max_pixels", None)
     if own is None:
@@ -167,11 +171,11 @@ def shown_pixels(assessor: BenchmarkAssessor, wanted: int) -> int:
 
 
 def form_as(prompt: Prompt) -> dict[str, Any]:
-    """In which form answers are asked for, where that is not the text form."""
+    """Return the entry of an identity for the form of answers, if that is not the text form."""
     form = form_of(prompt.name)
     return {} if form == "text" else {"form": form}
 
 
 def checked_with(check: bool) -> dict[str, Any]:
-    """Return what reasons are held against, where they are."""
+    """Return the entry of an identity for the measurements that reasons are checked against, if they are checked."""
     return {"evidence": EVIDENCE_VERSION} if check else {}

@@ -1,4 +1,4 @@
-"""Assessors that compute a number from each picture: baselines that know nothing of beauty, and metrics of pyiqa."""
+"""Assessors that compute a number from each picture: simple baselines, and metrics of pyiqa."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from redaes.models.pyiqa_metric import PyiqaMetric
 
 
 class PyiqaScores:
-    """A metric of the ``pyiqa`` package, which is not for commercial use and therefore no part of any extra."""
+    """A metric of the ``pyiqa`` package, whose licence forbids commercial use, so that no extra installs it."""
 
     arity: Arity = "one"
     needs_pixels = True
@@ -40,7 +40,7 @@ class PyiqaScores:
         return {"model": self._metric.name, "revision": self._metric.revision}
 
     def answer(self, questions: Sequence[Question]) -> list[QuestionAnswer]:
-        """Return the metric's numbers, turned round where smaller is better; ``not_finite`` is a failure."""
+        """Return the metric's numbers, negated if smaller is better; ``not_finite`` is a failure."""
         return [
             _finite_answer(question.id, self._sign * self._metric(question.pictures[0].loaded.image))
             for question in questions
@@ -48,7 +48,7 @@ class PyiqaScores:
 
 
 class Baseline:
-    """One number of each picture that knows nothing of beauty: what every model has to beat."""
+    """A number computed from each picture, as a baseline that every model has to beat."""
 
     arity: Arity = "one"
 
@@ -63,11 +63,11 @@ class Baseline:
     ) -> None:
         """
         Args:
-            name: as reports call it.
-            measure: from a picture to its number.
-            needs_pixels: whether it looks at them.
-            better: which numbers are taken for better.
-            revision: what pins the measure.
+            name: name in reports.
+            measure: function from a picture to its number.
+            needs_pixels: whether the function needs the pixels.
+            better: whether larger or smaller numbers are better.
+            revision: revision of the measure.
         """
         self._name, self._measure, self._revision = name, measure, revision
         self._sign = 1.0 if better == "larger" else -1.0
@@ -75,19 +75,19 @@ class Baseline:
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """Its name."""
+        """The baseline's name."""
         small = "" if self._sign > 0 else ", smaller is better"
         return {"model": f"baseline {self._name}{small}", "revision": self._revision}
 
     def answer(self, questions: Sequence[Question]) -> list[QuestionAnswer]:
-        """Return the numbers, turned round where smaller is better; ``not_finite`` is a failure."""
+        """Return the numbers, negated if smaller is better; ``not_finite`` is a failure."""
         return [_finite_answer(question.id, self._sign * self._measure(question.pictures[0])) for question in questions]
 
 
 def _finite_answer(name: str, value: float) -> QuestionAnswer:
     if not math.isfinite(value):
         return QuestionAnswer(id=name, failure="not_finite")
-    return QuestionAnswer(id=name, value=value + 0.0)  # never -0.0, which would be another byte in a file
+    return QuestionAnswer(id=name, value=value + 0.0)  # never -0.0, which would be written differently
 
 
 def _pixels(shown: QuestionPicture) -> NDArray[np.float64]:
@@ -123,7 +123,7 @@ MID_GREY = 118.0
 
 
 def _random(shown: QuestionPicture) -> float:
-    """In [0, 1), drawn by the picture's name, so that a run is repeated to the byte."""
+    """Return a number in [0, 1) derived from the picture's name, so that a repeated run gives the same bytes."""
     return int.from_bytes(hashlib.sha256(shown.id.encode()).digest()[:6], "big") / 2.0**48
 
 
@@ -138,8 +138,9 @@ BASELINES: dict[str, tuple[Callable[[QuestionPicture], float], bool]] = {
     "colourfulness": (_colourfulness, True),
     "sharpness": (_sharpness, True),
 }
-"""Measure, and whether it looks at the pixels. ``resolution`` counts the pixels that an assessor is shown, at most
-``max_pixels``."""
+"""For each baseline its measure, and whether that needs the pixels. ``resolution`` counts the pixels that an assessor
+is shown, at most ``max_pixels``.
+"""
 
 Options = Mapping[str, str]
 
@@ -152,12 +153,12 @@ def make_baseline(name: str, better: str = "larger") -> Baseline:
         better: ``larger`` or ``smaller``.
 
     Raises:
-        InputError: there is none, or another direction.
+        InputError: there is no such baseline or direction.
         MissingDependency: ``brisque`` is absent.
     """
     known = (*BASELINES, "brisque")
     if name not in known:
-        raise InputError(f"unknown baseline {name!r}; known: {', '.join(known)}")
+        raise InputError(f"baseline {name!r} is unknown; give one of {', '.join(known)}")
     direction: Literal["larger", "smaller"] = "larger" if better == "larger" else "smaller"
     if direction != better:
         raise InputError(f"option better is {better!r}; give larger or smaller")
@@ -170,7 +171,7 @@ def make_baseline(name: str, better: str = "larger") -> Baseline:
 def _brisque(better: Literal["larger", "smaller"]) -> Baseline:
     """Return BRISQUE (Mittal, Moorthy and Bovik 2012) by the package of that name (Apache-2.0, with its model inside).
 
-    BRISQUE's own scale has smaller values for better pictures; they are turned round, so that larger is better here.
+    BRISQUE's own scale has smaller values for better pictures; they are negated, so that larger is better here.
     """
     try:
         from brisque import BRISQUE

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class FGAesQAssessor:
-    """FGAesQ: each picture alone, or the pictures of a series beside each other."""
+    """FGAesQ: each picture alone, or the pictures of a series together."""
 
     needs_pixels = True
 
@@ -27,7 +27,7 @@ class FGAesQAssessor:
 
     @property
     def max_pixels(self) -> int:
-        """Pictures are read as the scorer reads them, so that ranking and evaluation show the model the same pixels."""
+        """Largest area of pictures, the scorer's own, so that ranking and evaluation show the model the same pixels."""
         return self._scorer.settings.max_pixels
 
     @property

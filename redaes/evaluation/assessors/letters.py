@@ -1,10 +1,10 @@
 """Models that answer with a letter: which of two pictures is better, A or B, read from their probabilities.
 
-The answer form of models that were trained on pairs with nothing but a letter as the answer, such as the adapters of
-HQSW/pairwise-aesthetic-supervision (Apache-2.0; Qwen3.5-2B). Their question is known from a description of their card,
-and stands in the prompt ``pair_letter/v1``; where the pictures stand in it is not known (here: both before it, the
-first first), so the whole prompt can be given as a file. They decode a letter greedily; here the probabilities of both
-are read, of which the larger one is the letter that they would write.
+This is for models that were trained on pairs with a single letter as the answer, such as the adapters of
+HQSW/pairwise-aesthetic-supervision (Apache-2.0; Qwen3.5-2B). Their question is known from their model card and is the
+prompt ``pair_letter/v1``. Where the pictures belong in it is not known (here: both before it, in order), so the whole
+prompt can be given as a file. They decode a letter greedily; here the probabilities of both letters are read, of which
+the larger one belongs to the letter that they would write.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from redaes.prompts import Prompt
 from redaes.types import Sampling
 
 PAIR_LETTER = "pair_letter/v1"
-"""The prompt where no other is given."""
+"""The default prompt."""
 
 LEAST_SHARE = 0.5
-"""Probability that both letters must have together; below, the model was about to say something else (*ours*)."""
+"""Probability that both letters must have together; below it, the model was about to write something else (*ours*)."""
 
 _CHOICES = ("A", "B", " A", " B")  # models differ in whether an answer begins with a space
-_WRITTEN = Sampling(max_new_tokens=8)  # by a server that has to write what is read
+_WRITTEN = Sampling(max_new_tokens=8)  # tokens that a server has to write so that probabilities can be read
 
 
 def prompt_from(file: Path) -> Prompt:
-    """Return a question about two pictures from a text file, with ``{{first}}`` and ``{{second}}`` where they stand.
+    """Return a question about two pictures from a text file with the slots ``{{first}}`` and ``{{second}}``.
 
     Raises:
-        InputError: the file cannot be read, or shows other than the first picture and then the second.
+        InputError: the file cannot be read, or does not show the first picture and then the second.
     """
     try:
         data = file.read_bytes()
@@ -66,7 +66,7 @@ class LetterPairs:
         """
         Args:
             backend: the model.
-            prompt: with two slots; None: ``pair_letter/v1``.
+            prompt: a prompt with two slots; None: ``pair_letter/v1``.
             least_share: least share of the probability that both letters must have together, in [0, 1].
 
         Raises:
@@ -89,7 +89,7 @@ class LetterPairs:
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """Model, revision, prompt, and what the letters must have together."""
+        """Model, revision, prompt, and the least share of the letters."""
         return {
             "model": self._backend.model,
             "revision": self._backend.revision,
@@ -98,10 +98,10 @@ class LetterPairs:
         }
 
     def answer(self, questions: Sequence[Question]) -> list[QuestionAnswer]:
-        """Return differences in points, of the mean log-odds of both orders.
+        """Return differences in points, from the mean log-odds of both orders.
 
-        A question fails where either order does, because what is left would carry its lean: ``no_letter``, or the
-        backend's reason, each after the order.
+        A question fails if either order does, because a single order has a position bias. Its failure is the order with
+        ``no_letter`` or the backend's reason.
 
         Raises:
             BackendError: the model cannot be asked, or its probabilities are not numbers.
@@ -147,7 +147,7 @@ class LetterPairs:
         )
 
     def _log_odds(self, token: NextToken | Failure) -> float | Failure:
-        """Return the log P(A) - log P(B) in one order, or why there is none."""
+        """Return log P(A) - log P(B) in one order, or why there is none."""
         if isinstance(token, Failure):
             return token
         if any(map(math.isnan, token.log_probs.values())):

@@ -1,4 +1,4 @@
-"""Vision-language models, in this process or behind a server, asked through redaes' own assessor."""
+"""Vision-language models, in this process or behind a server, asked by redaes' own assessor."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class LocalScores:
             backend: the model.
 
         Raises:
-            BackendError: it is behind a server that reports no probabilities.
+            BackendError: the model is behind a server that reports no probabilities.
         """
         if isinstance(backend, ConnectedModel) and not backend.reports_probabilities():
             raise BackendError(
@@ -57,9 +57,9 @@ class LocalScores:
 
 
 def asked_with(assessor: Assessor) -> dict[str, Any]:
-    """Return what its answers depend on."""
+    """Return everything that the assessor's answers depend on."""
     calibration = assessor.calibration(assessor.mode)
-    # In the fast mode nothing is written but behind servers that report no probabilities.
+    # In the fast mode a model writes only behind servers that report no probabilities.
     writes = assessor.mode == "reasoned" or isinstance(assessor.backend, ConnectedModel)
     return {
         "model": assessor.backend.model,
@@ -94,14 +94,14 @@ class LocalPairs:
         Args:
             backend: the model.
             mode: ``fast`` or ``reasoned``.
-            prompt: another question, of :func:`redaes.prompts.known`: in other words, or with measurements; None: the
-                usual one.
+            prompt: another question, one of :func:`redaes.prompts.known`: a paraphrase, or one with measurements; None:
+                the usual question.
             form: form of reasoned answers, as for :class:`~redaes.assessor.Assessor`.
-            check: hold the reasons of the reasoned mode against the pixels.
+            check: whether to check the reasons of the reasoned mode against the pictures.
             reader: as for :class:`~redaes.assessor.Assessor`.
 
         Raises:
-            InputError: unknown mode, prompt, form or reader.
+            InputError: the mode, prompt, form or reader is unknown.
         """
         asked_as = None if form is None else known_form(form)
         self.assessor = Assessor(
@@ -115,11 +115,11 @@ class LocalPairs:
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """Model, revision, prompt, mode and sampling, and what the reasons are held against."""
+        """Model, revision, prompt, mode, sampling, and the measurements that reasons are checked against."""
         return {**asked_with(self.assessor), **checked_with(self._check)}
 
     def answer(self, questions: Sequence[Question]) -> list[QuestionAnswer]:
-        """Return differences in points; the failure is the reason of each order."""
+        """Return differences in points; a failure has the reason of each order."""
         pairs = [(question.pictures[0].loaded, question.pictures[1].loaded) for question in questions]
         found = []
         for question, result in zip(questions, self.assessor.compare_many(pairs, check=self._check), strict=True):
@@ -154,10 +154,10 @@ class Tournament:
             mode: ``fast`` or ``reasoned``.
             seed: seed of the schedule (:class:`redaes.ranking.Schedule`).
             reader: as for :class:`~redaes.assessor.Assessor`.
-            agreement: likewise.
+            agreement: as for :class:`~redaes.assessor.Assessor`.
 
         Raises:
-            InputError: unknown mode or reader.
+            InputError: the mode or reader is unknown.
         """
         read_by = None if reader is None else known_reader(reader)
         self._assessor = Assessor(backend, mode=known_mode(mode), reader=read_by, agreement=agreement)

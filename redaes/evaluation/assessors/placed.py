@@ -1,4 +1,6 @@
-"""A model that places each picture among a reference set, by comparing it with the references that tell most."""
+"""A model that scores each picture against a reference set, by comparing it with the references that tell most about
+it.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ from redaes.lenient import known_reader
 
 
 class PlacedScores:
-    """A vision-language model: each picture where it stands among references that the model ranked before."""
+    """A vision-language model: each picture is placed among references that the model ranked before."""
 
     arity: Arity = "one"
     needs_pixels = True
@@ -36,12 +38,12 @@ class PlacedScores:
             backend: the model.
             mode: ``fast`` or ``reasoned``.
             comparisons: as for :meth:`~redaes.assessor.Assessor.score_many`.
-            enough: likewise.
+            enough: as for :meth:`~redaes.assessor.Assessor.score_many`.
             reader: as for :class:`~redaes.assessor.Assessor`.
-            agreement: likewise.
+            agreement: as for :class:`~redaes.assessor.Assessor`.
 
         Raises:
-            InputError: unknown mode or reader, or numbers that cannot be.
+            InputError: the mode or reader is unknown, or a number is out of range.
         """
         check_placing(comparisons, enough)
         read_by = None if reader is None else known_reader(reader)
@@ -51,7 +53,7 @@ class PlacedScores:
         self._references: ReferenceSet | None = None
 
     def place_among(self, references: ReferenceSet) -> None:
-        """Take these references.
+        """Set the references.
 
         Raises:
             InputError: they were ranked by another model or prompt, or in another mode.
@@ -59,15 +61,17 @@ class PlacedScores:
         if references.mode != self.assessor.mode:
             raise InputError(
                 f"reference set {references.name} was ranked in the {references.mode} mode, and pictures are to be "
-                f"compared in the {self.assessor.mode} one; give --option mode={references.mode}, or rank the set anew"
+                f"compared in the {self.assessor.mode} one; give --option mode={references.mode}, or rank the set "
+                "again"
             )
         self.assessor.check_references(references)
         self._references = references
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """Model, revision, prompt, mode and sampling, and how often each picture is compared. The set is a part of
-        the run, like the benchmark."""
+        """Model, revision, prompt, mode, sampling, and how often each picture is compared. The reference set belongs to
+        the run, like the benchmark.
+        """
         return {**asked_with(self.assessor), "comparisons": self.comparisons, "enough": self._enough}
 
     def answer(self, questions: Sequence[Question]) -> list[QuestionAnswer]:

@@ -1,4 +1,4 @@
-"""Somebody's scores in a file."""
+"""Scores of any system, read from a file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from redaes.label_files.contents import number
 
 
 class ScoreFile:
-    """Somebody's scores: a CSV file with ``image`` and ``score``; empty or absent means that there was no answer."""
+    """Scores of any system: a CSV file with ``image`` and ``score``; an empty or absent score means that there was no
+    answer.
+    """
 
     arity: Arity = "one"
     needs_pixels = False
@@ -23,10 +25,10 @@ class ScoreFile:
     def __init__(self, file: Path) -> None:
         """
         Args:
-            file: its names are those of the benchmark's pictures.
+            file: the file; its names are those of the benchmark's pictures.
 
         Raises:
-            RecordError: it cannot be read, lacks a column, repeats a picture, or holds something that is no number.
+            RecordError: the file cannot be read, lacks a column, repeats a picture, or a score is not a number.
         """
         self._file = file
         self._scores: dict[str, float | None] = {}

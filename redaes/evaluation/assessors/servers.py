@@ -27,11 +27,11 @@ from redaes.prompts import Prompt
 from redaes.types import Comparison, Sampling, winner_of
 
 UNANSWERED = 8
-"""Requests that a server answers with nothing, and none before them with anything, after which a run ends."""
+"""Number of requests without an answer after which a run ends, if none before them was answered."""
 
 
 def _identity(backend: Backend, prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
-    """Return what answers depend on; not the addresses: replicas may come and go between two parts of a run."""
+    """Return everything that answers depend on, without the addresses, because replicas may change during a run."""
     return {
         "model": backend.model,
         "revision": backend.revision,
@@ -62,7 +62,7 @@ class EndpointScores:
         return _identity(self._backend, prompts.load(prompts.SCORE), SCORE_SAMPLING)
 
     def answer(self, questions: Sequence[Question]) -> list[QuestionAnswer]:
-        """Return scores in [0, 9]; failures are the endpoint's, or those of reading its reply."""
+        """Return scores in [0, 9]; failures are those of the endpoint or of reading its reply."""
         pictures = [question.pictures[0].loaded.image for question in questions]
         found = []
         for question, (said, score) in zip(
@@ -84,7 +84,7 @@ class EndpointScores:
 
 
 class EndpointPairs:
-    """A model behind a server: two pictures in both orders, as docs/judges.md has it."""
+    """A model behind a server: two pictures in both orders, as docs/judges.md describes."""
 
     arity: Arity = "two"
     needs_pixels = True
@@ -104,17 +104,18 @@ class EndpointPairs:
         Args:
             endpoints: replicas of one model.
             mode: ``reasoned`` or ``fast``.
-            max_new_tokens: per answer.
+            max_new_tokens: most tokens of an answer.
             prompt: as for :class:`~redaes.evaluation.assessors.local.LocalPairs`.
-            reader: ``strict``: the form itself; ``lenient``: also variants that can mean one thing only
+            reader: ``strict``: answers must follow the form exactly; ``lenient``: unambiguous variants are read too
                 (:mod:`redaes.lenient`).
             form: form of reasoned answers: ``text``, ``json`` for models that were not trained on the text form, or
-                ``auto``: the one that suits the model, which is asked once now. None: that of the prompt.
+                ``auto``: the one that suits the model, which is asked once now. None: the prompt's form.
             check: as for :class:`~redaes.evaluation.assessors.local.LocalPairs`.
 
         Raises:
-            InputError: unknown mode, prompt, reader or form, a prompt that is in another one, or no endpoints.
-            EndpointError: the form is to be found out, and the server does not answer.
+            InputError: the mode, prompt, reader or form is unknown, the prompt has another form, or there are no
+                endpoints.
+            EndpointError: the form has to be found out, and the server does not answer.
         """
         self._backend = FirstAnswers(ChatBackend(endpoints), UNANSWERED)
         self._reader = known_reader(reader)
@@ -132,7 +133,7 @@ class EndpointPairs:
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """Model, revision, prompt, mode, sampling, and the reader where it is not the strict one."""
+        """Model, revision, prompt, mode, sampling, and the reader if it is not the strict one."""
         reader = {} if self._reader == "strict" else {"reader": lenient.LENIENT}
         asked = _identity(self._backend, self._prompt, self._sampling)
         return {**asked, "mode": self._mode, **form_as(self._prompt), **reader, **checked_with(self._check)}
@@ -165,7 +166,7 @@ class EndpointPairs:
         verdicts = [verdict for one in comparisons if (verdict := both_orders.about_first(one)) is not None]
         value = None if together is None else together.delta + 0.0
         log_odds = both_orders.fair_log_odds(comparisons)
-        # To the margin of ties, which differences that are stated to a tenth may lie within.
+        # Up to the margin of ties, within which differences stated to a tenth may lie.
         winners = [winner_of(verdict.delta) for verdict in verdicts]
         return QuestionAnswer(
             id=question.id,
@@ -181,8 +182,8 @@ class EndpointPairs:
         )
 
     def _reason(self, measuring: Measuring, comparisons: Sequence[Comparison], value: float | None) -> Reason | None:
-        """Return how true the first reasoning is that agrees with the mean; None: a picture is too small to be
-        measured.
+        """Return how true the first reasoning is that agrees with the mean difference; None: a picture is too small to
+        be measured.
         """
         evidence, _ = measuring.found
         if evidence is None:

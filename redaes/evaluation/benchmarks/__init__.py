@@ -48,11 +48,11 @@ class LoadedBenchmark:
     """A benchmark that is ready to be run.
 
     Attributes:
-        benchmark: which.
-        labels: what it says.
-        labels_sha256: of the labels, in hex.
+        benchmark: the benchmark.
+        labels: its labels.
+        labels_sha256: SHA-256 of the labels, in hex.
         pictures: folder that the pictures' files are relative to.
-        missing: files of pictures that are not there, sorted.
+        missing: files of missing pictures, sorted.
     """
 
     benchmark: Benchmark
@@ -66,28 +66,28 @@ def find_benchmark(name: str) -> Benchmark:
     """Return the benchmark of that name.
 
     Raises:
-        InputError: there is none; lists the known ones.
+        InputError: there is none; the message lists the known ones.
     """
     if name not in BENCHMARKS:
-        raise InputError(f"unknown benchmark {name!r}; known: {', '.join(BENCHMARKS)}")
+        raise InputError(f"benchmark {name!r} is unknown; give one of {', '.join(BENCHMARKS)}")
     return BENCHMARKS[name]
 
 
 def load(
     name: str, data: Path, *, pictures: Path | None = None, scratch: Path | None = None, ranks: bool = False
 ) -> LoadedBenchmark:
-    """Read a benchmark and compare its labels with the pinned ones.
+    """Read a benchmark, and compare its labels with the pinned ones.
 
     Args:
         name: one of :data:`BENCHMARKS`.
         data: the benchmark's folder, or its label file.
         pictures: folder of the pictures; None: where the benchmark's owners put them.
-        scratch: folder for pictures that lie in no files of their own (``red``, ``red_series``).
-        ranks: the values are ranks, 1 the best, where the benchmark's owners do not say what they are.
+        scratch: folder for pictures that have no files of their own (``red``, ``red_series``).
+        ranks: whether the values are ranks, 1 the best, if the benchmark's owners do not say what they are.
 
     Raises:
-        InputError: unknown name, no ``scratch`` where it is needed, or ``ranks`` where the values are known.
-        RecordError: no label file, one that is laid out otherwise, or labels that are not the published ones.
+        InputError: the name is unknown, ``scratch`` is missing, or ``ranks`` is given although the values are known.
+        RecordError: there is no label file, it has another layout, or its labels are not the published ones.
     """
     benchmark = find_benchmark(name)
     file = data
@@ -117,7 +117,7 @@ def load(
 
 
 def _found(labels: Labels, benchmark: Benchmark, root: Path) -> Labels:
-    """Return the labels with each picture where it lies; one that lies nowhere keeps its usual place."""
+    """Return the labels with the actual file of each picture; a missing picture keeps its usual path."""
     if benchmark.other_places is None:
         return labels
     pictures = []

@@ -14,10 +14,10 @@ from redaes.label_files.contents import number, read_mat, read_text
 
 
 def read_info(file: Path) -> Labels:
-    """``AADBinfo.mat``: the cells ``testNameList`` and the numbers ``testScore``.
+    """Read ``AADBinfo.mat``: the cells ``testNameList`` and the numbers ``testScore``.
 
     Raises:
-        RecordError: the file is something else.
+        RecordError: the file has another layout.
         MissingDependency: scipy is absent.
     """
     content = read_mat(file)
@@ -31,10 +31,10 @@ def read_info(file: Path) -> Labels:
 
 
 def read_list(file: Path) -> Labels:
-    """Return lines of name and score.
+    """Read lines of name and score.
 
     Raises:
-        RecordError: a line is something else.
+        RecordError: a line has another layout.
     """
     rows = []
     for line_number, line in enumerate(read_text(file).splitlines(), start=1):

@@ -1,10 +1,10 @@
 """AVA (Murray, Marchesotti, Perronnin: CVPR 2012), the official test list.
 
 The owners' package has ``AVA.txt``, one line for each picture (index, id, counts of the ratings 1 to 10, two tags,
-challenge), and ``aesthetics_image_lists/generic_test.jpgl`` with the ids of 20,000 test pictures. 19,930 of those are
-what everyone evaluates on; the other 70 are without a label in the copies that are handed around. A picture's score is
-the mean of its ratings. Numbers on the 12,776 pictures that TANet's repository calls AVA's test set are about other
-pictures: 975 of them are in the official list.
+challenge), and ``aesthetics_image_lists/generic_test.jpgl`` with the ids of 20,000 test pictures. Evaluations use
+19,930 of them; the other 70 have no label in the copies in circulation. A picture's score is the mean of its ratings.
+Results on the 12,776 pictures that TANet's repository calls AVA's test set are about other pictures: only 975 of them
+are in the official list.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _COLUMNS = 15
 
 
 def read_ava(file: Path) -> Labels:
-    """``AVA.txt`` with the official test list beside it.
+    """Read ``AVA.txt`` with the official test list beside it.
 
     Raises:
-        RecordError: a file is missing or laid out otherwise.
+        RecordError: a file is missing or has another layout.
     """
     listed = read_text(file.parent / LIST).split()
     wanted, found = set(listed), {}

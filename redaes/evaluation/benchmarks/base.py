@@ -1,8 +1,8 @@
-"""What a benchmark is: pictures, what is known about them, and where its owner's files lie.
+"""The records of a benchmark: its pictures, their labels, and the layout of its owner's files.
 
-A label file is read exactly as its owner publishes it, and what was read is compared with the pinned labels
-(:mod:`redaes.evaluation.benchmarks.manifest`), so a file that was cut, edited, or belongs to another split of the same
-name is refused.
+A label file is read exactly as its owner publishes it, and its labels are compared with the pinned ones
+(:mod:`redaes.evaluation.benchmarks.manifest`), so a file that was truncated or edited, or belongs to another split of
+the same name, is refused.
 """
 
 from __future__ import annotations
@@ -16,21 +16,22 @@ from redaes.errors import InputError, RecordError
 from redaes.label_files.contents import Box, number, read_json_list, read_rows
 
 Kind = Literal["scores", "pairs", "series", "crops"]
-"""``scores``: one label per picture, compared over all pictures. ``pairs``: which of two is better. ``series``: an
-order within each series, and pairs. ``crops``: labels that compare the crops of one picture."""
+"""The kind of a benchmark. ``scores``: one label for each picture, compared over all pictures. ``pairs``: which of two
+is better. ``series``: an order within each series, and pairs. ``crops``: labels that compare the crops of one
+picture."""
 
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkPicture:
-    """Something that is to be judged.
+    """A picture, or a crop of one, that is to be judged.
 
     Attributes:
-        id: as the labels name it; unique within the benchmark.
-        file: relative to the folder of the pictures.
+        id: its name in the labels, unique within the benchmark.
+        file: its file, relative to the folder of the pictures.
         group: series, source or photograph that it belongs to.
-        score: its label, larger is better; None: it stands in pairs only.
-        box: the crop that is meant; None: the whole picture.
-        source: what its group comes from, where several groups do; None: its group stands alone.
+        score: its label, larger is better; None: it occurs in pairs only.
+        box: the crop; None: the whole picture.
+        source: common source of several groups; None: its group has none.
     """
 
     id: str
@@ -42,7 +43,7 @@ class BenchmarkPicture:
 
     @property
     def cluster(self) -> str:
-        """What intervals resample: groups of one source are not independent."""
+        """The cluster that intervals resample, because groups of one source are not independent."""
         return self.group if self.source is None else self.source
 
 
@@ -54,7 +55,7 @@ class LabelledPair:
         first: id of a picture.
         second: id of another.
         p: share of people, or probability, that the first is better.
-        factor: what decides it, where that is known; None: not known, or several do.
+        factor: the factor that decides the pair; None: not known, or several do.
     """
 
     first: str
@@ -65,14 +66,14 @@ class LabelledPair:
 
 @dataclass(frozen=True)
 class Labels:
-    """What a benchmark says.
+    """The labels of a benchmark.
 
     Attributes:
-        pictures: in the order of the files.
-        pairs: likewise; empty for ``scores`` and ``crops``.
-        unlabelled: pictures that the owner lists without a label; they cannot count, and reports name their number.
-        folder: folder of the pictures, where the labels bring them themselves; None: the caller names it.
-        n_contrary: pairs whose people prefer the picture that the order puts lower; reports name their number.
+        pictures: pictures in the order of the files.
+        pairs: pairs in the order of the files; empty for ``scores`` and ``crops``.
+        unlabelled: pictures that the owner lists without a label; they do not count, and reports state their number.
+        folder: folder of the pictures, if they come with the labels; None: the caller names it.
+        n_contrary: number of pairs in which people prefer the picture that the order puts lower, for reports.
     """
 
     pictures: tuple[BenchmarkPicture, ...]
@@ -83,7 +84,7 @@ class Labels:
 
 
 Reader = Callable[[Path], Labels]
-"""From a label file to what it says. Raises ``RecordError`` that names file, row and remedy."""
+"""A function that reads a label file. It raises a ``RecordError`` that names file, row and remedy."""
 
 
 @dataclass(frozen=True)
@@ -91,19 +92,19 @@ class Benchmark:
     """One benchmark.
 
     Attributes:
-        name: what ``redaes eval`` calls it.
-        title: what papers call it.
-        kind: how it is measured.
-        source: where its owner's copy comes from.
+        name: its name for ``redaes eval``.
+        title: its name in papers.
+        kind: its kind, which determines the measures.
+        source: where its owner publishes it.
         licence: licence of the labels and the pictures, as far as the owner says.
-        layouts: label files relative to the benchmark's folder, each with its reader; the first that is there is read.
+        layouts: label files relative to the benchmark's folder, each with its reader; the first existing one is read.
         pictures: folder of the pictures, relative to the benchmark's folder.
         pinned: whether the labels are compared with a manifest; False for a user's own files.
-        decimals: to which the labels are compared, because owners publish them rounded differently.
-        other_places: other places of a picture's file, where people lay it otherwise than the owner does; the first
-            that is there.
+        decimals: decimals to which labels are compared, because owners publish them rounded differently.
+        other_places: other possible places of a picture's file, in order, if people store it differently from the
+            owner.
         undocumented_values: whether a user may declare that the values are ranks.
-        notes: what a reader of the numbers should know.
+        notes: what readers of the results should know.
     """
 
     name: str
@@ -123,7 +124,7 @@ class Benchmark:
         """Return the label file of the benchmark in a folder.
 
         Raises:
-            RecordError: none of the known ones is there; says what is expected and where it comes from.
+            RecordError: there is no label file; the message says what is expected and where it comes from.
         """
         for name in self.layouts:
             if (folder / name).is_file():
@@ -133,15 +134,15 @@ class Benchmark:
         )
 
     def read(self, file: Path, *, ranks: bool = False) -> Labels:
-        """Return what a label file says, checked for consistency but not against the manifest.
+        """Return the labels of a file, checked for consistency but not against the manifest.
 
         Args:
-            file: named as one of the layouts; else the first layout with its ending is taken.
-            ranks: the values of the pictures are ranks, 1 the best.
+            file: the label file; if its name is in no layout, the first layout with its suffix is used.
+            ranks: whether the values of the pictures are ranks, 1 the best.
 
         Raises:
-            RecordError: the file is not laid out as expected.
-            InputError: ``ranks`` where the meaning of the values is known.
+            RecordError: the file has another layout.
+            InputError: ``ranks`` is given although the meaning of the values is known.
         """
         if ranks and not self.undocumented_values:
             raise InputError(f"what the labels of {self.title} mean is known; leave out --ranks")
@@ -161,11 +162,11 @@ def _by_rank(picture: BenchmarkPicture) -> BenchmarkPicture:
 
 
 def _contrary(labels: Labels, file: Path) -> int:
-    """Return pairs whose people prefer the picture that the order puts lower: votes against a common order, which are
-    normal.
+    """Return the number of pairs in which people prefer the picture that the order puts lower. Such votes against a
+    common order are normal.
 
     Raises:
-        RecordError: there are more of them than others, so the columns do not mean what is taken for their meaning.
+        RecordError: there are more of them than others, so the columns do not have the assumed meaning.
     """
     scores = {picture.id: picture.score for picture in labels.pictures}
     decided, contrary = 0, []
@@ -190,7 +191,7 @@ def check_labels(labels: Labels, file: Path) -> None:
     """Refuse labels that cannot be evaluated.
 
     Raises:
-        RecordError: no pictures, a repeated one, a pair of unknown or equal pictures, a repeated pair.
+        RecordError: there are no pictures, a picture or pair is repeated, or a pair has unknown or equal pictures.
     """
     if not labels.pictures:
         raise RecordError(f"{file} names no pictures; copy it again")
@@ -216,13 +217,15 @@ def scored(names: Iterable[tuple[str, float]]) -> Labels:
 
 
 def read_scores_json(file: Path) -> Labels:
-    """``[{"image": "1.jpg", "gt_score": 5.2}, …]``, the form in which ArtiMuse and UniPercept publish test splits."""
+    """Read ``[{"image": "1.jpg", "gt_score": 5.2}, …]``, the form in which ArtiMuse and UniPercept publish test
+    splits.
+    """
     entries = read_json_list(file, ("image", "gt_score"))
     return scored((str(entry["image"]), number(entry["gt_score"], file, entry["image"])) for entry in entries)
 
 
 def read_scores_csv(file: Path) -> Labels:
-    """Return a CSV file with the columns ``image`` and ``score``."""
+    """Read a CSV file with the columns ``image`` and ``score``."""
     return scored(
         (row["image"], number(row["score"], file, row["image"])) for row in read_rows(file, ("image", "score"))
     )

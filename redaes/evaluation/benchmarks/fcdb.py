@@ -10,10 +10,10 @@ from redaes.label_files.crop_votes import crop_name, crop_votes
 
 
 def read_ranking(file: Path) -> Labels:
-    """``ranking_annotation.json``. Pairs that are listed twice are joined, their votes added up.
+    """Read ``ranking_annotation.json``. Pairs that are listed twice are merged, and their votes are added.
 
     Raises:
-        RecordError: it is laid out otherwise.
+        RecordError: the file has another layout.
     """
     pictures: dict[str, BenchmarkPicture] = {}
     votes: dict[tuple[str, str], list[int]] = {}

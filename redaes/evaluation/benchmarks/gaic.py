@@ -11,10 +11,10 @@ from redaes.label_files.crop_votes import crop_name
 
 
 def read_imdb(file: Path) -> Labels:
-    """``imdb_GAIC1000.mat``, its test set.
+    """Read the test set of ``imdb_GAIC1000.mat``.
 
     Raises:
-        RecordError: the file is something else.
+        RecordError: the file has another layout.
         MissingDependency: scipy is absent.
     """
     pictures = []

@@ -15,10 +15,10 @@ from redaes.label_files.contents import number, read_rows
 
 
 def read_icaa(file: Path, column: str) -> Labels:
-    """``1test.csv``, one of its two scores.
+    """Read one of the two scores of ``1test.csv``.
 
     Raises:
-        RecordError: it is laid out otherwise.
+        RecordError: the file has another layout.
     """
     return scored((row["ID"], number(row[column], file, row["ID"])) for row in read_rows(file, ("ID", "color", "MOS")))
 

@@ -1,13 +1,13 @@
-"""Pinned labels: a hash of everything that a benchmark says, and a short one of each entry to find what differs.
+"""Pinned labels: a hash of all labels of a benchmark, and a short hash of each entry to find what differs.
 
-A manifest holds no label. It is ``manifests/<benchmark>.json``::
+A manifest contains no labels. It is ``manifests/<benchmark>.json``::
 
     {"benchmark": "ava", "n": 19930, "sha256": "…", "entries": "<base64>"}
 
 An entry is one line of text, such as a picture's id, a tab and its score rounded to the benchmark's ``decimals``.
 ``sha256`` is over all lines, sorted; ``entries`` holds the first three bytes of each line's SHA-256, sorted. Three
-bytes let one altered entry in a thousand pass as another's, which matters for the message only: whether labels are the
-pinned ones is decided by ``sha256``.
+bytes let one altered entry in a thousand pass as another's, which affects only the message: ``sha256`` alone decides
+whether labels are the pinned ones.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Manifest:
     Attributes:
         benchmark: its name.
         n: number of entries.
-        sha256: over all entries, in hex.
+        sha256: hash over all entries, in hex.
         entries: short hashes, sorted.
     """
 
@@ -44,7 +44,7 @@ class Manifest:
     entries: tuple[bytes, ...]
 
     def as_json(self) -> dict[str, object]:
-        """As it stands in its file."""
+        """Return the manifest as its file contains it."""
         return {
             "benchmark": self.benchmark,
             "n": self.n,
@@ -90,16 +90,16 @@ def verify(benchmark: Benchmark, labels: Labels, manifest: Manifest, file: Path)
     """Refuse labels that are not the pinned ones.
 
     Args:
-        benchmark: whose labels they are.
-        labels: as read.
-        manifest: what they should be.
-        file: names them in the message.
+        benchmark: the benchmark.
+        labels: the labels that were read.
+        manifest: the pinned labels.
+        file: the label file, for the message.
 
     Returns:
         The SHA-256 of the labels, in hex.
 
     Raises:
-        RecordError: they differ; says how many entries, and names some that are not the published ones.
+        RecordError: the labels differ; the message counts the different entries and names some.
     """
     found = make_manifest(benchmark, labels)
     if found.sha256 == manifest.sha256:
@@ -123,7 +123,7 @@ def verify(benchmark: Benchmark, labels: Labels, manifest: Manifest, file: Path)
 
 
 def _text(value: float, decimals: int) -> str:
-    # Adding zero turns -0.0, which would be written otherwise, into 0.0.
+    # Adding zero turns -0.0, which would be written differently, into 0.0.
     return f"{round(value, decimals) + 0.0:.{decimals}f}"
 
 

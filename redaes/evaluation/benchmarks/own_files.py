@@ -30,10 +30,10 @@ from redaes.label_files.contents import number, read_rows, share
 
 
 def read_pairs(file: Path) -> Labels:
-    """Return CSV with ``first``, ``second``, ``p`` and perhaps ``group`` and ``factor``.
+    """Read a CSV file with ``first``, ``second``, ``p`` and optionally ``group`` and ``factor``.
 
     Raises:
-        RecordError: it is laid out otherwise.
+        RecordError: the file has another layout.
     """
     pictures: dict[str, BenchmarkPicture] = {}
     pairs = []
@@ -48,10 +48,10 @@ def read_pairs(file: Path) -> Labels:
 
 
 def read_series(file: Path) -> Labels:
-    """Return CSV with ``series``, ``image`` and ``score`` or ``rank``; the pairs are all those with different ones.
+    """Read a CSV file with ``series``, ``image`` and ``score`` or ``rank``; pairs are all those with different values.
 
     Raises:
-        RecordError: it is laid out otherwise.
+        RecordError: the file has another layout.
     """
     series: dict[str, list[BenchmarkPicture]] = {}
     for row in read_rows(file, ("series", "image")):

@@ -9,10 +9,10 @@ from redaes.label_files.contents import number, read_rows
 
 
 def read_para(file: Path) -> Labels:
-    """``PARA-GiaaTest.csv``: the columns ``sessionId``, ``imageName`` and ``aestheticScore_mean``.
+    """Read ``PARA-GiaaTest.csv``: the columns ``sessionId``, ``imageName`` and ``aestheticScore_mean``.
 
     Raises:
-        RecordError: it is laid out otherwise.
+        RecordError: the file has another layout.
     """
     rows = read_rows(file, ("sessionId", "imageName", "aestheticScore_mean"))
     names = [f"{row['sessionId']}/{row['imageName']}" for row in rows]

@@ -4,7 +4,7 @@
 ``red_series``   the same labels as series: all pictures of one view, in the order of the scores that explain the
                  labelled differences between them best
 
-The pictures lie in the dataset's shards; they are written out once, beside the run that asks for them.
+The pictures are in the dataset's shards; they are written out once, beside the run that needs them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _DECIMALS = 6  # scores that agree to this many decimals are ties: rounding erro
 
 @dataclass(frozen=True)
 class _Labelled:
-    """A labelled pair: names of its pictures, difference in points, view and photograph, and what decides it."""
+    """A labelled pair: names of its pictures, difference in points, view, photograph, and deciding factors."""
 
     names: tuple[str, str]
     delta: float
@@ -44,10 +44,10 @@ def read_red(folder: Path, pictures: Path) -> Labels:
 
     Args:
         folder: a RED dataset.
-        pictures: where its pictures are written, named by their content.
+        pictures: folder to which its pictures are written, named by their content.
 
     Raises:
-        RecordError: no such dataset, or a folder that cannot be written to.
+        RecordError: there is no such dataset, or the folder cannot be written to.
     """
     found: dict[str, BenchmarkPicture] = {}
     pairs: dict[tuple[str, str], LabelledPair] = {}
@@ -64,11 +64,11 @@ def read_red_series(folder: Path, pictures: Path) -> Labels:
     """Return the views of the test split as series; their source is the photograph.
 
     The scores of a view's pictures are fitted to its labelled differences. Views of fewer than ``MIN_SERIES`` pictures
-    that comparisons join are no series and left out. Pairs are all those of a series whose scores differ; P(first is
-    better) as in :func:`read_red`, from the difference of the scores.
+    that comparisons connect are left out. Pairs are all pairs of a series with different scores; P(first is better) is
+    computed as in :func:`read_red`, from the difference of the scores.
 
     Raises:
-        RecordError: as in :func:`read_red`.
+        RecordError: as for :func:`read_red`.
     """
     views: dict[str, list[_Labelled]] = {}
     for row in _labelled(folder, pictures):
@@ -84,7 +84,7 @@ def read_red_series(folder: Path, pictures: Path) -> Labels:
         if len(names) < MIN_SERIES or len(components(len(names), edges)) > 1:
             continue
         scores = fit_potential(len(names), edges).values.round(_DECIMALS)
-        # The bytes of two views can be equal; within the benchmark a picture's id is unique.
+        # Two views can have equal bytes, but a picture's id must be unique within the benchmark.
         members = [
             BenchmarkPicture(f"{group}/{name}", name, group, float(scores[place[name]]) + 0.0, source=rows[0].source)
             for name in names
@@ -115,7 +115,7 @@ def _labelled(folder: Path, pictures: Path) -> Iterator[_Labelled]:
 
 
 def probability_of(delta: float) -> float:
-    """Return P(first is better) that a labelled difference in points stands for."""
+    """Return P(first is better) for a labelled difference in points."""
     return 0.5 if winner_of(delta) == "tie" else NormalDist().cdf(delta / TAU)
 
 

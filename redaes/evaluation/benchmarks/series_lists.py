@@ -10,8 +10,8 @@ value of b [inferred]. Therefore the numbers of series, pictures and pairs must 
 and values must name the same picture in most rows: the values are an order of the whole series, against which single
 pairs may vote, and these are counted. There is no pinned hash, because no copy of the files was at hand.
 
-A picture lies beside the others (``000007-01.jpg``) or in a folder of its series (``000007/000007-01.jpg``,
-``000007/01.jpg``), in both lists.
+In both lists, a picture is beside the others (``000007-01.jpg``) or in a folder of its series
+(``000007/000007-01.jpg``, ``000007/01.jpg``).
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ _TITLES = {"natural": "Natural", "aigc": "AIGC", "cropping": "Cropping"}
 
 
 def _series_of(file: Path, ending: str, what: str) -> Labels:
-    """Return series from lines of six numbers, their values as scores.
+    """Return the series from lines of six numbers, with their values as scores.
 
     Raises:
-        RecordError: the file is laid out otherwise, or a picture has two values.
+        RecordError: the file has another layout, or a picture has two values.
     """
     pictures: dict[str, BenchmarkPicture] = {}
     pairs = []
@@ -59,7 +59,7 @@ def read_pairlist(file: Path) -> Labels:
     """Return PhotoTriage's ``val_pairlist.txt``.
 
     Raises:
-        RecordError: it is laid out otherwise, or gives one photograph two ranks.
+        RecordError: the file has another layout, or gives one photograph two ranks.
     """
     return _series_of(file, "JPG", "rank")
 
@@ -68,16 +68,16 @@ def read_fgaesthetics(file: Path) -> Labels:
     """Return FGAesthetics' ``<category>_test.txt``.
 
     Raises:
-        RecordError: it is laid out otherwise, or a picture has two values.
+        RecordError: the file has another layout, or a picture has two values.
     """
     return _series_of(file, "jpg", "value")
 
 
 def read_published(file: Path, category: str) -> Labels:
-    """As :func:`read_fgaesthetics`, with the published numbers of series, pictures and pairs.
+    """Read a file as :func:`read_fgaesthetics` does, and require the published numbers of series, pictures and pairs.
 
     Raises:
-        RecordError: as there, or the numbers differ.
+        RecordError: as for :func:`read_fgaesthetics`; or the numbers differ.
     """
     labels = read_fgaesthetics(file)
     found = (len({picture.group for picture in labels.pictures}), len(labels.pictures), len(labels.pairs))

@@ -1,4 +1,4 @@
-"""Where two photographs of one scene show different things.
+"""Find the places where two photographs of one scene show different things.
 
 Each is predicted from the other (:mod:`redaes.evidence.pair.tone`), and a place is changed where neither predicts the
 other: what light, colour, blur and noise explain, one direction or the other does. Both are first smoothed until they
@@ -20,7 +20,7 @@ from redaes.evidence.pair.tone import Mask, predicted
 from redaes.evidence.picture.planes import FloatArray
 
 _SMOOTH = (0.8, 1.6, 3.2, 6.4)
-"""In pixels of the view."""
+"""Sigmas of the smoothing, in pixels of the view."""
 
 _ALIKE = 0.1
 """Share of the local contrast that a prediction may lack for two pictures to hold the same detail."""
@@ -36,7 +36,7 @@ _USUAL = 4.0
 _BINS = 8
 _TEXTURE = 0.02
 _SPECK = 0.00015
-"""Of the view."""
+"""Share of the view below which a region is ignored."""
 
 
 @dataclass(frozen=True)
@@ -47,14 +47,14 @@ class MutualPrediction:
     """(H, W, 3) in [0, 1], smoothed."""
     second: FloatArray
     first_predicted: FloatArray
-    """From the second."""
+    """The first picture as predicted from the second."""
     second_predicted: FloatArray
     missed: FloatArray
     """(H, W) distance of the better prediction: up to sqrt(3), from black to white."""
     edges: FloatArray
     """(H, W) local contrast that both have."""
     sigma: float
-    """Of the smoothing, in pixels."""
+    """Sigma of the smoothing, in pixels."""
     lost: float
     """Share of the local contrast that the worse prediction lacks."""
 
@@ -66,7 +66,7 @@ class Region:
     mask: Mask
     """(H, W), the pixels that differ."""
     area: float
-    """In percent of what both pictures show."""
+    """Area in percent of the view that both pictures show."""
     contrast: float
     """Mean miss there, in percent of the distance from black to white."""
 
@@ -103,7 +103,9 @@ def _predicted_at(view: CommonView, sigma: float) -> MutualPrediction:
 
 
 def mutually_predicted(view: CommonView) -> MutualPrediction:
-    """At the finest smoothing at which both pictures hold the same detail, or at the one that comes nearest to it."""
+    """Predict both pictures at the finest smoothing at which they have the same detail, or at the one nearest to
+    that.
+    """
     best: MutualPrediction | None = None
     for sigma in _SMOOTH:
         found = _predicted_at(view, sigma)

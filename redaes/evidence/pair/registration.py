@@ -1,4 +1,4 @@
-"""Laying one photograph over another of the same scene.
+"""Register one photograph with another of the same scene.
 
 Points that look alike in both (SIFT) propose perspective mappings, and so does the frame itself, for two pictures of
 one frame; a proposal holds if enough points agree with it in enough places and the fine structure of the two
@@ -35,7 +35,7 @@ MIN_PLACES = 12
 """Cells of 16 px in which points must agree, in either picture: a tight cluster of points proves little."""
 
 MIN_CORRELATION = 0.25
-"""Of the fine structure of the two pictures, for a mapping that points agree with ..."""
+"""Smallest correlation of the two pictures' fine structure, for a mapping that points agree with ..."""
 
 MIN_FRAME_CORRELATION = 0.4
 """... and for one that is proposed by the frame alone."""
@@ -63,12 +63,12 @@ class Overlay:
     """(3, 3): pixel centres of the first to those of the second, both as shrunk by :func:`shrunk`."""
     n_points: int
     correlation: float
-    """Of the fine structure of both where they overlap."""
+    """Correlation of the fine structure of both where they overlap."""
     mirrored: bool
 
 
 def shrunk(image: ByteImage) -> ByteImage:
-    """With the longest side at :data:`SIDE` pixels, or as it is."""
+    """Return a picture with its longest side at most :data:`SIDE` pixels."""
     return reduced(image, SIDE)
 
 
@@ -126,7 +126,7 @@ def agreement(first: FloatArray, second: FloatArray, matrix: Matrix) -> tuple[fl
 
 @dataclass(frozen=True)
 class _View:
-    """One picture, as it is laid over another."""
+    """One picture with the data for registration."""
 
     size: tuple[int, int]
     """Width and height."""
@@ -223,7 +223,7 @@ def _errors(matrix: Matrix, start: FloatArray, end: FloatArray) -> Matrix:
 
 
 def frame_mapping(first: tuple[int, int], second: tuple[int, int]) -> Matrix:
-    """That lays one frame of (width, height) over the other, corner on corner."""
+    """Return the mapping that lays one frame of (width, height) over the other, corner on corner."""
     x, y = second[0] / first[0], second[1] / first[1]
     # Pixel i covers [i, i + 1], so its centre is at i + 0.5.
     return np.array([[x, 0, 0.5 * x - 0.5], [0, y, 0.5 * y - 0.5], [0, 0, 1.0]])

@@ -1,4 +1,4 @@
-"""Which of two photographs of one scene has something at a place where they differ.
+"""Decide which of two photographs of one scene has an added thing at a place where they differ.
 
 A thing that one picture has and the other has not draws its own outline there, is more even in itself than what it
 hides, and stands out from what surrounds it. Each of these is measured in both pictures, against what each would be
@@ -19,14 +19,14 @@ from redaes.evidence.pair.tone import Mask
 from redaes.evidence.picture.planes import FloatArray
 
 WEIGHTS = np.array([0.7, 1.1, 1.2, -3.2])
-"""Of the evidence of :func:`evidence`: fitted (logistic, without a constant) to regions of the embedded edits of 30
-photographs, with an edit of light, colour, blur or noise in one of the two pictures."""
+"""Weights of the evidence of :func:`evidence`: fitted (logistic, without a constant) to regions of the embedded edits
+of 30 photographs, with an edit of light, colour, blur or noise in one of the two pictures."""
 
 CLEAR = 2.0
 """Weighted sum from which a side is named."""
 
 _OWN_COLOUR = 0.15
-"""By how much, as a logarithm, the colours of what is named must vary less than those in the other picture."""
+"""Logarithm of the factor by which the colours of an added thing must vary less than those in the other picture."""
 
 _STROKE = 8.0
 """Half the width, in pixels of the view, up to which a region is made of strokes, such as letters and wires."""
@@ -58,7 +58,7 @@ def _slopes(image: FloatArray, sigma: float) -> tuple[FloatArray, FloatArray]:
 
 
 def drawn(found: MutualPrediction) -> Drawn:
-    """That of both pictures."""
+    """Return the data of both pictures."""
     pictures = (found.first, found.first_predicted, found.second, found.second_predicted)
     return Drawn(
         slopes=tuple(tuple(_slopes(image, sigma) for image in pictures) for sigma, _ in _OUTLINES),
@@ -118,7 +118,7 @@ def evidence(region: Region, found: MutualPrediction, detail: Drawn, inside: Mas
 
 
 def added_in(parts: list[Region], found: MutualPrediction, inside: Mask) -> list[Side | None]:
-    """For each region the picture that has something there which the other has not; None where that is not clear.
+    """Return for each region the picture that has something there which the other lacks; None: that is not clear.
 
     The parts of one thing, such as the letters of a stamp, help each other: a region whose own evidence is thin goes
     with a clear mean of all, and none goes against the mean.

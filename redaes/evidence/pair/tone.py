@@ -17,7 +17,7 @@ from redaes.evidence.picture.planes import FloatArray
 Mask = NDArray[np.bool_]
 
 _BLURS = (2.0, 5.0, 12.0)
-"""In pixels of a picture with a longest side of 320 px."""
+"""Sigmas of the blurs, in pixels of a picture with a longest side of 320 px."""
 
 _SAMPLES = 5000
 _ROUNDS = 6

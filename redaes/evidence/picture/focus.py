@@ -34,7 +34,7 @@ LEVELS = 4
 DISTINCT = 2.0
 """Power of the sharpest place over the softest from which both are named."""
 MOTION_LEVELS = 2
-"""Of the levels, for motion: at coarser ones, what is sharp and what is soft are of different parts of the picture."""
+"""Number of levels for motion: at coarser ones, sharp and soft edges belong to different parts of the picture."""
 N_DIRECTIONS = 12
 LEAST_EDGES = 150
 """Edge pixels without which widths are not measured."""
@@ -51,7 +51,7 @@ class Edges:
     """Share of the width."""
     y: FloatArray
     direction: FloatArray
-    """Of the gradient, in [0, pi)."""
+    """Direction of the gradient, in [0, pi)."""
     sigma: FloatArray
     """Blur, in pixels of the level, that of ``BEFORE`` included."""
     level: int

@@ -96,8 +96,8 @@ def _tilt(length: FloatVector, angle: FloatVector) -> float | None:
 
 
 def _keystone(length: FloatVector, angle: FloatVector, x: FloatVector) -> float | None:
-    """By how many degrees lines near the vertical lean more at one side of the frame than at the other: the rise of the
-    lean over the width on which most of their length agrees."""
+    """Return by how many degrees lines near the vertical lean more at one side of the frame than at the other: the rise
+    of the lean over the width on which most of their length agrees."""
     lean = np.where(angle > 0, angle - 90, angle + 90)
     upright = np.abs(lean) < MOST_LEAN
     length, lean, x = length[upright], lean[upright], x[upright] - 0.5

@@ -28,7 +28,7 @@ class Comb:
     """A grid along one side."""
 
     period: float
-    """In pixels."""
+    """Period of the grid, in pixels."""
     on: float
     """Median of the profile on the grid."""
     off: float

@@ -153,12 +153,12 @@ class Planes:
 
     @cached_property
     def view(self) -> ByteImage:
-        """With a longest side of ``VIEW``."""
+        """The picture with a longest side of at most ``VIEW``."""
         return reduced(self.image, VIEW)
 
     @cached_property
     def glance(self) -> ByteImage:
-        """With a longest side of ``GLANCE``."""
+        """The picture with a longest side of at most ``GLANCE``."""
         return reduced(self.image, GLANCE)
 
     @cached_property

@@ -101,8 +101,8 @@ class BlockedPicture:
         return self.n_blocks * per_block
 
     def moments(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
-        """Of the blocks from ``start`` to ``stop``, for each window: the sum of the values, and N (N - 1) times their
-        variance; each (3, 26, n, 26) int32."""
+        """Return for each window of the blocks from ``start`` to ``stop`` the sum of the values, and N (N - 1) times
+        their variance; each (3, 26, n, 26) int32."""
         if self.n_blocks > _BLOCKS_AT_ONCE:
             return _moments(self.strip[:, :, start:stop])
         total, variance = self._all_moments

@@ -1,4 +1,4 @@
-"""The checkpoint that was published with FGAesQ, turned into a folder of ours.
+"""Convert the published checkpoint of FGAesQ into a folder that redaes loads.
 
 Its layout: OpenAI's CLIP under ``clip_model.``, parts of the visual tower a second time without that prefix,
 ``scale_embedding``, ``mask_token`` and ``iqa_head``. The text tower is left behind. No code in the file is run.
@@ -43,7 +43,7 @@ class _Target(NamedTuple):
     """Where a published weight goes."""
 
     names: tuple[str, ...]
-    """In our network: one, or three that share the published one."""
+    """Names in our network: one, or three that share the published weight."""
     change: Callable[[Tensor], Tensor] = lambda value: value
 
 
@@ -72,8 +72,8 @@ def convert_published(checkpoint: str | Path, folder: str | Path, *, ignore: Col
     if "conv1.weight" not in visual or visual["conv1.weight"].dim() != 4:
         shown = ", ".join(sorted({name.partition(".")[0] for name in state})[:_SHOWN]) or "nothing"
         raise BackendError(
-            f"{checkpoint} is no published FGAesQ checkpoint: it lacks {_VISUAL}conv1.weight, and its names begin with "
-            f"{shown}; give the file that was released with the paper"
+            f"{checkpoint} is not a published FGAesQ checkpoint: it lacks {_VISUAL}conv1.weight, and its names begin "
+            f"with {shown}; give the file that was released with the paper"
         )
     n_layers = len({name.split(".")[2] for name in visual if name.startswith("transformer.resblocks.")})
     targets = _targets(n_layers)
@@ -140,8 +140,8 @@ def _refuse_other_names(checkpoint: Path, state: Mapping[str, Tensor], targets: 
     missing = sorted(set(targets) - set(state))
     if missing:
         raise BackendError(
-            f"{checkpoint} lacks {len(missing)} weights, such as {_some(missing)}; this is no whole published FGAesQ "
-            "checkpoint: get the file again"
+            f"{checkpoint} lacks {len(missing)} weights, such as {_some(missing)}; this is not a complete published "
+            "FGAesQ checkpoint: download the file again"
         )
     unknown = []
     for name in sorted(set(state) - set(targets)):

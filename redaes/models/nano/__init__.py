@@ -11,7 +11,9 @@ NAME = "redaes/nano"
 """The embedded model, after the three stages: what judges by default."""
 
 BASE = "redaes/nano-base"
-"""The same before the stages: it sees and writes, and has not been taught the fast verdict. Training starts from it."""
+"""The embedded model before the stages, from which training starts: it sees and writes, but has not learned the fast
+verdict.
+"""
 
 _FOLDERS = {NAME: "weights", BASE: "base"}
 NAMES = tuple(_FOLDERS)
@@ -42,7 +44,7 @@ def weights(name: str = NAME) -> Path:
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
         raise BackendError(
-            f"the embedded model at {folder} lacks {', '.join(missing)}; reinstall redaes, or name another model folder"
+            f"the embedded model in {folder} lacks {', '.join(missing)}; reinstall redaes, or give another model folder"
         )
     return folder
 

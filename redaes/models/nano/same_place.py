@@ -16,7 +16,9 @@ WAVES = {1: 0.35, 2: 0.35, 3: 0.1, 4: 0.1, 5: 0.1}
 """Frequencies of the rotary embedding, by their number, and their share of a query: in turn rows, columns and the place
 in the text (M-RoPE, interleaved). The first two tell neighbouring cells apart, the third the two pictures."""
 SHARPER = 2.0
-"""By which the first two weigh more in queries and in keys: a cell's neighbour then scores 0.4 to 1.2 less [ours]."""
+"""Factor by which the first two of these weigh more in queries and keys: a cell's neighbour then scores 0.4 to 1.2 less
+[ours].
+"""
 CONSTANT = 8.0
 """The constant that all picture tokens share, in standard deviations of the text embedding [ours]."""
 LAYERS = (1, 2)

@@ -95,8 +95,11 @@ const verdict = (() => {
     $("share-a").textContent = `A ${units.percent(forA)}`;
     $("share-b").textContent = `${units.percent(1 - forA)} B`;
     $("bar").setAttribute("aria-label", `${units.percent(forA)} for A, ${units.percent(1 - forA)} for B`);
-    $("doubt-note").textContent = !isDoubtful ? "" : `Hatched: between the two orders of asking, ${units.percent(least)} ` +
-      `and ${units.percent(most)} for A${least < 0.5 && most > 0.5 ? "; it reaches over the middle, so the orders disagree" : ""}.`;
+    $("doubt-note").textContent = [
+      isDoubtful ? `Hatched: between the two orders of asking, ${units.percent(least)} and ${units.percent(most)} for A.` : "",
+      result.undecided !== "orders" ? "" : least < 0.5 && most > 0.5 ? "It reaches over the middle: each order prefers another picture."
+        : "The written answers prefer another picture in each order; what is read beside them does not.",
+    ].filter(Boolean).join(" ");
   }
 
   function show(result, first, second) {

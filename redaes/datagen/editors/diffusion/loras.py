@@ -19,7 +19,7 @@ def lora_file_of(lora: str) -> Path:
     """Return the file of a LoRA, fetched where it is on the hub."""
     if Path(lora).is_file():
         if Path(lora).suffix != ".safetensors":
-            raise InputError(f"{lora} is no safetensors file; other formats are not read")
+            raise InputError(f"{lora} is not a safetensors file; redaes reads no other format")
         return Path(lora)
     named = _LORA.fullmatch(lora)
     if named is None:

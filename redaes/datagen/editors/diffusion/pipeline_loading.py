@@ -36,11 +36,12 @@ class StepCache:
 
     kind: Cache = "none"
     threshold: float | None = None
-    """Of the first-block cache: relative change of the first block's result below which the other blocks are skipped;
+    """Threshold of the first-block cache: relative change of the first block's result below which the other blocks are
+    skipped;
     None: the library's."""
     interval: int | None = None
-    """Of the TaylorSeer cache: of so many steps one is computed, in the others attention is extrapolated; None:
-    the library's."""
+    """Interval of the TaylorSeer cache: one of so many steps is computed, and in the others attention is extrapolated;
+    None: the library's."""
 
     def check(self, kind: str, adapter: Adapter) -> None:
         """Refuse what a class of pipelines does not have.
@@ -146,8 +147,8 @@ def pipeline_index(model: str | Path, revision: str | None) -> Mapping[str, Any]
         found = DiffusionPipeline.load_config(str(model), revision=revision)
     except (OSError, ValueError) as error:
         raise BackendError(
-            f"{model}: neither the folder of a pipeline nor to be had from the hub ({first_line(error)}); "
-            "check the spelling"
+            f"{model}: there is no such pipeline folder, and the Hugging Face Hub does not provide such a pipeline "
+            f"({first_line(error)}); check the spelling"
         ) from error
     index: Mapping[str, Any] = found[0] if isinstance(found, tuple) else found
     return index
@@ -220,7 +221,7 @@ def _check_tokenizers(pipeline: Any, folder: Path) -> None:
         if part.startswith("tokenizer"):
             text = component.decode(component("picture")["input_ids"], skip_special_tokens=True)
             if text.replace(" ", "").lower() != "picture":
-                raise BackendError(f"{folder / part} is no working tokenizer; copy the model again")
+                raise BackendError(f"{folder / part} is not a working tokenizer; copy the model again")
 
 
 def place_pipeline(pipeline: Any, place: torch.device, offload: Offload) -> None:

@@ -125,7 +125,7 @@ ADAPTERS: dict[str, Adapter] = {
         max_tokens=77,
     ),
 }
-"""By the class of the pipeline, as ``model_index.json`` names it."""
+"""Adapters by the class of the pipeline in ``model_index.json``."""
 
 
 def adapter_of(kind: str) -> Adapter:

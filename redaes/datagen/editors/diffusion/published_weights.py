@@ -15,7 +15,7 @@ class Checkpoint:
     commercial: bool
     """Whether the licence permits commercial use."""
     steps: int | None = None
-    """None: as the pipeline's adapter says."""
+    """Number of steps; None: that of the pipeline's adapter."""
     guidance: float | None = None
 
 
@@ -43,8 +43,8 @@ CHECKPOINTS: dict[str, Checkpoint] = {
     # which permits commercial use and forbids certain purposes.
     "timbrooks/instruct-pix2pix": Checkpoint("MIT AND LicenseRef-CreativeML-OpenRAIL-M", True),
 }
-"""By hub name: models and LoRAs, also some that no adapter is for. Where each licence was read, and which were not
-checked, is in docs/editors.md."""
+"""Models and LoRAs by their names on the hub, including some without an adapter. Where each licence was read, and which
+were not checked, is in docs/editors.md."""
 
 
 def checkpoint_of(model: str | Path) -> Checkpoint:

@@ -45,7 +45,7 @@ OPERATIONS: dict[str, Operation] = {
         neutral.mirror, neutral.tiny_crop, neutral.tiny_tone, neutral.reencode,
     )
 }  # fmt: skip
-"""By name."""
+"""All operations by name."""
 
 
 def _operation(name: str, strength: float) -> Operation:

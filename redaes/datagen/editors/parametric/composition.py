@@ -42,7 +42,7 @@ def _tilt_angle(strength: float) -> float:
 
 
 _WIDEST = 2.0
-"""Aspect up to which :func:`_tilt_share` holds."""
+"""Largest aspect ratio for which :func:`_tilt_share` holds."""
 
 
 def _tilt_share(strength: float) -> float:

@@ -1,4 +1,4 @@
-"""What one edit of the embedded editor is, and how a function becomes one."""
+"""Operations of the embedded editor, and the decorator that makes one from a function."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _whole_frame(strength: float) -> float:
 
 @dataclass(frozen=True)
 class Operation:
-    """One edit that the editor knows."""
+    """One operation of the embedded editor."""
 
     name: str
     factor: Factor

@@ -1,4 +1,4 @@
-"""What the operations share: number formats, coordinates, blur and resampling."""
+"""Functions that the operations share: number formats, coordinates, blur and resampling."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def luma(image: FloatArray) -> FloatArray:
 
 
 def diagonal_of(image: ByteImage) -> float:
-    """In pixels."""
+    """Return the length of a picture's diagonal, in pixels."""
     return math.hypot(image.shape[0], image.shape[1])
 
 
