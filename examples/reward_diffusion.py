@@ -1,6 +1,6 @@
 """Train a tiny diffusion pipeline by policy gradients on what an assessor thinks of its pictures.
 
-    python examples/reward_diffusion.py                   # a judge that likes red: a minute or two on one core
+    python examples/reward_diffusion.py                   # a judge that likes red: half a minute of one core
     python examples/reward_diffusion.py --judge nano      # redaes/nano, which has never seen such pictures
 
 The denoising steps of a diffusion model with a random part (DDIM, eta 1) are actions of a Gaussian policy, so their

@@ -1,4 +1,4 @@
-"""Answers to the same prompts, padded as TRL has them, packed into one row in which each prompt stands once.
+"""Pack answers to the same prompts, padded as in TRL, into one row in which each prompt occurs once.
 
 The row is, prompt by prompt, ``[prompt without its last token | last token + answer 1 | last token + answer 2 | ...]``,
 each answer without its own last token. A branch begins with the prompt's last token, so that what the model predicts

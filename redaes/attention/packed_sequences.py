@@ -1,4 +1,4 @@
-"""Sequences of tokens packed into one row, in which what they have in common from their beginnings stands once."""
+"""Pack sequences of tokens into one row, in which their common beginnings occur once."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Where a model's answers come from: one small protocol, several ways to fulfil it."""
+"""Backends, from which a model's answers come: one small protocol and its implementations."""

@@ -1,4 +1,4 @@
-"""What one server can do of the OpenAI protocol, found out once and kept between commands.
+"""The abilities of a server within the OpenAI protocol, found out once and kept between commands.
 
 A record per server, model and what the server reports of itself (:class:`ServerIdentity`) lies in the user's cache
 folder. It is written atomically, holds no key, and is found out anew once it is :data:`KEPT_S` old, of another version,

@@ -1,4 +1,4 @@
-"""What a LoRA adapter's folder says of itself: the base that it was trained on, and whether vLLM serves it as trained.
+"""Read from a LoRA adapter's folder on which base it was trained, and whether vLLM serves it as trained.
 
 Training, merging, checking, the local backend and the launcher of vLLM all ask here.
 """

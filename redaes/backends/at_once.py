@@ -1,4 +1,4 @@
-"""Work that is under way at once on one event loop: all of it together, or equal work one after the other."""
+"""Run work concurrently on one event loop: all of it together, or equal work one after the other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What a model is asked, and what it answers: a text, what could stand at one place of it, or why there is neither."""
+"""Requests to a model and its answers: a text, the probabilities at one place of it, or the reason why there is
+neither.
+"""
 
 from __future__ import annotations
 
@@ -31,14 +33,17 @@ class Request:
 
     prompt: Prompt
     images: tuple[Image.Image | EncodedPicture, ...]
-    """RGB, in the order of the prompt's slots; encoded ones are for several requests to a server."""
+    """The pictures, RGB, in the order of the prompt's slots; encoded ones are for several requests to a server."""
     prefix: str = ""
-    """The assistant's turn up to the place that matters. A backend that can begin an answer for the model begins it
-    with this; one that cannot has the model write it."""
+    """The beginning of the answer, up to the place where it is read. A backend that can begin an answer for the model
+    begins with it; otherwise the model writes it.
+    """
     choices: tuple[str, ...] = ()
-    """What may follow the prefix, beginning with distinct tokens: their probabilities are wanted. Empty: none are."""
+    """Texts that may follow the prefix and begin with distinct tokens, whose probabilities are wanted; empty: none
+    are.
+    """
     sampling: Sampling | None = GREEDY
-    """How the text is drawn; None: no text is wanted."""
+    """How the text is sampled; None: no text is wanted."""
 
     def __post_init__(self) -> None:
         if self.sampling is None and not self.choices:
@@ -46,27 +51,27 @@ class Request:
 
     @property
     def pixels(self) -> tuple[Image.Image, ...]:
-        """The pictures as pixels."""
+        """The pictures, decoded."""
         return tuple(image.image if isinstance(image, EncodedPicture) else image for image in self.images)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model says to one request."""
+    """A model's answer to one request."""
 
     text: str | None
     """The text, including the request's prefix, without special tokens; None: nothing was written."""
     read: NextToken | Failure | None = None
-    """What could follow the prefix, or why that could not be read; None: no choices were given."""
+    """The probabilities of the choices, or why they could not be read; None: there were no choices."""
     cut_off: bool = False
     """Whether the text is known to end at the limit on tokens."""
     tokens: int = 0
-    """Read and written, as far as a server reports them."""
+    """Number of tokens read and written, as far as a server reports it."""
     changes: tuple[str, ...] = ()
     """What of the request a server could not use (``without seed``, ``temperature=1``), and what was done to the text
     while it was written."""
     held_by: str | None = None
-    """What held the text to its form while it was written, as far as that was asked for; None: nothing."""
+    """What constrained the text to its form while it was written; None: nothing."""
 
 
 class Backend(Protocol):
@@ -74,19 +79,19 @@ class Backend(Protocol):
 
     @property
     def model(self) -> str:
-        """Name, as a result reports it."""
+        """Name of the model in results."""
         ...
 
     @property
     def revision(self) -> str:
-        """What pins the weights."""
+        """Revision of the weights."""
         ...
 
     def answer(self, requests: Sequence[Request]) -> list[Answer | Failure]:
-        """Return an answer to each request, in their order, or why there is none: a request that is lost loses only
-        itself.
+        """Return for each request, in their order, its answer or why there is none; a lost request does not affect the
+        others.
 
-        Where no text is wanted and the choices cannot be read, that is the failure.
+        If no text is wanted and the choices cannot be read, that is the failure.
 
         Raises:
             BackendError: the model cannot be asked at all.
@@ -95,7 +100,7 @@ class Backend(Protocol):
 
 
 def read_of(answer: Answer | Failure) -> NextToken | Failure:
-    """Return what was read for a request with choices."""
+    """Return the probabilities that were read for a request with choices."""
     found = answer if isinstance(answer, Failure) else answer.read
     if found is None:
         raise AssertionError("a backend was given choices and says nothing about them")
@@ -117,7 +122,7 @@ def grouped(keys: Iterable[_Key]) -> dict[_Key, list[int]]:
 def joined(
     written: Sequence[Answer | Failure | None], read: Sequence[NextToken | Failure | None]
 ) -> list[Answer | Failure]:
-    """Return what was written to each request and what was read for it as one answer; None: it was not asked for."""
+    """Return written texts and read probabilities of each request as one answer; None: it was not asked for."""
     found: list[Answer | Failure] = []
     for text, token in zip(written, read, strict=True):
         if isinstance(text, Answer):
@@ -130,7 +135,7 @@ def joined(
 
 
 class BatchBackend(ABC):
-    """A backend that answers a whole batch or raises, and reads and writes in two ways."""
+    """A backend that answers a whole batch or raises, with separate methods for reading and writing."""
 
     model: str
     revision: str
@@ -167,7 +172,7 @@ class BatchBackend(ABC):
         """
 
     def write(self, requests: Sequence[Request], sampling: Sampling) -> list[Answer]:
-        """Return what :meth:`generate` gives, with what else is known of how it was written.
+        """Return the texts of :meth:`generate`, with how they were written.
 
         Raises:
             BackendError: as for :meth:`generate`.

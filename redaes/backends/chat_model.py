@@ -1,4 +1,4 @@
-"""What can be asked as a chat model is: one server, or several that share the requests of one model."""
+"""The protocol of a chat model: one server, or several that share the requests of one model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a server answers to a chat request: read leniently, kept exactly."""
+"""A server's replies to chat requests: read leniently, kept exactly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a server is reached: by way of which proxy, with which certificates, and what to do where it is not reached."""
+"""Connections to a server: proxy, certificates, and advice if it cannot be reached."""
 
 from __future__ import annotations
 

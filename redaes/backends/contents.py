@@ -1,4 +1,6 @@
-"""The text of an answer, wherever a server puts it: a string, parts, after thoughts, or in the place for thoughts."""
+"""Find the text of an answer wherever a server puts it: in a string, in parts, after thoughts, or in the field for
+thoughts.
+"""
 
 from __future__ import annotations
 

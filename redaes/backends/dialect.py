@@ -1,4 +1,4 @@
-"""What one server takes of the OpenAI protocol: found out from its refusals once, then kept.
+"""The part of the OpenAI protocol that a server accepts, found out once from its refusals and then kept.
 
 A field that is refused is left out of this request and of all that follow; ``max_completion_tokens`` is then sent by
 its older name, ``max_tokens``. What was changed stands in every answer that was given without it, because it may decide

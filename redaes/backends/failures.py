@@ -1,4 +1,4 @@
-"""Requests without an answer: a reason that can be counted, and when so many fail that nothing can be said."""
+"""Failed requests: a countable reason for each, and an error when so many fail that nothing can be said."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model that answers nothing ends the work early, in its server's own words, instead of after every question."""
+"""End the work early, with the server's own message, if a model answers nothing at first."""
 
 from __future__ import annotations
 

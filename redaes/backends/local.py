@@ -44,17 +44,17 @@ if TYPE_CHECKING:
     from redaes.backends.prompt_packing import PromptPacker
 
 _CHATS = 64
-"""Rendered chats that are kept."""
+"""Number of rendered chats that are cached."""
 
 
 class LocalBackend(BatchBackend):
     """A model loaded from a folder, from the hub, or from inside the package.
 
-    Probabilities that are read for many requests at once cost less than one by one: each different picture is looked at
-    once, and what requests have in common up to their second picture is read once
+    Reading probabilities for many requests at once costs less than one by one: each different picture passes the vision
+    tower once, and what requests have in common up to their second picture is read once
     (:mod:`redaes.backends.prompt_packing`), where the model's attention allows it.
 
-    Several threads may ask it; they wait for each other.
+    Several threads may use it; they wait for each other.
 
     Answers do not depend on how requests are batched, up to rounding; sampled text does, because all
     requests of a batch draw from one generator, so it is reproduced by the same requests with the same
@@ -62,11 +62,11 @@ class LocalBackend(BatchBackend):
     """
 
     temperatures: tuple[Temperature, ...] = ()
-    """What is known of how far its probabilities can be believed: what lies beside its weights."""
+    """Calibrations of its probabilities, from the files beside its weights."""
     form: Form = "text"
     """The default form in which the model is asked."""
     reader: Reader = "strict"
-    """How its answers are read unless told otherwise."""
+    """The default reader of its answers."""
 
     def __init__(
         self,
@@ -85,17 +85,17 @@ class LocalBackend(BatchBackend):
             model: ``redaes/nano`` or ``redaes/nano-base``, a folder (of a model, or of an adapter whose base it then
                 names), or a hub name. Only safetensors are read, and no code that comes with a model is run.
             adapter: folder of a PEFT adapter to put on the model.
-            device: such as ``cpu`` or ``cuda:1``; None: the best there is.
-            dtype: None: bfloat16 on CUDA, else float32.
+            device: where the model computes, such as ``cpu`` or ``cuda:1``; None: the best device of this machine.
+            dtype: number type of the weights; None: bfloat16 on CUDA, otherwise float32.
             batch_size: requests per forward pass, or as many tokens where requests share some.
-            max_pixels: cap on a picture's area, in pixels; None: that which the adapter or the model was trained with.
-            constrain: whether reasoned answers are held to their form while they are written
-                (:mod:`redaes.backends.constrained`); None: those of models that were not trained on the text form.
-            hub_revision: branch, tag or commit of a model on the hub; None: the newest.
+            max_pixels: cap on a picture's area, in pixels; None: that of the adapter's or the model's training.
+            constrain: whether reasoned answers are constrained to their form while they are written
+                (:mod:`redaes.backends.constrained`); None: only for models that were not trained on the text form.
+            hub_revision: branch, tag or commit of a model on the hub; None: its main branch.
 
         Raises:
-            BackendError: the model cannot be had, is incomplete, or does not fit the device.
-            InputError: ``batch_size`` or ``max_pixels`` is below 1, or ``max_pixels`` is not what it was trained with.
+            BackendError: the model cannot be loaded, is incomplete, or does not fit the device.
+            InputError: ``batch_size`` or ``max_pixels`` is below 1, or ``max_pixels`` differs from the training.
             MissingDependency: an adapter is asked for and peft is not installed.
         """
         if max_pixels is not None and max_pixels < 1:
@@ -111,7 +111,8 @@ class LocalBackend(BatchBackend):
             if not (adapter / ADAPTER_CONFIG).is_file():
                 raise BackendError(f"{adapter} has no {ADAPTER_CONFIG}: give the folder of a PEFT adapter")
             if name == nano.NAME and base_of(adapter) == nano.BASE:
-                # The default model stands for its family: what was trained on the base must not go on the trained one.
+                # The default model stands for its family: an adapter trained on the base must not be put on the trained
+                # model.
                 name = base = nano.BASE
                 folder = model_folder(base)
             name = f"{name} + {adapter}"
@@ -143,16 +144,16 @@ class LocalBackend(BatchBackend):
         """Wrap a model that is already in memory, such as one under training.
 
         The model is asked in evaluation mode without gradients, and every module is put back into the mode it
-        was in. The global random state is left as it was. Neither model nor processor is changed. What it writes is
-        not held to any form: it shall be seen what it has learnt.
+        was in. The global random state is left as it was. Neither model nor processor is changed. Answers are not
+        constrained to a form, so that they show what the model has learnt.
 
         Args:
             model: a transformers image-text-to-text model, or a PEFT model around one; not wrapped for
                 distributed training.
             processor: its processor.
-            name: as results report it.
-            revision: what pins the weights, such as the run and the step.
-            batch_size: requests per forward pass.
+            name: name in results.
+            revision: revision of the weights, such as the run and the step.
+            batch_size: number of requests in a forward pass.
 
         Raises:
             InputError: ``batch_size`` is below 1.
@@ -179,13 +180,13 @@ class LocalBackend(BatchBackend):
         self._processor = processor
         self._batch_size = batch_size
         self._packs: bool | None = None
-        """Whether its prompts can be packed; None: not looked at yet."""
+        """Whether its prompts can be packed; None: not determined yet."""
         self._packer: PromptPacker | None = None
         self._alone = Lock()
         """Held while the model is asked: packed rows borrow its attention and its vision tower."""
         self._owned = True
-        """Whether nobody else changes the weights, so that what was read can be kept from call to call."""
-        self._template = one_rendering(processor, name)  # one that somebody else loaded may have two
+        """Whether nobody else changes the weights, so that results can be cached between calls."""
+        self._template = one_rendering(processor, name)  # a model that was loaded elsewhere may have two
         self._space = space_before_answers(processor, self._template)
         self._chats: dict[str, str] = {}
         self._constrain = constrain
@@ -193,12 +194,12 @@ class LocalBackend(BatchBackend):
 
     @property
     def loaded(self) -> tuple[Any, Any]:
-        """The network and its processor, for what reads more of it than answers."""
+        """The network and its processor, for code that needs more than answers."""
         return self._network, self._processor
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """The device on which the model computes."""
         return self._network.device
 
     def read(self, requests: Sequence[Request], choices: Sequence[str]) -> NDArray[np.float64]:
@@ -210,8 +211,8 @@ class LocalBackend(BatchBackend):
         Raises:
             BackendError: the tokenizer joins a prefix and a choice, or begins two choices with one token; or
                 the device's memory does not suffice.
-            InputError: a picture that the model cannot take.
-            PromptError: not one picture per slot.
+            InputError: the model cannot take a picture.
+            PromptError: there is not one picture for each slot.
         """
         rows = np.empty((len(requests), len(choices)))
         texts = [self._text(request) for request in requests]
@@ -254,8 +255,8 @@ class LocalBackend(BatchBackend):
 
         Raises:
             BackendError: the device's memory does not suffice.
-            InputError: a picture that the model cannot take.
-            PromptError: not one picture per slot.
+            InputError: the model cannot take a picture.
+            PromptError: there is not one picture for each slot.
         """
         return [answer.text or "" for answer in self.write(requests, sampling)]
 
@@ -264,10 +265,10 @@ class LocalBackend(BatchBackend):
         constrained it to its form.
 
         Raises:
-            BackendError: as for :meth:`generate`; or an answer cannot be held to its form.
-            InputError: likewise, like the rest.
-            PromptError: likewise.
-            MissingDependency: an answer is to be held to its form and llguidance is absent.
+            BackendError: as for :meth:`generate`; or an answer cannot be constrained to its form.
+            InputError: as for :meth:`generate`.
+            PromptError: as for :meth:`generate`.
+            MissingDependency: an answer has to be constrained to its form and llguidance is absent.
         """
         settings = self._generation_config(sampling)
         answers: list[Answer] = []
@@ -298,7 +299,7 @@ class LocalBackend(BatchBackend):
         return answers
 
     def _held(self, batch: Sequence[Request], max_new_tokens: int, ends: Sequence[int]) -> list[HeldAnswer | None]:
-        """Return the answers to a batch as they will be held to their form; None: one may be anything."""
+        """Return the constraints of a batch's answers; None: an answer is not constrained."""
         has_form = [self._constrain and request.prompt.name in prompts.known("reasoned") for request in batch]
         if not any(has_form):
             return [None] * len(batch)
@@ -313,7 +314,7 @@ class LocalBackend(BatchBackend):
         return held
 
     def _limits(self, held: Sequence[HeldAnswer | None], n_prompt: int) -> list[Any] | None:
-        """Return what ``generate`` takes to hold a batch to its forms."""
+        """Return the logits processors with which ``generate`` constrains a batch to its forms."""
         if not any(held):
             return None
         from redaes.backends.constrained import FormLogits
@@ -393,7 +394,9 @@ class LocalBackend(BatchBackend):
         return first
 
     def _generation_config(self, sampling: Sampling) -> Any:
-        """Return all that bears on the text, said outright: what is left out would come from the model's files."""
+        """Return all settings that affect the text explicitly, because omitted ones would come from the model's
+        files.
+        """
         from transformers import GenerationConfig
 
         tokenizer = self._processor.tokenizer
@@ -418,7 +421,9 @@ class LocalBackend(BatchBackend):
 
     @contextmanager
     def _asking(self) -> Iterator[None]:
-        """Evaluation mode without gradients; afterwards every module is in its old mode."""
+        """Put the model into evaluation mode without gradients within the context; afterwards every module is in its
+        old mode.
+        """
         training = [module for module in self._network.modules() if module.training]
         self._network.eval()
         try:
@@ -435,7 +440,9 @@ class LocalBackend(BatchBackend):
 
     @contextmanager
     def _seeded(self, seed: int) -> Iterator[None]:
-        """A random state of its own, so that asking a model under training does not change the training."""
+        """Use a separate random state within the context, so that asking a model under training does not change the
+        training.
+        """
         device = self._network.device
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(seed)
@@ -445,7 +452,7 @@ class LocalBackend(BatchBackend):
 def _refuse_thin(request: Request) -> None:
     """
     Raises:
-        InputError: a picture that the model cannot take.
+        InputError: the model cannot take a picture.
     """
     for image in request.pixels:
         if max(image.size) > MAX_ASPECT * min(image.size):

@@ -1,4 +1,6 @@
-"""What could stand at one place of an answer, and what follows: the log-odds of a verdict, or an expected score."""
+"""The probabilities of tokens at one place of an answer, and what is computed from them: a verdict's log-odds, or an
+expected score.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures that a server finds too large or too many: the limit that its refusal names, and pictures within it.
+"""A server's limits on pictures: reading them from its refusals, and shrinking pictures to them.
 
 =====================================================================  ===============================================
 what is said                                                           by

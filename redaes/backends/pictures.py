@@ -1,4 +1,4 @@
-"""Pictures on their way to a model: as they are for one in this process, encoded once for a server."""
+"""Pictures for a model: unchanged for one in this process, encoded once for a server."""
 
 from __future__ import annotations
 

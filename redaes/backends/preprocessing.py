@@ -1,4 +1,4 @@
-"""What a folder says about how pictures and chats are prepared, read from its JSON without loading a processor.
+"""Read from a model folder's JSON files how pictures and chats are prepared, without loading a processor.
 
 An adapter carries the preprocessing that it was trained with, and that decides wherever the adapter is used: at another
 size the same picture becomes other patches, and the verdict another one.

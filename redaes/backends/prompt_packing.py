@@ -1,4 +1,4 @@
-"""What a model of the Qwen-VL families says next after many prompts, with as little read twice as can be.
+"""Compute the next-token logits of a Qwen-VL after many prompts, reading common parts of prompts only once.
 
 Each different picture passes image processor and vision tower once. What prompts begin with, up to their second
 picture, is read once for all that begin so; what follows is packed into rows of tokens as far as there is room. Tokens

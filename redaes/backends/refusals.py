@@ -1,4 +1,4 @@
-"""What a server's refusal says about single fields of a request. Words are read, nothing is asked.
+"""Find out which fields of a request a server refuses, from the words of its refusal.
 
 Servers of the OpenAI protocol differ in the fields that they take, and say so with status 400 or 422, each in its own
 form: a ``code`` and a ``param``, a list of validation errors, a sentence. Only forms that are known to mean "this field

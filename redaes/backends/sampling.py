@@ -1,4 +1,4 @@
-"""What a model's files say about sampling does not count: answers and completions are drawn as we say.
+"""Ignore the sampling settings in a model's files, so that answers and completions are sampled as requested.
 
 ``generate`` fills whatever a request leaves open from the model's ``generation_config.json``; some of it (``min_p``,
 forbidden words, a time limit) cannot be said to be absent, so the model's own is put away.

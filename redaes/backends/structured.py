@@ -1,4 +1,5 @@
-"""Answers that a server holds to a form: in which spelling it does so, found out by asking it for a senseless answer.
+"""Answers that a server constrains to a form: which field of the request it understands, found out by asking for a
+senseless answer.
 
 Servers that do not know a field ignore it with status 200, so that only an answer shows whether it counted. The
 question is about no picture; its answer is one that no model gives of its own accord.

@@ -1,4 +1,4 @@
-"""What was found out about how far a model's probabilities can be believed, kept in a file beside its weights.
+"""Calibration temperatures of a model's probabilities, kept in a file beside its weights.
 
 One number for each way of asking: the temperature by which log-odds are divided. It is fitted on pairs that the model
 has never seen (``redaes eval calibrate``) and counts for exactly these weights, this question and this mode; whatever

@@ -1,4 +1,4 @@
-"""Models that think before they answer: whether one does, how its thoughts are switched off, and room for them.
+"""Reasoning models: detect whether a model thinks before it answers, switch its thoughts off, or leave room for them.
 
 What is asked in a few tokens, such as the one at which a verdict is read, has no room for thoughts. Where an answer
 ends within them, the ways of :data:`WAYS` are tried in turn with that one question; the first that gives an answer is

@@ -1,4 +1,4 @@
-"""A vision tower's answer, picture by picture: taken apart, kept, and put together for pictures that a row shows."""
+"""A vision tower's output, split by picture, cached, and joined for the pictures that a row shows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What weights lie in a folder: what pins them, and which base an adapter was trained on."""
+"""The weights in a folder: their revision, and the base that an adapter was trained on."""
 
 from __future__ import annotations
 

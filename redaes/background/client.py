@@ -1,4 +1,4 @@
-"""The side of a command: finds the service, makes sure that it answers as this process would, and asks it."""
+"""The command's side of the background service: find it, check that it answers as this process would, and ask it."""
 
 from __future__ import annotations
 

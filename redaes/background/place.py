@@ -1,4 +1,4 @@
-"""Where the service of a user is found: a folder that nobody else can enter, with a socket, a lock and a log in it."""
+"""The place of a user's background service: a folder that nobody else can enter, with a socket, a lock and a log."""
 
 from __future__ import annotations
 

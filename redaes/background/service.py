@@ -1,4 +1,4 @@
-"""The service: one model, one piece of work at a time, an end of its own when nobody asks any more."""
+"""The background service: one model, one piece of work at a time, and an end when nobody asks any more."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What must be equal in two processes so that one may answer for the other."""
+"""The settings that must be equal in two processes so that one may answer for the other."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""A folder of photographs: grouped into series, each ranked, the result as files that photographers' tools read."""
+"""Cull a folder of photographs: group them into series, rank each, and write files that photographers' tools read."""

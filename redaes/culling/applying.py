@@ -1,7 +1,7 @@
-"""A ranking acted upon: rejects moved away, picks copied or linked, with all that belongs to them; and the way back.
+"""Apply a ranking to the files: move rejects away, copy or link picks, with all files that belong to them; and undo it.
 
-Only what the ranking marks is touched, only where the file is the one that was ranked, and never against what somebody
-has decided about a picture.
+Only marked pictures are touched, only if the file is the one that was ranked, and never against a person's decision
+about a picture.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ class RankedFile:
 
 @dataclass(frozen=True)
 class Destinations:
-    """Where what goes; None: it stays."""
+    """Destinations of rejects and picks; None: they stay."""
 
     move_rejects: Path | None = None
     copy_picks: Path | None = None
     link_picks: Path | None = None
 
     def of(self, mark: xmp.Mark | None) -> Iterator[tuple[StepKind, Path]]:
-        """Yield what is to be done with a picture, in order."""
+        """Yield the steps for a picture with a mark, in order."""
         if mark is not None and mark.is_pick:
             if self.copy_picks is not None:
                 yield "copy", self.copy_picks
@@ -57,27 +57,27 @@ class Destinations:
 
 @dataclass
 class ApplyPlan:
-    """What is to be done, shot by shot."""
+    """The steps of each shot."""
 
     shots: list[list[FileStep]] = field(default_factory=list)
-    """The files of a shot go together or not at all."""
+    """The steps, shot by shot; the files of a shot move together or not at all."""
     left: list[str] = field(default_factory=list)
-    """Pictures that stay because something is wrong, each with the reason."""
+    """Pictures that stay because of a problem, each with the reason."""
     kept: list[str] = field(default_factory=list)
     """Pictures that stay because somebody has decided about them."""
     n_before: int = 0
-    """Pictures on which all was done before."""
+    """Number of pictures whose steps were all done before."""
 
 
 def read_ranking(path: Path) -> list[RankedFile]:
     """Return the pictures of a ranking.
 
     Args:
-        path: ``ranking.jsonl``, or the folder that holds it.
+        path: ``ranking.jsonl``, or its folder.
 
     Raises:
-        InputError: there is none.
-        RecordError: it is none, or of a version that did not write marks.
+        InputError: there is no ranking.
+        RecordError: the file is not a ranking, or its version has no marks.
     """
     file = path / RANKING_FILE if path.is_dir() else path
     try:
@@ -110,16 +110,17 @@ def plan_apply(
     moved: Mapping[str, str],
     embedded: Mapping[Path, str] | None = None,
 ) -> ApplyPlan:
-    """Return what acting on a ranking would do; changes nothing.
+    """Plan the steps that apply a ranking; nothing is changed.
 
     Args:
         ranked: its pictures.
-        destinations: where they go. Folders below the one that all pictures have in common are made there again.
-        moved: what earlier runs moved, from where to where.
+        destinations: destinations of the pictures. Folders below the common folder of all pictures are created there
+            again.
+        moved: files that earlier runs moved, with their new places.
         embedded: the pixels of pictures with embedded marks (:func:`~redaes.culling.embedding.read_embedded`).
 
     Raises:
-        InputError: pictures would go where they are, or to what is no folder.
+        InputError: pictures would go where they already are, or a destination is not a folder.
         RecordError: the pictures have no folder in common.
     """
     plan = ApplyPlan()
@@ -171,15 +172,15 @@ def plan_apply(
 def carry_out(
     plan: ApplyPlan, journal: Journal, on_shot: Callable[[int, int], None] | None = None
 ) -> tuple[int, list[str]]:
-    """Do what is planned; a shot of which one file cannot be handled is taken back whole.
+    """Carry out a plan; a shot is undone completely if one of its files cannot be handled.
 
     Args:
-        plan: what to do.
-        journal: to write on.
-        on_shot: called with the shots done, and all of them.
+        plan: the plan.
+        journal: the journal to write.
+        on_shot: called with the number of finished shots and of all shots.
 
     Returns:
-        The number of shots done, and for each other one the reason.
+        The number of finished shots, and the reason for each other one.
 
     Raises:
         RecordError: the journal cannot be written; nothing more is done.
@@ -196,20 +197,20 @@ def carry_out(
 
 
 def recover(journal: Journal) -> list[str]:
-    """Complete what was begun when an earlier run was cut off.
+    """Complete the steps that an interrupted run had begun.
 
     Returns:
-        For each shot that cannot be completed, and was taken back, the reason.
+        The reason for each shot that could not be completed and was undone.
     """
     content = journal.content
     return [why for number in content.standing if number not in content.done for why in _do(number, journal)]
 
 
 def undo(journal: Journal, on_shot: Callable[[int, int], None] | None = None) -> tuple[int, list[str]]:
-    """Take back what a journal says, the last shot first; what cannot be taken back stays and is named.
+    """Undo the steps of a journal, the last shot first; steps that cannot be undone are named.
 
     Returns:
-        The number of files taken back, and for each other one the reason.
+        The number of files that were restored, and the reason for each other one.
     """
     failed: list[str] = []
     n_undone = 0
@@ -226,11 +227,11 @@ def undo(journal: Journal, on_shot: Callable[[int, int], None] | None = None) ->
 
 
 def open_journal(folder: Path, path: Path | None, destinations: Destinations) -> Journal:
-    """Return the journal to write on: the one of a run that was cut off, else a new one.
+    """Return the journal to write: that of an interrupted run, otherwise a new one.
 
     Args:
         folder: folder of the ranking.
-        path: what the user wants it to be.
+        path: the path that the user chose for it.
         destinations: destinations of this run.
 
     Raises:
@@ -268,7 +269,7 @@ def journals_of(folder: Path, path: Path | None = None) -> Iterator[tuple[Path, 
 
 
 def moved_by(folder: Path, path: Path | None = None) -> dict[str, str]:
-    """Return what earlier runs moved and nobody has brought back, from where to where."""
+    """Return the files that earlier runs moved and nobody has moved back, with their new places."""
     return {
         step.source: step.target
         for _, content in journals_of(folder, path)
@@ -284,7 +285,7 @@ def _why_not(
     """Return why somebody's decision about a picture, or about camera raw of its shot, keeps it from being handled.
 
     Raises:
-        RecordError: it is not the file that was ranked.
+        RecordError: the file is not the one that was ranked.
     """
     if path.is_symlink():
         raise RecordError(f"{path}: is a link, and stays; handle the file that it leads to")
@@ -310,7 +311,7 @@ def _steps(kind: StepKind, files: tuple[Path, ...], root: Path, folder: Path, ta
     """
     for file in files:
         target = folder / file.relative_to(root)
-        if kind == "move" and file.is_symlink():  # elsewhere it may lead to nothing, and would not come back
+        if kind == "move" and file.is_symlink():  # elsewhere the link may lead to nothing, and could not be restored
             raise RecordError(f"{file}: is a link, so {files[0]} stays; put the file that it leads to in its place")
         try:
             step = FileStep(kind, str(file), str(target), file.stat().st_size, content_hash(file))
@@ -324,13 +325,13 @@ def _steps(kind: StepKind, files: tuple[Path, ...], root: Path, folder: Path, ta
         if kind == "move" and is_one_place(file, target):
             raise RecordError(f"{file}: lies where it should go, and stays; give another folder")
         if os.path.lexists(target):
-            both_ends = kind == "move" and target.is_file() and file.samefile(target)  # cut off in between
+            both_ends = kind == "move" and target.is_file() and file.samefile(target)  # interrupted in between
             if not both_ends:
                 raise RecordError(f"{target}: is there already, so {files[0]} stays; give another folder or rename it")
         if str(target) in taken:
             if kind == "move":
                 raise RecordError(f"{target}: would be two files, so {files[0]} stays; rename one")
-            continue  # what belongs to two picks is copied once
+            continue  # a file that belongs to two picks is copied once
         yield step
 
 
@@ -347,7 +348,7 @@ def _do(number: int, journal: Journal) -> list[str]:
     """Do the steps of a shot, or none of them.
 
     Returns:
-        The reason where none was done.
+        The reason; empty: the steps were done.
     """
     begun: list[FileStep] = []
     try:
@@ -365,7 +366,7 @@ def _do(number: int, journal: Journal) -> list[str]:
 
 
 def _take_back(steps: list[FileStep], failed: list[str]) -> int:
-    """Take steps back, the last first; returns how many files that were."""
+    """Undo steps, the last first, and return the number of files."""
     n_undone = 0
     for step in reversed(steps):
         try:

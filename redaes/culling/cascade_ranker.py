@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from redaes.models.fgaesq.scorer import FGAesQScorer
 
 AT_ONCE = 32
-"""Comparisons of the cascade after which the answers are written down."""
+"""Number of comparisons of the cascade after which the answers are written to disk."""
 
 Two = tuple[ImageRef, ImageRef]
 
@@ -131,7 +131,7 @@ class CascadeRanker:
         """Ask about the pairs of a batch that have no answer yet, and keep the answers of each series.
 
         Returns:
-            By series, why a picture of it cannot be shown.
+            For each series the error of a picture that cannot be shown.
         """
         loaded: dict[str, LoadedImage] = {}
         pairs: list[tuple[int, Two]] = []
@@ -160,7 +160,7 @@ class CascadeRanker:
 
 
 def _points(answer: PairAnswer | None, first: ImageRef) -> float | None:
-    """Return what the judge said of the first of two pictures, in points; None: nothing usable."""
+    """Return the judge's difference for the first of two pictures, in points; None: there is no usable answer."""
     if answer is None or answer.probability is None:
         return None
     points = points_of(answer.probability)

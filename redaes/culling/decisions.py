@@ -1,4 +1,4 @@
-"""What somebody has decided about a picture: ratings, labels and picks in a packet of XMP, or in the picture itself."""
+"""Read a person's decisions about a picture: ratings, labels and picks in an XMP packet, or in the picture itself."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from redaes.images import EmbeddedMetadata, embedded_metadata, exif_ratings, rea
 
 XMP = "http://ns.adobe.com/xap/1.0/"
 DIGIKAM = "http://www.digikam.org/ns/1.0/"
-_MICROSOFT = ("http://ns.microsoft.com/photo/1.0/", "http://ns.microsoft.com/photo/1.0")  # both are in use
+_MICROSOFT = ("http://ns.microsoft.com/photo/1.0/", "http://ns.microsoft.com/photo/1.0")  # both spellings are in use
 _MEDIA = "http://ns.adobe.com/xmp/1.0/DynamicMedia/"
 _CAMERABITS = "http://ns.camerabits.com/photomechanic/1.0/"
 _ACDSEE = "http://ns.acdsee.com/iptc/1.0/"
@@ -44,17 +44,17 @@ class GivenMark:
     name: str
     value: str
     place: Path
-    """The file that says so: a sidecar, or the picture."""
+    """The file with the mark: a sidecar, or the picture."""
 
 
 def decisions_in(packet: XmpPacket, place: Path, written: Mapping[str, str]) -> Iterator[GivenMark]:
-    """Yield what a packet says that redaes did not write.
+    """Yield the marks of a packet that redaes did not write.
 
     Args:
         packet: packet of a sidecar or picture.
         place: the file.
-        written: what redaes wrote, by local name; a value that has changed since is somebody's, and so is that there
-            is none any more.
+        written: the values that redaes wrote, by local name; a value that was changed or removed since is a person's
+            decision.
     """
     for name in _DECISIONS:
         ours = written.get(name[1]) if name in (RATING, LABEL, PICK) else None
@@ -67,13 +67,13 @@ def decisions_in(packet: XmpPacket, place: Path, written: Mapping[str, str]) -> 
 
 
 def decisions_embedded(picture: Path, written: Callable[[XmpPacket], Mapping[str, str]]) -> list[GivenMark]:
-    """Return what a picture's own XMP and EXIF say, written there by its camera or by a program.
+    """Return the marks in a picture's own XMP and EXIF, which its camera or a program wrote.
 
-    Metadata that cannot be read says nothing.
+    Unreadable metadata has no marks.
 
     Args:
         picture: the file.
-        written: what redaes wrote into a packet.
+        written: the values that redaes wrote into a packet.
     """
     beside = _beside(picture)
     found: list[GivenMark] = []

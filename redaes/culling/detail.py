@@ -1,13 +1,14 @@
-"""Whether two photographs show the same thing, by their detail: points that agree, and what has changed between them.
+"""Decide by their detail whether two photographs show the same thing: points that agree, and what has changed between
+them.
 
 Points that look alike in both (SIFT) propose how the second lies over the first: one turn, scale and shift for the
-frame, and up to three more for what moved by itself. Laid over, points are held against each other patch by patch, and
-places by their colour, after a common change of light and colour is taken out. What two pictures of one layout have in
-common, such as a horizon, a page's lines or a backdrop, is not enough: too few points agree, or what matters has
-changed. Thresholds are ours; docs/ranking.md has what was measured with them.
+frame, and up to three more for what moved by itself. Once registered, points are compared patch by patch, and places by
+their colour, after a common change of light and colour is removed. What two pictures of one layout have in common, such
+as a horizon, a page's lines or a backdrop, is not enough: too few points agree, or what matters has changed. Thresholds
+are ours; docs/ranking.md has what was measured with them.
 
-:mod:`redaes.evidence.pair` lays pictures over each other too, to measure what an edit did; here it only matters whether
-they belong together, in a fifth of the time.
+:mod:`redaes.evidence.pair` registers pictures too, to measure what an edit did; here it only matters whether they
+belong together, which takes a fifth of the time.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ Mapping2D = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class PictureDetail:
-    """What is compared of a picture, some 400 KB."""
+    """The data of a picture that are compared, some 400 KB."""
 
     size: tuple[int, int]
     """Width and height at which everything here was found."""
@@ -80,19 +81,19 @@ class PictureDetail:
 
 @dataclass(frozen=True)
 class SharedDetail:
-    """What two pictures have in common."""
+    """The detail that two pictures have in common."""
 
     likeness: float
     """Likeness: 1: everything visible in one is in the other; 0: nothing shows that they have the same subject."""
     mapping: Mapping2D | None
-    """How the first lies over the second; None: not known."""
+    """The mapping from the first to the second; None: not known."""
 
 
 _NOTHING_SHARED = SharedDetail(0.0, None)
 
 
 def detail_of(image: Image.Image) -> PictureDetail:
-    """Return what is compared of an RGB picture of any size."""
+    """Return the data of an RGB picture of any size that are compared."""
     rgb = np.asarray(image)
     area = rgb.shape[0] * rgb.shape[1]
     scale = math.sqrt(min(PIXELS, max(MIN_PIXELS, area)) / area)

@@ -44,24 +44,24 @@ _TAGS = ("XMP-xmp:Rating", "XMP-xmp:Label", "XMP-digiKam:PickLabel")
 
 @dataclass
 class EmbeddingPlan:
-    """Which files are to get which mark; no mark: what redaes had embedded is taken out."""
+    """The files and the marks to embed; without a mark, the one that redaes had embedded is removed."""
 
     files: dict[Path, xmp.Mark | None]
     kept: list[str]
     """Pictures that stay because somebody has decided about them."""
     left: list[str]
-    """Pictures that stay because something is wrong."""
+    """Pictures that stay because of a problem."""
     n_others: int = 0
-    """Marked pictures that are no JPEG."""
+    """Number of marked pictures that are not JPEG files."""
     n_before: int = 0
-    """Pictures that have their mark already."""
+    """Number of pictures that have their mark already."""
 
 
 def check_exiftool() -> None:
-    """Refuse to go on without exiftool.
+    """Check that exiftool is installed.
 
     Raises:
-        InputError: it is not there; says how it is installed.
+        InputError: it is not installed; the message says how to install it.
     """
     if shutil.which(_TOOL) is None:
         raise InputError(
@@ -71,7 +71,7 @@ def check_exiftool() -> None:
 
 
 def read_embedded(folder: Path) -> dict[Path, str]:
-    """Return what is known of pictures that got embedded marks: SHA-256 of their pixels as they were ranked.
+    """Return, for pictures with embedded marks, the SHA-256 of their pixels when they were ranked.
 
     Raises:
         RecordError: the file cannot be read.
@@ -122,7 +122,7 @@ def plan_embedding(
     Args:
         marked: pictures, each with the SHA-256 of the file that was ranked and its mark.
         embedded: as :func:`read_embedded` gives it.
-        undo: take out what redaes had embedded and nobody has changed.
+        undo: remove the marks that redaes had embedded and nobody has changed.
     """
     names = SidecarNames()
     plan = EmbeddingPlan({}, [], [])
@@ -143,7 +143,7 @@ def plan_embedding(
                 raise RecordError(f"{path}: has changed since it was ranked, and stays; rank the folder again")
             decided = xmp.marks_of_others(path, names)
             if not decided and ours != mark.noted():
-                xmp.real_path(path)  # refuses what is write-protected or somebody else's
+                xmp.real_path(path)  # refuses write-protected files and those of other users
         except RecordError as error:
             plan.left.append(str(error))
             continue
@@ -160,18 +160,18 @@ def plan_embedding(
 
 
 def embed(plan: EmbeddingPlan, folder: Path, on_file: Callable[[int, int], None] | None = None) -> list[str]:
-    """Embed what is planned.
+    """Embed the planned marks.
 
     Args:
-        plan: by :func:`plan_embedding`.
+        plan: plan of :func:`plan_embedding`.
         folder: folder of the ranking, where the pixels' hashes are kept.
-        on_file: called with the files done, and all of them.
+        on_file: called with the number of finished files and of all files.
 
     Returns:
-        For each file that has not become what was planned, the reason.
+        The reason for each file that could not be changed as planned.
 
     Raises:
-        InputError: exiftool is not there.
+        InputError: exiftool is not installed.
         RecordError: the hashes cannot be kept; nothing more is done.
     """
     check_exiftool()
@@ -210,7 +210,7 @@ def _wrong(path: Path, mark: xmp.Mark | None, pixels: str) -> str | None:
 
 
 def _run(config: Path, paths: Sequence[Path], mark: xmp.Mark | None) -> str:
-    """Let exiftool write; returns what it said of what went wrong."""
+    """Let exiftool write, and return its error messages."""
     values = ("", "", "") if mark is None else (str(mark.rating), mark.label, str(mark.pick))
     noted = "" if mark is None else mark.noted()
     options = [f"-{tag}={value}" for tag, value in zip(_TAGS, values, strict=True)]

@@ -1,6 +1,6 @@
-"""Files moved, copied and linked, one step each, and the way back; nothing is ever written over.
+"""Move, copy and link files, one step each, and undo the steps; nothing is ever overwritten.
 
-Every step can be cut off anywhere and done again: what is half done is told from what lies at its two ends.
+Every step can be interrupted anywhere and repeated: the files at its two ends show what was done.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ def is_one_place(source: Path, target: Path) -> bool:
 
 
 def perform(step: FileStep) -> None:
-    """Do a step, or the rest of it.
+    """Do a step, or complete an interrupted one.
 
     Raises:
-        RecordError: it cannot be done; the source is whole, and nothing that was at the target has changed.
+        RecordError: the step cannot be done; the source is intact, and nothing at the target has changed.
     """
     source, target = Path(step.source), Path(step.target)
     try:
-        _part(target).unlink(missing_ok=True)  # of one that was cut off
+        _part(target).unlink(missing_ok=True)  # left behind by an interrupted step
         if step.kind == "folder":
             target.mkdir(exist_ok=True)
         elif step.kind == "link":
@@ -69,13 +69,13 @@ def perform(step: FileStep) -> None:
 
 
 def revert(step: FileStep) -> bool:
-    """Take a step back.
+    """Undo a step.
 
     Returns:
-        Whether there was anything to take back.
+        Whether there was anything to undo.
 
     Raises:
-        RecordError: it cannot be taken back without losing something; nothing has changed.
+        RecordError: the step cannot be undone without losing something; nothing has changed.
     """
     source, target = Path(step.source), Path(step.target)
     try:
@@ -87,7 +87,7 @@ def revert(step: FileStep) -> bool:
             target.unlink()
             return True
         for end in (source, target):
-            _part(end).unlink(missing_ok=True)  # of one that was cut off
+            _part(end).unlink(missing_ok=True)  # left behind by an interrupted step
         if _is_gone(target):
             return False
         if step.kind == "copy":
@@ -107,13 +107,13 @@ def revert(step: FileStep) -> bool:
 
 
 def _is_original(source: Path, target: Path, step: FileStep) -> bool:
-    """Return whether what was copied is still where it was, so that the copy is not the last one."""
+    """Return whether the copied file still exists, so that the copy is not the last one."""
     is_there = source.is_file() and not source.is_symlink() and not is_one_place(source, target)
     return is_there and _same(source, step)
 
 
 def _without_second(source: Path, target: Path, step: FileStep) -> bool:
-    """Take back a move of which both ends are there: one that was cut off, or never begun."""
+    """Undo a move of which both files exist: one that was interrupted, or never begun."""
     if not _same(target, step):
         return False  # another file was there, and is
     if not _same(source, step):
@@ -123,7 +123,7 @@ def _without_second(source: Path, target: Path, step: FileStep) -> bool:
 
 
 def _move(source: Path, target: Path, step: FileStep) -> None:
-    """Put a file elsewhere: by a second name where the file system has them, else by a copy that is looked at."""
+    """Move a file: by a hard link where the file system has them, otherwise by a verified copy."""
     if is_one_place(source, target):
         raise RecordError(f"{source}: lies where it should go, and stays; give another folder")
     _check_unchanged(source, step)
@@ -146,7 +146,9 @@ def _move(source: Path, target: Path, step: FileStep) -> None:
 
 
 def _take_away(source: Path, target: Path, step: FileStep) -> None:
-    """Remove a file that is elsewhere now; where it cannot be removed, it does not stay in two places."""
+    """Remove a moved file from its old place; if that fails, the new file is removed, so that it does not stay in two
+    places.
+    """
     try:
         if not source.samefile(target):  # a copy
             _sync_folder(target.parent)
@@ -158,7 +160,7 @@ def _take_away(source: Path, target: Path, step: FileStep) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Have a new name on the disk before the old one goes: another disk may be unplugged, or lose power."""
+    """Write a new name to disk before the old one is removed, because a disk may be unplugged or lose power."""
     if os.name == "nt":  # folders cannot be opened there
         return
     opened = os.open(folder, os.O_RDONLY)
@@ -172,7 +174,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _place_copy(source: Path, target: Path, step: FileStep) -> None:
-    """A copy with times, mode and owner, compared with its source before it gets its name."""
+    """Make a copy with times, mode and owner, and compare it with its source before it gets its name."""
     part = _part(target)
     part.unlink(missing_ok=True)
     try:
@@ -200,7 +202,7 @@ def _place_copy(source: Path, target: Path, step: FileStep) -> None:
 
 
 def _rename(source: Path, target: Path) -> None:
-    """Where a file cannot have two names, nothing but a look keeps it from taking another's place."""
+    """Rename a file after checking that the target does not exist, for file systems without hard links."""
     if not _is_gone(target):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
     source.rename(target)

@@ -1,4 +1,4 @@
-"""Ranks a folder by series: answers are kept in the output folder as they come, so an interrupted run goes on.
+"""Rank a folder by series. Answers are kept in the output folder as they come, so an interrupted run can be continued.
 
 The output folder::
 
@@ -65,18 +65,18 @@ class RankedSeries:
 
     name: str
     pictures: tuple[PlacedPhotograph, ...]
-    """Best first."""
+    """The pictures, best first."""
     ranking: Ranked | None
     """The ranking; None: see ``failure``."""
     failure: str | None
     doubt: str | None = None
-    """Why none of its pictures is marked as worse; None: no doubt."""
+    """Why none of its pictures is marked as worse; None: there is no doubt."""
     meant: str | None = None
     """What its pictures were taken for, together, so that they are not ranked; None: to choose from."""
 
     @property
     def remark(self) -> str | None:
-        """What is to be said of its marks, as a sentence; None: nothing."""
+        """A remark on its marks, as a sentence; None: there is none."""
         if self.meant is not None:
             return f"Left as it is, because it seems to be {self.meant}"
         return None if self.doubt is None else f"None is marked as worse: {self.doubt}"
@@ -84,23 +84,23 @@ class RankedSeries:
 
 @dataclass
 class FolderSummary:
-    """What a run did."""
+    """The results of a run."""
 
     n_pictures: int = 0
     n_series: int = 0
     n_singles: int = 0
     n_meant: int = 0
-    """Series that were meant to be used together, and that stay as they are."""
+    """Number of series that were taken to be used together, and are not ranked."""
     n_calls: int = 0
     n_sidecars: int = 0
-    """Sidecars to write, or written."""
+    """Number of sidecars that were written, or would be."""
     n_merged: int = 0
     """Number of those that existed before."""
     kept: tuple[str, ...] = ()
     """Pictures without a mark because somebody has rated, labelled or picked them, each with what says so."""
     unreadable: tuple[UnreadableFile, ...] = ()
     passed_over: tuple[PassedOver, ...] = ()
-    """What in the folder was not looked at."""
+    """Files and folders that were not read."""
     winners: tuple[SeriesWinner, ...] = ()
     """What came out for each series in which there was something to choose from."""
     failed: tuple[str, ...] = ()
@@ -125,22 +125,22 @@ def rank_folder(
     """Group the pictures of a folder into series, rank each, and write the results.
 
     Args:
-        folder: with the pictures, in folders of its own too; or several folders, and pictures. Nothing in it is
-            changed, but for sidecars where ``write_xmp`` asks for them.
-        out: for the results; a run with the same pictures, model and settings goes on where one stopped.
+        folder: a folder with pictures, also in subfolders; or several folders and pictures. Nothing in it is changed,
+            except sidecars if ``write_xmp`` is set.
+        out: folder for the results; a run with the same pictures, model and settings continues an interrupted one.
         ranker: puts each series in order.
         exclude: pictures and folders to leave out, as patterns of a ``.gitignore`` file.
-        limits: from where on pictures belong together; None: the usual ones.
+        limits: limits within which pictures belong together; None: the defaults.
         write_xmp: write the sidecars; otherwise they are only counted.
         sidecars: how new sidecars are named.
-        overrule: mark pictures that have a rating in themselves, too.
-        reject: the rest gets the rating -1, rejected, in place of one star.
-        on_scanned: called with the files looked at and all files.
-        on_prepared: told about what is done before the first series can be finished.
-        on_series: called with the series finished, all series, and the finished one's line.
+        overrule: also mark pictures that have a rating of their own.
+        reject: the remaining pictures get the rating -1, rejected, instead of one star.
+        on_scanned: called with the number of scanned files and of all files.
+        on_prepared: called with the progress of work before the first series can be finished.
+        on_series: called with the number of finished series, of all series, and the finished one's line.
 
     Raises:
-        InputError: the folder is missing or holds no pictures, or a pattern is none.
+        InputError: the folder is missing or has no pictures, or a pattern is invalid.
         RecordError: ``out`` cannot be written to.
         BackendError: the model cannot be asked.
     """
@@ -224,9 +224,9 @@ def _placed(series: PhotographSeries, ranking: Ranked) -> Iterator[PlacedPhotogr
     place = {picture: number for number, picture in enumerate(ranking.order, 1)}
     best = ranking.order[0]
     alone = len(ranking.order) == 1
-    # A lead that is no visible difference makes no winner.
+    # A lead below the visible difference makes no winner.
     leads = not alone and ranking.lead(best, ranking.order[1]) >= TIE_MARGIN
-    # Where the pictures may show different things, the worse one may be the only one of its thing.
+    # If the pictures may show different things, the worse one may be the only one of its subject.
     rest = REST if series.doubt is None else UNDECIDED
     for photograph in sorted(series.pictures, key=lambda one: (place[one.ref.id], str(one.ref.path))):
         own = photograph.ref.id

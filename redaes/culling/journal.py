@@ -1,4 +1,5 @@
-"""A journal of what is done to files, shot by shot: on the disk before a shot is begun, and completed when it is done.
+"""A journal of the steps on files, shot by shot: each shot is written to disk before it is begun, and completed when it
+is done.
 
 JSON Lines. Behind the head, ``{"shot": n, "steps": […]}`` says what is about to be done; ``{"done": n}``,
 ``{"undone": n}`` and ``{"finished": true}`` follow. A last line that was cut off was never acted on.

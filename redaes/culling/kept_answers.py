@@ -1,4 +1,4 @@
-"""What a language model said about a series, kept in a file per series, model and settings."""
+"""A language model's answers about a series, kept in one file for each series, model and settings."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class KeptAnswers:
             if found["explanation"] is not None:
                 self.explanation = Result.model_validate(found["explanation"])
         except (ValidationError, KeyError, TypeError) as error:
-            raise RecordError(f"{file}: does not hold a series' answers ({error}); delete it") from error
+            raise RecordError(f"{file}: does not hold a series' answers ({error}); delete the file") from error
 
     def keep(self, answers: Sequence[PairAnswer]) -> None:
         """Take these for all answers, and write them down."""

@@ -1,4 +1,4 @@
-"""What photographs look like from afar, as an index: cheap, and never enough to say that two belong together."""
+"""The coarse layout of photographs, as a cheap index of candidates; it alone never decides that two belong together."""
 
 from __future__ import annotations
 

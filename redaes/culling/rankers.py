@@ -1,4 +1,4 @@
-"""Who puts series in order: the language model by comparisons, or FGAesQ by its scores.
+"""Rankers of series: the language model by comparisons, or FGAesQ by its scores.
 
 Each keeps what it found out in a file per series, weights and settings, so that an interrupted run goes on. Both
 together are in :mod:`redaes.culling.cascade_ranker`.

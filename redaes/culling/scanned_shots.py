@@ -1,4 +1,4 @@
-"""The pictures of a folder, looked at once, one file of each shot."""
+"""Scan the pictures of a folder once, one file of each shot."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model says of the pictures of a folder's series, pair by pair, kept as ``redaes rank`` keeps it."""
+"""A model's answers about the pairs of a folder's series, kept as ``redaes rank`` keeps them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The contact sheet in HTML: what stands on its pages."""
+"""The contact sheet in HTML: the content of its pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a build is going to ask, before it asks anything: calls, tokens, money, hours, disk.
+"""Estimate a build before it asks anything: calls, tokens, money, hours, disk.
 
 Two figures of each: the most that it can be, which follows from the recipe, and what is expected by the rates of an
 earlier build (:mod:`redaes.datagen.measured_rates`), where there is one.

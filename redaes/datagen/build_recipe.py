@@ -1,4 +1,4 @@
-"""What a dataset is built by: a YAML recipe under the options of a command line."""
+"""The settings of a build: a YAML recipe, overridden by the options of a command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a panel asks fewer questions for the same labels: some pairs of a view, costly judges only where it matters.
+"""Save questions to a panel: ask about some pairs of a view only, and ask costly judges only where it matters.
 
 Both ways are off unless a recipe asks for them, because the paper's panel asks everyone about everything. What they
 cost in precision is measured in docs/data.md.

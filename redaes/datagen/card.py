@@ -1,4 +1,4 @@
-"""The dataset card: what the hub's viewer and a reader need to know."""
+"""The dataset card, for the hub's viewer and for readers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The parts in which a dataset is built: some photographs, whose pairs make one shard."""
+"""The chunks in which a dataset is built: some photographs, whose pairs make one shard."""
 
 from __future__ import annotations
 

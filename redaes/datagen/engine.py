@@ -1,4 +1,4 @@
-"""Who does the work of the embedded editor: processes of this machine, or Ray Data's actors on many.
+"""Engines that run the embedded editor: processes of this machine, or Ray Data's actors on many machines.
 
 Both take the same tasks (the chunks that are missing) and run the same function, which writes its own result
 atomically; so they make the same dataset, and either may finish what the other began. What comes back is only each

@@ -1,4 +1,4 @@
-"""What the stages train on without data of one's own: a dataset and series of the sample photographs."""
+"""Sample data for the stages if no data are named: a dataset and series of the sample photographs."""
 
 from __future__ import annotations
 

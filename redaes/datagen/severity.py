@@ -1,4 +1,4 @@
-"""What an edit costs, in points of the one scale, so that losses of different families can be compared.
+"""The severity of an edit: its cost in points of the one scale, so that edits of different kinds can be compared.
 
 **The scale.** KADID-10k (Lin, Hosu and Saupe, "KADID-10k: A Large-scale Artificially Distorted IQA Database", QoMEX
 2019) has the mean opinion of people who saw 81 photographs with 25 distortions at 5 levels beside the clean one, from 1

@@ -1,4 +1,4 @@
-"""What a dataset holds, in numbers; reads every column but the pictures."""
+"""Statistics of a dataset, from all columns but the pictures."""
 
 from __future__ import annotations
 

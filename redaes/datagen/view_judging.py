@@ -1,4 +1,4 @@
-"""What is asked about the pictures of one view, round by round, until their differences are settled.
+"""Choose the questions about the pictures of one view, round by round, until their differences are settled.
 
 Pure: who asks, and how, is the caller's. ``judging_rounds`` yields what is to be asked and is sent the judgements::
 

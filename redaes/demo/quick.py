@@ -291,19 +291,27 @@ def _ranked(out: Path, assessor: Assessor) -> tuple[tuple[SeriesWinner, ...], in
 
 def _tell_next(teller: _Teller, out: Path) -> None:
     """What to type next."""
-    page = "a page in the browser, at http://127.0.0.1:8080, where you drop your own pictures"
-    if find_spec("uvicorn") is None:
-        what = "'redaes[serve]'"
-        page += f" (first: {install_line(what, 'serve')})"
+    page = "a page in the browser, at http://127.0.0.1:8080, where you drop your own pictures" + _first(
+        "uvicorn", "serve"
+    )
+    whole = "the whole path: pairs, training in three stages, evaluation; several minutes" + _first("trl", "demo")
     pairs = shlex.quote(str(out / "pairs"))
     lines = (
         ("redaes compare A.jpg B.jpg", "which of two pictures of yours is better, and why"),
         ("redaes rank FOLDER", "the best of each series of shots in a folder"),
         ("redaes serve", page),
         (f"redaes data inspect {pairs} --out pairs.html", "the pairs of step 1 on a page"),
-        ("redaes demo", "the whole path: pairs, training in three stages, evaluation; several minutes"),
+        ("redaes demo", whole),
     )
     teller.say("\nWhat to type next", style="bold")
     for command, what in lines:
         teller.say(command, 3)
         teller.say(what, 6)
+
+
+def _first(package: str, extra: str) -> str:
+    """Say what has to be installed before a command; empty: it is there."""
+    if find_spec(package) is not None:
+        return ""
+    what = f"'redaes[{extra}]'"
+    return f" (first: {install_line(what, extra)})"

@@ -1,1 +1,1 @@
-"""Evidence: what can be measured in one photograph and in two of one scene, and claims held against it."""
+"""Evidence: measurements of one photograph and of two of one scene, and claims checked against them."""

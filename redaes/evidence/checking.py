@@ -1,4 +1,4 @@
-"""Statements held against what was measured: supported, contradicted, or not measurable. docs/claims.md has the rules.
+"""Check statements against measurements: supported, contradicted, or not measurable. docs/claims.md has the rules.
 
 Weak evidence never contradicts: what lies within a noise floor, what was not measured, and what two views that could
 not be laid over each other would show, leaves a statement not measurable.

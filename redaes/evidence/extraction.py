@@ -1,4 +1,4 @@
-"""Reading a critique's English: from a text about pictures A and B to the statements that it makes.
+"""Extract the statements that an English text makes about pictures A and B.
 
 >>> [(one.side, one.relation, one.quantity) for one in extract("A is noisier than B, and its horizon is level.")]
 [('A', 'more', 'noise'), ('A', 'absent', 'tilt')]

@@ -1,4 +1,4 @@
-"""What faults are called in English: regular expressions without open repetition, the names of our own writer first."""
+"""English names of faults: regular expressions without open repetition, the names of our own writer first."""
 
 from __future__ import annotations
 

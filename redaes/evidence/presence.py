@@ -1,4 +1,6 @@
-"""Whether a picture has a fault: decided by its values, by what only it shows, and by how the two views lie."""
+"""Decide whether a picture has a fault: by its values, by what only it shows, and by the registration of the two
+views.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was measured of two pictures as text in a question, for models that are shown less than the pictures hold."""
+"""Write measurements of two pictures into a question, for models that are shown less than the pictures contain."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""What can be measured of a photograph, and how each quantity is read: the one list that measuring, writing, checking
-claims, rewards and reports share.
-"""
+"""The registry of measured quantities, which measuring, writing, checking claims, rewards and reports share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Measured values beside a statement, and the figures that it quotes held against them."""
+"""Look up the measured values for a statement, and check the figures that it quotes against them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Pillow and the libraries below it raise on damaged data."""
+"""The exceptions that Pillow and the libraries below it raise on damaged data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What names say in a photographer's folder: which folders are of programs, which files are not read as pictures."""
+"""Names in a photographer's folder: which folders belong to programs, and which files are not read as pictures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pictures in a folder and its folders, and what there is besides: nothing is passed over without a word."""
+"""Find the pictures in a folder and its subfolders, and report everything else that is there."""
 
 from __future__ import annotations
 

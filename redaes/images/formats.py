@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes and its header: no pixel is decoded here."""
+"""Recognise a file's format by its first bytes and its header, without decoding a pixel."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Pictures as callers have them (a file, a PIL picture, an array, a tensor), made alike; or refused, with the remedy.
+"""Take pictures in the forms that callers have (a file, a PIL picture, an array, a tensor), or refuse them with the
+remedy.
 
-What is one picture in two of these forms has one id in both, except that a file is named by its bytes. The table is in
-docs/python.md.
+The same picture in two of these forms has the same id, except that the id of a file is that of its bytes.
+docs/python.md has the table.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     import torch
 
     PictureInput: TypeAlias = str | Path | Image.Image | NDArray[Any] | torch.Tensor | LoadedImage | ImageRef
-    """A picture in any form that is taken."""
+    """A picture in any accepted form."""
 
 ROUNDING = 1e-3
 """How far a floating-point value may exceed [0, 1]: less than half a level of 8 bits."""
@@ -49,29 +50,30 @@ _LAYOUT = {"array": "rows x columns x channels", "tensor": "channels x rows x co
 
 
 class TakenPicture(NamedTuple):
-    """A picture that was handed over."""
+    """A picture that a caller gave."""
 
     loaded: LoadedImage
     whole: Image.Image | None
-    """The picture at its own size, where no file has it; None: its file has, or it came loaded."""
+    """The picture at its own size, if it has no file; None: it has a file, or came loaded."""
 
 
 def take_picture(
     value: PictureInput, name: str = "the picture", *, max_pixels: int = MAX_PIXELS, on_white: bool = False
 ) -> TakenPicture:
-    """Return the picture that a caller hands over.
+    """Return the picture that a caller gives.
 
     Args:
         value: a path; a PIL picture, which is treated as its file would be; a numpy array of rows × columns (× 1 or 3
-            channels) or a tensor of (1 ×) channels × rows × columns, as torchvision and pyiqa have them, of whole
-            numbers of 8 bits, or of floating-point numbers in [0, 1]; what was loaded before; or a reference to a file.
+            channels) or a tensor of (1 ×) channels × rows × columns, as in torchvision and pyiqa, of 8-bit integers or
+            of floating-point numbers in [0, 1]; a loaded picture; or a reference to a file.
         name: name of the argument, for messages.
         max_pixels: larger pictures are shrunk to this area.
-        on_white: lay transparent pictures in memory, and arrays with a fourth channel, on white, in place of refusing
+        on_white: put transparent pictures in memory, and arrays with a fourth channel, on white instead of refusing
             them.
 
     Raises:
-        ImageError: it is no picture; names the argument, what is wrong with it and the remedy.
+        ImageError: the value is not a usable picture; the message names the argument, what is wrong with it and the
+            remedy.
         InputError: ``max_pixels`` is below 1.
     """
     if isinstance(value, LoadedImage):
@@ -92,7 +94,7 @@ def named_picture(value: PictureInput, name: str = "the picture") -> LoadedImage
     """Take a picture as :func:`take_picture` does, but only name a file, so that few of many pictures are in memory.
 
     Raises:
-        ImageError: as there; a file whose pixels are damaged may only be found out when it is loaded.
+        ImageError: as for :func:`take_picture`; a file with damaged pixels may only be noticed when it is loaded.
     """
     if isinstance(value, ImageRef):
         return value
@@ -108,8 +110,8 @@ def named_pictures(pictures: Sequence[PictureInput], name: str) -> list[LoadedIm
     """Take several pictures, each as :func:`named_picture` does.
 
     Raises:
-        ImageError: as there.
-        InputError: one picture in place of several.
+        ImageError: as for :func:`take_picture`.
+        InputError: one picture was given instead of several.
     """
     if isinstance(pictures, str | Path | Image.Image | LoadedImage | ImageRef):
         raise InputError(f"{name} is one picture; give a list of them")
@@ -120,8 +122,8 @@ def taken_pair(pair: tuple[PictureInput, PictureInput], name: str) -> tuple[Take
     """Take both pictures of a pair as :func:`take_picture` does.
 
     Raises:
-        ImageError: as there.
-        InputError: not two pictures.
+        ImageError: as for :func:`take_picture`.
+        InputError: there are not two pictures.
     """
     if not isinstance(pair, tuple | list) or len(pair) != 2:
         raise InputError(f"{name} is not a pair of pictures; give (first, second)")
@@ -129,8 +131,8 @@ def taken_pair(pair: tuple[PictureInput, PictureInput], name: str) -> tuple[Take
 
 
 def same_picture(first: LoadedImage, second: LoadedImage) -> bool:
-    """Return whether two pictures have one id; or the same pixels, where one came without a file: its id is never a
-    file's.
+    """Return whether two pictures have the same id; or the same pixels, if one has no file, whose id is never that of a
+    file.
     """
     if first.ref.id == second.ref.id:
         return True
@@ -140,10 +142,10 @@ def same_picture(first: LoadedImage, second: LoadedImage) -> bool:
 
 
 def unchanged(picture: LoadedImage | ImageRef) -> LoadedImage:
-    """Return the picture, loaded if need be.
+    """Return the picture, loaded if necessary.
 
     Raises:
-        ImageError: it cannot be loaded, or is no longer the one that the reference names.
+        ImageError: the picture cannot be loaded, or is no longer the one that the reference names.
     """
     if not isinstance(picture, ImageRef):
         return picture
@@ -158,23 +160,21 @@ def unchanged(picture: LoadedImage | ImageRef) -> LoadedImage:
 
 
 def _as_its_file(image: Image.Image, name: str, on_white: bool) -> tuple[Image.Image, tuple[str, ...]]:
-    """Return a PIL picture as RGB or grey at its own size, treated as the file would be that it came from; and
-    notes.
-    """
+    """Return a PIL picture as RGB or grey at its own size, treated like the file that it came from; and notes."""
     if 0 in image.size:
         raise ImageError(f"{name}: the picture has no pixels (size {image.size}); hand over another")
     if image.width * image.height > MAX_FILE_PIXELS:
         raise ImageError(
             f"{name}: {image.width} x {image.height} pixels are more than {MAX_FILE_PIXELS:,}; shrink it before use"
         )
-    # Turning, transparency, palettes and colour profiles are treated in one place, and that one reads files.
+    # Orientation, transparency, palettes and colour profiles are handled in one place, which reads files.
     kind = "PNG" if image.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16") else "TIFF"
     path = IN_MEMORY.with_suffix(f".{kind.lower()}")
     file = io.BytesIO()
     try:
         image.load()
         transparent = image.has_transparency_data and image.convert("RGBA").getchannel("A").getextrema() != (255, 255)
-        orientation = Image.Exif()  # of all that EXIF says, the rest may be wrong, and Pillow fails at writing it anew
+        orientation = Image.Exif()  # other EXIF data may be wrong, and Pillow fails at writing it again
         orientation[ExifTags.Base.Orientation] = image.getexif().get(ExifTags.Base.Orientation, 1)
         turned = orientation[ExifTags.Base.Orientation] != 1
         plain = image.mode in ("RGB", "L") and not (transparent or turned or image.info.get("icc_profile"))
@@ -201,7 +201,7 @@ def _as_its_file(image: Image.Image, name: str, on_white: bool) -> tuple[Image.I
 
 def _picture_of(value: Any, name: str, on_white: bool) -> Image.Image:
     """Return an array or a tensor as a PIL picture of the same size."""
-    torch = sys.modules.get("torch")  # whoever has a tensor has loaded it
+    torch = sys.modules.get("torch")  # if the value is a tensor, torch is loaded
     if torch is not None and isinstance(value, torch.Tensor):
         kind, shape, dtype = "tensor", tuple(value.shape), str(value.dtype).removeprefix("torch.")
         if len(shape) == 4:
@@ -239,17 +239,17 @@ def _picture_of(value: Any, name: str, on_white: bool) -> Image.Image:
 
 
 def _check_shape(one: tuple[int, ...], whole: tuple[int, ...], name: str, kind: str, on_white: bool) -> None:
-    """Refuse what is not rows × columns, with channels where its kind has them.
+    """Refuse an array or tensor that is not rows × columns, with channels where its kind has them.
 
     Args:
-        one: without the place of a batch.
-        whole: as it was handed over, for the message.
+        one: the value without the dimension of a batch.
+        whole: the given value, for the message.
         name: name of the argument.
         kind: ``array`` or ``tensor``.
-        on_white: whether four channels are taken.
+        on_white: whether four channels are accepted.
 
     Raises:
-        ImageError: another shape, or one that can be read in two ways.
+        ImageError: the shape is another one, or can be read in two ways.
     """
     first = kind == "tensor"
     said = f"{name}: {'an' if kind == 'array' else 'a'} {kind} of shape {whole}"
@@ -281,7 +281,7 @@ def _check_shape(one: tuple[int, ...], whole: tuple[int, ...], name: str, kind: 
 
 
 def _eight_bits(array: NDArray[Any], name: str, dtype: str) -> NDArray[np.uint8]:
-    """Return the values as whole numbers of 8 bits."""
+    """Return the values as 8-bit integers."""
     if array.dtype == np.uint8:
         return array
     if not np.issubdtype(array.dtype, np.floating):

@@ -1,4 +1,4 @@
-"""Pictures ready for use, from a file, from bytes or from memory."""
+"""Load pictures from a file, from bytes or from memory."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_PIXELS = 1_048_576
 """Default area, in pixels, to which larger pictures are shrunk on loading."""
 
 IN_MEMORY = Path("(in memory)")
-"""Path of a picture that came without a file."""
+"""Path of a picture without a file."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class LoadedImage:
     Attributes:
         image: upright 8-bit RGB in sRGB, at most ``max_pixels`` in area.
         ref: content hash and path.
-        notes: what the user may want to know about the treatment, as sentences; usually empty.
+        notes: notes on how the picture was treated, as sentences; usually empty.
     """
 
     image: Image.Image
@@ -63,9 +63,9 @@ def decode_image(data: bytes, path: Path, *, max_pixels: int = MAX_PIXELS) -> Lo
 
     Args:
         data: the bytes of a picture file.
-        path: names it in messages and in the result; need not exist.
-        max_pixels: largest area of the result, in pixels. A small value makes JPEG quick: its decoder leaves out
-            what the result would not show.
+        path: path for messages and for the result; it need not exist.
+        max_pixels: largest area of the result, in pixels. A small value makes decoding JPEG quick, because its decoder
+            skips detail that the result would not show.
 
     Raises:
         ImageError: the picture cannot be used.
@@ -97,10 +97,10 @@ def check_shape(size: tuple[int, int], path: Path) -> None:
 
     Args:
         size: width and height in pixels.
-        path: names it in messages.
+        path: path for the message.
 
     Raises:
-        ImageError: it is.
+        ImageError: the picture is too thin.
     """
     width, height = size
     if max(width, height) > MAX_ASPECT * min(width, height):
@@ -112,22 +112,21 @@ def check_shape(size: tuple[int, int], path: Path) -> None:
 
 
 def picture_in_memory(image: Image.Image, *, max_pixels: int = MAX_PIXELS) -> LoadedImage:
-    """Return an RGB or grey picture that came without a file: named by its pixels, then shrunk to at most
-    ``max_pixels``.
+    """Return an RGB or grey picture without a file, whose id is that of its pixels, shrunk to at most ``max_pixels``.
 
     Raises:
-        ImageError: another mode, or no pixels.
+        ImageError: the picture has another mode, or no pixels.
         InputError: ``max_pixels`` is below 1.
     """
     if image.mode not in ("RGB", "L"):
-        # Transparency, palettes and colour profiles are treated by load_image alone.
+        # Only load_image handles transparency, palettes and colour profiles.
         raise ImageError(f"a picture in memory has mode {image.mode}; hand over RGB, or the path of its file")
     if 0 in image.size:
         raise ImageError(f"a picture in memory has no pixels (size {image.size}); hand over another")
     image = image.convert("RGB")
     width, height = image.size
     name = content_id(f"RGB {width}x{height}\n".encode() + image.tobytes())
-    image = image.resize(fit_area(image.size, max_pixels), Image.Resampling.LANCZOS, reducing_gap=3.0)  # as a file is
+    image = image.resize(fit_area(image.size, max_pixels), Image.Resampling.LANCZOS, reducing_gap=3.0)  # as for a file
     return LoadedImage(image=image, ref=ImageRef(id=name, path=IN_MEMORY), notes=())
 
 

@@ -1,4 +1,4 @@
-"""What stands beside a picture's pixels in its file, and what it says of them."""
+"""The metadata beside a picture's pixels in its file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a picture can be shown to a model, found out as far as possible without decoding it."""
+"""Check whether a picture can be shown to a model, as far as possible without decoding it."""
 
 from __future__ import annotations
 

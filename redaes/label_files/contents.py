@@ -1,5 +1,5 @@
-"""What label files consist of: text, rows, JSON lists, MATLAB variables, numbers; each with an error that names the
-file and the place in it.
+"""Read the contents of label files (text, rows, JSON lists, MATLAB variables, numbers), with errors that name the file
+and the place in it.
 """
 
 from __future__ import annotations

@@ -192,3 +192,11 @@ def test_stage_3_of_the_embedded_model_has_room_for_what_the_data_say(red_folder
     limit = yaml.safe_load((CONFIGS / "stage3_nano.yaml").read_text())["max_completion_length"]
     assert DemoScale().max_completion_length == limit
     assert 112 < max(lengths) < limit
+
+
+@pytest.mark.parametrize("recipe", sorted(path.name for path in CONFIGS.glob("stage3_*.yaml")))
+def test_no_recipe_adds_losses_of_the_fast_verdict_and_each_can(recipe: str) -> None:
+    _, config = read(recipe, *CPU)
+    assert (config.fast_antisymmetry_weight, config.fast_preference_weight) == (0, 0)
+    _, config = read(recipe, *CPU, "--fast_antisymmetry_weight", "2", "--fast_preference_weight", "0.5")
+    assert (config.fast_antisymmetry_weight, config.fast_preference_weight) == (2, 0.5)

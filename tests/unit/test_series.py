@@ -601,7 +601,7 @@ def test_rank_goes_on_where_a_folder_cannot_be_read(
     done = runner.invoke(app, ["rank", str(folder), "--out", str(tmp_path / "out")])
     assert done.exit_code == 5, done.output
     assert "6 pictures in 3 series" in done.stdout
-    assert "private: cannot be read (Permission denied)" in done.stderr
+    assert "private cannot be read (Permission denied)" in done.stderr
 
 
 def test_rank_writes_sidecars_when_asked(folder: Path, tmp_path: Path, judge: Brighter) -> None:

@@ -141,3 +141,17 @@ def test_a_browser_is_opened_where_there_is_a_screen(
     command._serve_page(object())  # type: ignore[arg-type]
     assert pages == opened
     assert "The page is at http://x until you press Ctrl+C." in capsys.readouterr().out
+
+
+def test_what_to_type_next_says_what_has_to_be_installed_first(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quick._tell_next(quick._Teller(), Path("my tour"))
+    told = capsys.readouterr().out
+    assert "pip install" not in told
+    assert "   redaes data inspect 'my tour/pairs' --out pairs.html\n" in told
+    _absent(monkeypatch, "trl")
+    quick._tell_next(quick._Teller(), Path("out"))
+    told = capsys.readouterr().out
+    assert "several minutes (first: pip install 'redaes[demo]')" in told
+    assert told.count("pip install") == 1

@@ -1,1 +1,1 @@
-"""People judge pairs of a dataset blind, and what they say is held against its labels."""
+"""Audit a dataset: people judge pairs blind, and their answers are compared with its labels."""

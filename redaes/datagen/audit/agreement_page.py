@@ -1,4 +1,4 @@
-"""What people say of a dataset as a page that fetches nothing, and as words for a table."""
+"""The results of an audit, as a self-contained page and as words for a table."""
 
 from __future__ import annotations
 

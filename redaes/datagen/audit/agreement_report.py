@@ -1,4 +1,4 @@
-"""What people's answers say of a dataset's labels, and how far people agree with each other and with themselves."""
+"""The report of an audit: how far people agree with the labels, with each other and with themselves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people said of the pairs that they were shown: a line of JSON for each answer, kept as it was given.
+"""Files of people's answers about the pairs that they were shown: one line of JSON for each answer.
 
 A line says by itself what it belongs to, so files of several people can be put together, and a damaged line takes no
 other with it. Nothing is ever changed in a file: a person who goes back and answers again adds a line, and the later

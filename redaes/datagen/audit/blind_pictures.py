@@ -1,4 +1,4 @@
-"""Pictures as people see them who are not to know what was done: pixels alone, all encoded alike."""
+"""Pictures for blind judging: pixels alone, all encoded alike, so that nothing shows which was edited."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers of people put to the pairs that they are about; what does not belong is named, and left out."""
+"""Match people's answers with their pairs; answers that do not match are named and left out."""
 
 from __future__ import annotations
 

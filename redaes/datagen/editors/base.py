@@ -1,4 +1,4 @@
-"""What the pipeline asks of an editor: several edits of one picture, each with its own success or failure."""
+"""The protocol of editors: several edits of one picture, each with its own success or failure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who writes the reasoning of a dataset's pairs: the embedded writer from measurements, or a panel's model."""
+"""Writers of the reasoning of a dataset's pairs: the embedded writer from measurements, or a panel's model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What explains why a picture is worse: of all that was measured, that which shows its fault and speaks against it.
+"""Choose the measurements that explain why a picture is worse: those that show its fault and speak against it.
 
 Nothing here is worded. A difference below its quantity's noise floor, one against the direction in which the fault
 shows, and one that would be a merit of the worse picture are no explanation, however large others are.

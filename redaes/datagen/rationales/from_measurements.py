@@ -1,4 +1,4 @@
-"""Reasoning about a pair of which it is known who won and not why: what was measured, where it speaks for the winner.
+"""Write reasoning about a pair whose winner is known but not the reason, from measurements that speak for the winner.
 
 People's judgements come without reasons, and often no measurement has to do with theirs. So a factor is taken to decide
 only where the worse picture is clearly worse in it, and by far more than the better one is in any: who likes a blurred

@@ -1,4 +1,4 @@
-"""What stands where in a picture: light, colour and detail of a grid of three by three, told without naming objects."""
+"""Describe the places of a picture without naming objects: light, colour and detail of a grid of three by three."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The embedded writer: a chain of thought written from what was measured on the two pictures.
+"""The embedded writer, which writes a chain of thought from measurements of the two pictures.
 
 A rationale says which fault decides and on which side, what of it was measured there against the other picture, where
 it shows, what weighs less, and concludes. The fault comes first: a model that writes word by word commits itself with

@@ -1,4 +1,4 @@
-"""What a rationale must not do: contradict its pair or what was measured, give away how the pair came about, or break
+"""Rules for rationales: they must not contradict their pair or the measurements, reveal how the pair was made, or break
 the grammar.
 
 :func:`contradictions` looks for what the embedded writer could get wrong. :func:`check_text` reads the free text of

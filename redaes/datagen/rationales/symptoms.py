@@ -1,4 +1,4 @@
-"""What the fault that each embedded operation makes is called: several names, none of which says more than the fault.
+"""Names of the fault that each embedded operation makes: several, none of which says more than the fault.
 
 What a fault does to a picture is not said here but only where it was measured (:mod:`.quantity_words`).
 ``{}`` is the gap for an adjective of size, where one can stand.

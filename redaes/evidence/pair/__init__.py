@@ -1,4 +1,4 @@
-"""What two photographs show of each other: how the one lies over the other, and what only one of them shows."""
+"""Measure two photographs together: how they are registered, and what only one of them shows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where two photographs of one scene show different things.
+"""Find the places where two photographs of one scene show different things.
 
 Each is predicted from the other (:mod:`redaes.evidence.pair.tone`), and a place is changed where neither predicts the
 other: what light, colour, blur and noise explain, one direction or the other does. Both are first smoothed until they

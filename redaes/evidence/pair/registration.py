@@ -1,4 +1,4 @@
-"""Laying one photograph over another of the same scene.
+"""Register one photograph with another of the same scene.
 
 Points that look alike in both (SIFT) propose perspective mappings, and so does the frame itself, for two pictures of
 one frame; a proposal holds if enough points agree with it in enough places and the fine structure of the two

@@ -1,4 +1,4 @@
-"""Which of two photographs of one scene has something at a place where they differ.
+"""Decide which of two photographs of one scene has an added thing at a place where they differ.
 
 A thing that one picture has and the other has not draws its own outline there, is more even in itself than what it
 hides, and stands out from what surrounds it. Each of these is measured in both pictures, against what each would be

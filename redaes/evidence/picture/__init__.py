@@ -1,4 +1,4 @@
-"""What is measured in one picture.
+"""Measure one picture.
 
 Light and colour of the whole are taken at a longest side of 256 px, where noise is averaged out of them; lines,
 lettering and stripes at up to 1024 px, halos and colour blotches at up to 768 px; the rest at the picture's own

@@ -1,4 +1,4 @@
-"""The checkpoint that was published with FGAesQ, turned into a folder of ours.
+"""Convert the published checkpoint of FGAesQ into a folder that redaes loads.
 
 Its layout: OpenAI's CLIP under ``clip_model.``, parts of the visual tower a second time without that prefix,
 ``scale_embedding``, ``mask_token`` and ``iqa_head``. The text tower is left behind. No code in the file is run.

@@ -1,4 +1,4 @@
-"""FGAesQ at work: scores of single pictures, and the order of a series from the pair-specific views of its pictures."""
+"""Score pictures with FGAesQ: single pictures, and series from the pair-specific views of their pictures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from redaes.models.fgaesq.tokens import Tokens, collate
 from redaes.ranking import Edge, count_cycles
 
 MAX_SERIES = 64
-"""Most pictures of a series: every pair of them is looked at."""
+"""Most pictures of a series, every pair of which is scored."""
 
 _DECIMALS = 5  # scores that agree to this many decimals are ties: float32 is not sure of more
 _BATCH_TOKENS = 8192  # most tokens of one batch: the memory that a batch takes does not depend on the pictures' sizes
@@ -34,29 +34,29 @@ _TILE = 4  # pictures: pairs within such a group and another one follow each oth
 
 @dataclass(frozen=True)
 class SeriesOrder:
-    """The order of one series by its scores, which are no strengths and carry no error."""
+    """The order of one series by its scores, which are not strengths and have no errors."""
 
     order: tuple[str, ...]
     """Picture ids, best first; ties keep the order of ids."""
     scores: dict[str, float]
-    """Per picture id, on the model's scale of 1 to 10, less their mean."""
+    """Score of each picture id, on the model's scale of 1 to 10, minus their mean."""
     n_comparisons: int
     n_cycles: int
-    """Circular triples A > B > C > A among the pairs' own scores."""
+    """Number of circular triples A > B > C > A among the pairs' own scores."""
 
 
 @dataclass(frozen=True)
 class SeriesScores:
-    """What FGAesQ says of a series of n pictures."""
+    """FGAesQ's scores of a series of n pictures."""
 
     scores: NDArray[np.float64]
-    """(n,) in [1, 10]: mean of each picture's scores over the pairs that it is in."""
+    """Mean of each picture's scores over the pairs that it is in, (n,), in [1, 10]."""
     pairs: tuple[tuple[int, int, float, float], ...]
-    """Positions of two pictures, and the score of each beside the other."""
+    """Positions of two pictures, and the score of each when shown with the other."""
 
     @property
     def order(self) -> tuple[int, ...]:
-        """Positions, best first; ties keep the order in which the pictures came."""
+        """Positions, best first; ties keep the given order."""
         return tuple(int(i) for i in np.argsort(-np.round(self.scores, _DECIMALS), kind="stable"))
 
 
@@ -66,9 +66,9 @@ class FGAesQScorer:
     def __init__(self, model: network.FGAesQ, *, name: str, revision: str, device: str = "cpu") -> None:
         """
         Args:
-            model: put into evaluation mode and moved to the device.
-            name: what results call it.
-            revision: what pins its weights.
+            model: the model, which is put into evaluation mode and moved to the device.
+            name: name in results.
+            revision: revision of its weights.
             device: ``cpu`` or ``cuda``; tokens are made there too.
         """
         self.model = model.to(device).eval()
@@ -86,11 +86,11 @@ class FGAesQScorer:
         """Return the model saved in a folder.
 
         Args:
-            folder: such as a run's ``final``.
-            device: None: the best there is.
+            folder: a folder such as a run's ``final``.
+            device: where the model computes; None: the best device of this machine.
 
         Raises:
-            BackendError: no FGAesQ model there, or not a whole one, or no such device.
+            BackendError: the folder has no complete FGAesQ model, or there is no such device.
         """
         folder, place = Path(folder), str(find_device(device))
         return cls(network.load(folder), name=str(folder), revision=network.revision(folder), device=place)

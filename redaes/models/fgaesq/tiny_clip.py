@@ -1,4 +1,4 @@
-"""A tiny CLIP in transformers' format: what training starts from where no real one is at hand.
+"""A tiny CLIP in transformers' format, from which training starts if no real one is given.
 
 Random, but for its patch filters: those of the embedded language model separate frequencies, so that blur and noise
 are not lost in brightness.

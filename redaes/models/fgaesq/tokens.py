@@ -1,4 +1,4 @@
-"""What FGAesQ's network is given of a picture: tokens, and the settings by which they are chosen.
+"""The input of FGAesQ's network: a picture's tokens, and the settings by which they are chosen.
 
 Units. A *token* is a patch of 16 x 16 pixels. A *block* is 32 x 32 pixels: kept at full resolution it gives
 four tokens (scale 1, fine), shrunk it gives one (scale 0, coarse). A picture of at most ``budget`` patches that is

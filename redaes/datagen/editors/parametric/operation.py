@@ -1,4 +1,4 @@
-"""What one edit of the embedded editor is, and how a function becomes one."""
+"""Operations of the embedded editor, and the decorator that makes one from a function."""
 
 from __future__ import annotations
 

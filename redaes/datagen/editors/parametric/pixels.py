@@ -1,4 +1,4 @@
-"""What the operations share: number formats, coordinates, blur and resampling."""
+"""Functions that the operations share: number formats, coordinates, blur and resampling."""
 
 from __future__ import annotations
 
