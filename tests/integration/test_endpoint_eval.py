@@ -131,7 +131,7 @@ def test_a_model_that_answers_nothing_ends_the_run_early(assessor: str, pairs: P
         (["--assessor", "vlm_pairs", "--endpoint", "http://127.0.0.1:1/v1", "--option", "device=cpu"], "device"),
         (["--assessor", "vlm_pairs", "--option", "max_calls=3"], "works only together with endpoint"),
         (["--assessor", "vlm_pairs", "--option", "agreement=3"], "no option agreement"),
-        (["--assessor", "vlm_pairs", "--model", "a", "--option", "model=b"], "give one of them"),
+        (["--assessor", "vlm_pairs", "--model", "a", "--option", "model=b"], "give only one of them"),
     ],
 )
 def test_options_that_do_not_go_together(options: list[str], words: str, pairs: Path) -> None:

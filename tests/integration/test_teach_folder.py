@@ -186,7 +186,7 @@ def test_answers_survive_a_kill(photos: Path, tmp_path: Path) -> None:
     def started() -> tuple[subprocess.Popen[str], str]:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
-        return process, process.stdout.readline().split()[0]
+        return process, process.stdout.readline().split()[1]  # "Open http://… to answer."
 
     def get(address: str, path: str, body: Any = None) -> dict[str, Any]:
         request = urllib.request.Request(address + path, headers={"Content-Type": "application/json"})
