@@ -214,7 +214,7 @@ def test_log_probabilities_do_not_depend_on_who_shares_the_batch(
         (["--reward_weights", "1", "1"], "2 reward_weights for 3 rewards"),
         (["--completion_page_steps", "-1"], "completion_page_steps is -1"),
         (["--mode", "fast", "--rewards", "format", "factor", "--reward_weights", "1", "1"],
-         "fast answers name no factor .* drop factor from rewards"),
+         "fast answers name no factor .* remove factor from rewards"),
         (["--mode", "fast", "--rewards", "format", "symptom", "evidence", "--reward_weights", "1", "1", "1"],
          "give no reasons: remove symptom, evidence from rewards"),
         (["--per_device_train_batch_size", "4"],

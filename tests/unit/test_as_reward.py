@@ -257,7 +257,7 @@ def test_references_of_another_judge_or_changed_ones_are_refused(references: Any
     with pytest.raises(InputError, match="ranked by red 1"):
         as_reward(Assessor(other, mode="fast"), references=references)
     red(131).save(references.pictures[2].path)
-    with pytest.raises(ImageError, match="was changed"):
+    with pytest.raises(ImageError, match="has changed"):
         as_reward(judge, references=references)
 
 

@@ -254,7 +254,7 @@ def test_a_set_that_is_not_merged_says_nothing_of_merging(red_folder: Path, tmp_
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        (["1", "much"], "weight 'much' is no number"),
+        (["1", "much"], "weight 'much' is not a number"),
         (["1", "0"], "weight 0 must be a finite number above 0"),
         (["nan", "1"], "weight nan must"),
         (["1", "-2"], "weight -2 must"),
@@ -333,7 +333,7 @@ def _no_test(folder: Path) -> None:
         (_damaged, "train-00000.parquet"),
         (_no_parquet, "train-00000.parquet is not readable Parquet"),
         (_other_version, "has schema version 99"),
-        (_other_column, "column delta is string"),
+        (_other_column, "column delta has the type string"),
         (_wrong_id, "the id of its first picture is not"),
         (_same_id, "id 'p1' is there twice"),
         (_no_test, "has no data/test-"),

@@ -316,7 +316,7 @@ def test_right_verdicts_for_false_reasons_are_counted_and_marked(tmp_path: Path)
     page = report.write_report(
         tmp_path / "report", [ComparedRun(name="it", results=read_results(out), changes=())], [out]
     )[2].read_text()
-    assert page.count("verdict right, reason wrong") == 1
+    assert page.count('class="flag">right verdict, wrong reason<') == 1
     assert "claims_true" in page
 
 

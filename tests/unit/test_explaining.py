@@ -303,4 +303,4 @@ def test_a_writer_that_is_none_is_refused(text: str | None, says: str, votes: Pa
 def test_nothing_is_overwritten(votes: Path, tmp_path: Path) -> None:
     run("data", "import", votes, "--out", tmp_path / "plain")
     said = run("data", "explain", tmp_path / "plain", "--out", tmp_path / "plain", code=2)
-    assert "nothing is overwritten" in said
+    assert "is not overwritten" in said

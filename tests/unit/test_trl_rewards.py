@@ -290,7 +290,7 @@ def test_a_prompt_that_is_repeated_to_fill_a_batch_only_adds_completions() -> No
 
 
 def test_unknown_component_lists_the_known() -> None:
-    with pytest.raises(TrainingError, match="known: format, preference"):
+    with pytest.raises(TrainingError, match="give some of format, preference"):
         reward_functions(["beauty"])
     with pytest.raises(TrainingError, match="give each once"):
         reward_functions(["format", "format"])
