@@ -331,10 +331,10 @@ def _verdict(result: Result, first: str, second: str) -> tuple[str, list[tuple[s
         if probability is not None:
             facts.append(("probability", f"{probability:.0%} that {first} is better{_calibrated(result)}"))
     else:
-        better, worse = (first, second) if winner == "A" else (second, first)
+        better = first if winner == "A" else second
         title = f"{better} is better"
         size = abs(delta or 0.0)
-        facts.append(("difference", f"{size:.1f} points of 9 better than {worse}"))
+        facts.append(("difference", f"{size:.1f} points of 9 in favour of {better}"))
         if probability is not None:
             share = probability if winner == "A" else 1.0 - probability
             facts.append(("probability", f"{share:.0%}{_calibrated(result)}"))

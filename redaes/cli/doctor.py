@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from redaes.doctor import InstallationReport, PackageGroup
     from redaes.local_servers import RunningServer
 
+MOST_WRONG = 3
+"""Packages of an extra that are named as missing or too old; the line that installs the extra brings all."""
+
 
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,
@@ -70,7 +73,8 @@ def _show_part(part: PackageGroup, groups: Mapping[str, PackageGroup]) -> None:
         wrong.append(f"incomplete: {', '.join(lacking)}")
     if not wrong and part.absent_here:
         wrong.append(f"not available for this system: {', '.join(part.absent_here)}")
-    typer.echo(f"{part.name or 'core':11} {'; '.join(wrong) or 'complete'}")
+    more = f"; and {len(wrong) - MOST_WRONG} more" if len(wrong) > MOST_WRONG else ""
+    typer.echo(f"{part.name or 'core':11} {'; '.join(wrong[:MOST_WRONG]) or 'complete'}{more}")
     if part.remedy is not None:
         typer.echo(f"{'':11} to install it: {part.remedy}")
 
@@ -99,5 +103,5 @@ def _say_where_looked(report: InstallationReport) -> None:
     from redaes.local_servers import ports_to_ask
 
     places = ", ".join(f"{port} ({usual})" for port, usual in ports_to_ask().items())
-    found = "looked" if report.servers else "No model server answers on this machine; redaes asked"
-    typer.echo(f"{found} ports {places}")
+    found = "redaes" if report.servers else "No model server answers on this machine; redaes"
+    typer.echo(f"{found} asked ports {places}")

@@ -305,14 +305,18 @@ def _show_summary(summary: FolderSummary, out: Path, write_xmp: bool) -> None:
             f"left as they are: {summary.n_meant} exposure brackets, focus stacks, panoramas or time-lapses; "
             "--one-series ranks one nevertheless"
         )
-    written = "written" if write_xmp else "to write with --write-xmp"
-    typer.echo(
-        f"sidecars {written}: {summary.n_sidecars}, of which {summary.n_merged} merged into existing ones; "
-        f"pictures that somebody has rated, labelled or picked, and that stay as they are: {len(summary.kept)}"
-    )
+    if summary.n_pictures == 1:
+        typer.echo("a single picture has nothing to be compared with; redaes score says where it stands")
+    if summary.n_sidecars:
+        written = "written" if write_xmp else "to write with --write-xmp"
+        merged = f", {summary.n_merged} of them merged into existing ones" if summary.n_merged else ""
+        typer.echo(f"sidecars {written}: {summary.n_sidecars}{merged}")
+    if summary.kept:
+        typer.echo(f"{counted(len(summary.kept), 'picture')} with somebody's rating, label or pick, left as found:")
     for line in summary.kept[:SHOWN_KEPT]:
         typer.echo(f"  {printable(line)}")
     if len(summary.kept) > SHOWN_KEPT:
         typer.echo(f"  and {len(summary.kept) - SHOWN_KEPT} more; {out / 'marks.jsonl'} names all")
-    for name in ("contact_sheet.html", "ranking.csv", "ranking.jsonl", "marks.jsonl"):
+    for name in ("ranking.csv", "ranking.jsonl", "marks.jsonl"):
         typer.echo(str(out / name))
+    typer.echo(f"to see the ranking, open this file in a browser: {out / 'contact_sheet.html'}")

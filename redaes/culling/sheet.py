@@ -34,6 +34,7 @@ body { font: 15px/1.45 system-ui, sans-serif; margin: 0; color: var(--ink); back
 body { overflow-wrap: anywhere; }
 main { margin: 0 auto; max-width: 1600px; padding: 1.5rem; }
 section { border-top: 1px solid var(--line); padding: 1rem 0; }
+section.single { display: inline-block; vertical-align: top; max-width: 100%; margin-right: 1rem; }
 h1 { font-size: 1.4rem; margin: 0; } h2 { font-size: 1.05rem; margin: 0 0 .5rem; }
 :focus-visible { outline: 3px solid light-dark(#1f5fa8, #79b2f2); outline-offset: 2px; }
 .tools button {
@@ -146,6 +147,12 @@ def head(folder: Path, n_pictures: int, n_series: int, page: int = 1, n_pages: i
     """Return a page up to its first series."""
     name = folder.resolve().name or str(folder.resolve())
     of_pages = f", page {page} of {n_pages}" if n_pages > 1 else ""
+    order = "best first"
+    if n_series == n_pictures > 1:
+        order = (
+            "one picture in each: no two belong together by time and likeness, so nothing was compared. "
+            "<code>redaes rank</code> compares them with <code>--one-series</code> or <code>--by-folder</code>"
+        )
     policy = (
         f"default-src 'none'; img-src 'self' data: file:; style-src '{policy_digest(_ALL_STYLE)}'; "
         f"script-src '{policy_digest(_ALL_SCRIPT)}'; base-uri 'none'; form-action 'none'"
@@ -156,7 +163,7 @@ def head(folder: Path, n_pictures: int, n_series: int, page: int = 1, n_pages: i
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>Contact sheet: {escape(name)}{of_pages}</title><style>{_ALL_STYLE}</style></head>\n<body><main>"
         f"<h1>{escape(name)}</h1><p class=quiet>{escape(str(folder.resolve()))}</p>"
-        f"<p>{counted(n_pictures, 'picture')} in {n_series} series, best first. "
+        f"<p>{counted(n_pictures, 'picture')} in {n_series} series, {order}. "
         "Green, 5 stars: the best of its series, by a visible lead. Yellow, 3 stars: not settled. "
         "Red, 1 star or rejected: worse. No colour: alone, or its series could not be ranked. "
         "A click on a picture shows it beside the best of its series, at full size, both moved and "
@@ -192,7 +199,8 @@ def series_head(
     continued: bool = False,
 ) -> str:
     """Return a series up to its first picture on a page; ``continued`` where it began on another."""
-    text = f"<section><h2>Series {escape(name)} <span class=quiet>· {counted(n_pictures, 'picture')}"
+    single = " class=single" if n_pictures == 1 else ""
+    text = f"<section{single}><h2>Series {escape(name)} <span class=quiet>· {counted(n_pictures, 'picture')}"
     text += ", continued" if continued else ""
     text += "</span></h2>"
     if continued:

@@ -66,7 +66,7 @@ def test_an_answer_to_read(pictures: tuple[str, str], asked: list[tuple]) -> Non
     assert done.exit_code == 0, done.output
     for expected in (
         "sharp.png is better",
-        "3.3 points of 9 better than soft.png",
+        "3.3 points of 9 in favour of sharp.png",
         "95% (not calibrated)",
         "focus",
         "B is blurred.",
@@ -129,7 +129,7 @@ def test_the_second_picture_wins_with_its_own_probability(
     done = runner.invoke(app, ["compare", *pictures, "--mode", "fast"])
     assert "soft.png is better" in done.stdout
     assert "95%" in done.stdout
-    assert "better than sharp.png" in done.stdout
+    assert "points of 9 in favour of soft.png" in done.stdout
 
 
 def test_a_tie(pictures: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:

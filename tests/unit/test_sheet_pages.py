@@ -147,3 +147,13 @@ def test_scores_have_a_unit_and_colours_are_those_of_the_marks(tmp_path: Path, p
     (page,) = _write(tmp_path / "out", photo, [1])
     assert "+0.25 ± 0.50 points" in page
     assert all(f"figure.{colour}" in page and colour in page.split("<h1>")[1] for colour in ("Green", "Yellow", "Red"))
+
+
+def test_a_sheet_of_single_pictures_says_that_nothing_was_compared(tmp_path: Path, photo: Path) -> None:
+    (page,) = _write(tmp_path / "alone", photo, [1, 1])
+    assert "2 pictures in 2 series, one picture in each: " in page
+    assert "nothing was compared" in page
+    assert page.count("<section class=single>") == 2
+    (page,) = _write(tmp_path / "together", photo, [2, 1])
+    assert "3 pictures in 2 series, best first." in page
+    assert page.count("<section class=single>") == 1

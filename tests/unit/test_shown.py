@@ -93,7 +93,7 @@ def result(pictures: tuple[Path, Path]) -> Result:
 def test_print_says_verdict_reasons_and_who_says_so(result: Result) -> None:
     said = str(result)
     assert said.splitlines()[0].endswith(".png is better")
-    assert re.search(r"^difference   \d\.\d points of 9 better than plain\.png$", said, re.MULTILINE)
+    assert re.search(r"^difference   \d\.\d points of 9 in favour of .+\.png$", said, re.MULTILINE)
     assert re.search(r"^probability  92% \(not calibrated\)$", said, re.MULTILINE)
     assert "consistency  the same answer in both orders" in said
     assert "script" in said  # what a model writes is shown, not hidden
