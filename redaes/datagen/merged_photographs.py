@@ -232,7 +232,7 @@ def _photograph(place: int, source: str) -> Node:
 
 
 def _apart(names: set[str], taken: Container[str], dataset: str) -> dict[str, str]:
-    """Return names that no earlier dataset has: where one has it, with this dataset's name before it."""
+    """Return a new name for each name; those that an earlier dataset has get this dataset's name before them."""
     found: dict[str, str] = {}
     for name in sorted(names):
         free = name
