@@ -119,18 +119,18 @@ def plan_view(source: str, split: Split, view: int, variants: int, seed: int) ->
     if rng.random() < SHARED_SHARE:
         strength = round(rng.uniform(*SHARED_STRENGTH), 3)
         rows.append(row("shared", make_edit(rng.choice(SHARED), strength, rng.getrandbits(31))))
-        # What all share must stay in all: a crop could cut it off.
+        # A shared edit must stay visible in all pictures, and a crop could cut it off.
         operations = tuple(name for name in DEGRADE if OPERATIONS[name].factor != "composition")
     rows.append(row("twin", neutral()))
     again = rng.random() < 0.5
     last: Edit | None = None
     for _ in range(variants):
         if again and last is not None:
-            # The same edit, less or more: the pair whose direction is surest.
+            # The same edit, weaker or stronger, which makes a pair whose direction is most certain.
             strength = round((last.strength + rng.uniform(0.3, 0.7)) % 1.0, 3)
             last, again = make_edit(last.operation, strength, last.seed), False
         else:
-            # By factor first: factors with many operations shall not crowd out the others.
+            # The factor is drawn first, so that factors with many operations do not crowd out the others.
             factor = rng.choice(sorted({OPERATIONS[name].factor for name in operations}))
             operation = rng.choice([name for name in operations if OPERATIONS[name].factor == factor])
             last = make_edit(operation, round(rng.uniform(0.15, 1.0), 3), rng.getrandbits(31))
@@ -163,7 +163,7 @@ def write_plan(path: Path, chunks: Iterable[Sequence[PlannedEdit]]) -> int:
     Raises:
         RecordError: the folder cannot be written to.
     """
-    schema = _schema()  # first: it names what to install when Arrow is absent
+    schema = _schema()  # first, because it raises the error that says what to install if Arrow is absent
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -179,7 +179,7 @@ def read_plan(path: Path, chunk: int) -> list[PlannedEdit]:
     """Return the rows of one chunk.
 
     Raises:
-        RecordError: no plan there, or a damaged one.
+        RecordError: there is no plan, or it is damaged.
     """
     schema = _schema()
     import pyarrow as pa
