@@ -80,7 +80,6 @@ class BranchDecoding:
             key: (answers, key heads, 1, d).
             value: shape as ``key``.
             scaling: factor by which scores are multiplied.
-            scaling: scaling of the scores.
 
         Returns:
             (answers, heads, 1, d).

@@ -267,6 +267,7 @@ class Similarity:
 
         Raises:
             BackendError: there is no such model, or it has no features of pictures.
+            MissingDependency: transformers is absent.
         """
         if not folder.is_dir():
             raise BackendError(f"{folder}: no such model folder; check the spelling")

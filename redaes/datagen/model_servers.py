@@ -12,7 +12,7 @@ the same for `OUT_AFTER` requests to a server  Nothing is sent to the server unt
 with no answer between them                    asked for the list after a second first, and finally every minute.
 no server is left                              Requests wait for one: `PATIENCE_S`, or `FIRST_PATIENCE_S` if none
                                                has ever answered. Then the run ends, and no request counts as failed.
-anything else                                  as :mod:`redaes.backends.endpoint` has it, in place
+anything else                                  It is handled as in :mod:`redaes.backends.endpoint`.
 =============================================  ================================================================
 
 Answers are stored by model and question, whichever server gave them.

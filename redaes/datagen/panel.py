@@ -300,7 +300,7 @@ def _servers_of(panel: Panel, answers: Path | None) -> dict[str, ModelServers]:
 
     def key_of(entry: ModelEntry) -> str | None:
         if entry.api_key_env is None and not one_place and entry.endpoint != panel.endpoint:
-            # `REDAES_API_KEY` may belong to another company, so it is not sent to a server that has its own entry.
+            # `REDAES_API_KEY` may belong to another company, so it is sent only to the servers of the panel.
             return ""
         return key_from(entry.api_key_env)
 

@@ -19,7 +19,6 @@ loss is the geometric mean of both: it grows with either, and a change that is i
 **Uncertainty.** It combines the spread of opinions about pictures at one level (KADID-10k's standard deviations), the
 error of applying them here (:data:`TRANSFER`), and half of the difference between the two curves. If the losses of two
 edits of different kinds differ by less than that, their order is not known.
-losses lie closer than that have no known order.
 
 ``benchmarks/severity.py`` fits all curves again from the opinions and photographs and compares them with these.
 """

@@ -79,7 +79,7 @@ class _Teller:
         self.console: Console = Console(file=sys.stdout, highlight=False, markup=False)
 
     def say(self, text: str = "", indent: int = 0, style: str = "") -> None:
-        """Print a paragraph, indented by a number of spaces."""
+        """Print a text, with every line indented by ``indent`` spaces."""
         from rich.padding import Padding
         from rich.text import Text
 

@@ -49,7 +49,7 @@ class GatheredPair:
 
     @property
     def source(self) -> str:
-        """The source if all rows name the same one; otherwise empty, and the pair's group is used in its place."""
+        """The source if all rows name the same one; otherwise empty, and the division's unit is used instead."""
         return next(iter(self.sources)) if len(self.sources) == 1 else ""
 
     @property

@@ -104,7 +104,7 @@ def calibrate(
         The series that have an order, and those that have none; each sorted by name.
 
     Raises:
-            InputError: margin or pseudo-count is out of range.
+        InputError: margin or pseudo-count is out of range.
     """
     if not 0 <= margin < 0.5 or not math.isfinite(pseudo_count) or pseudo_count < 0:
         raise InputError(f"margin {margin} must be in [0, 0.5), pseudo_count {pseudo_count} at least 0")
