@@ -72,7 +72,7 @@ class StoredPicture:
 
     @cached_property
     def look(self) -> Look:
-        """Where in the picture its visible features are."""
+        """Light, colour and detail in nine places of the picture."""
         return look(self.pixels)
 
     def forget_pixels(self) -> None:

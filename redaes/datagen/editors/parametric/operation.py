@@ -28,7 +28,7 @@ class Operation:
     instruction: str
     """The instruction for an instruction-following editor; ``{amount}`` stands for an adverb for the strength."""
     direction: Direction
-    """``degrade`` or ``neutral``. None improves, because improving blindly is unreliable: pairs can be reversed."""
+    """``degrade`` or ``neutral``. No operation improves: blind improvement is unreliable, and pairs can be reversed."""
     apply: Apply
     """Function from (H, W, 3) sRGB bytes, strength in [0, 1] and generator to (H, W, 3) sRGB bytes."""
     dose: OfStrength | None
