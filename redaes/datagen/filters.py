@@ -317,7 +317,7 @@ class EditTask:
 class EditAnswer(Record):
     """A model's answer about one edit."""
 
-    model_config = ConfigDict(title="Seen")  # sent to the server; with another title, cached answers would be lost
+    model_config = ConfigDict(title="Seen")  # sent to the server like the docstring; changing them loses stored answers
 
     executed: bool
     """Whether the change that the instruction asks for can be seen."""

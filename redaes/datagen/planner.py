@@ -81,8 +81,10 @@ class InstructionPlan(Record):
     there is one."""
 
 
+# The docstrings of _Proposal and _Answer are sent to the server as a part of the schema, on which the stored answers
+# depend: with other words they would be asked for again.
 class _Proposal(Record):
-    """One item of the requested answer."""
+    """One item of the answer, as the server is asked for it."""
 
     factor: Factor
     direction: Aim
@@ -91,7 +93,7 @@ class _Proposal(Record):
 
 
 class _Answer(Record):
-    """The form of the answer that is requested from the server."""
+    """The answer, as the server is asked for it."""
 
     instructions: tuple[_Proposal, ...]
 

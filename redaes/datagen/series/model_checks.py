@@ -89,6 +89,7 @@ class Alignment:
         return embedded
 
 
+# The docstring is sent to the server as a part of the schema.
 class PlausibilityAnswer(Record):
     """A model's answer about one picture."""
 
