@@ -1,4 +1,4 @@
-"""Keys and values while answers are sampled: those of each prompt once, those of its answers beside them."""
+"""Attention while answers are sampled: the keys and values of each prompt are kept once for all its answers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class BranchDecoding:
         layers: keys and values of a packed row of prompts, each (1, key heads, L, d), layer by layer.
         prompts: where each prompt begins and ends in the row.
         n_answers: answers to each prompt; the answers to a prompt come one after the other.
-        room: most tokens of an answer.
+        room: largest number of tokens of an answer.
     """
 
     def __init__(
@@ -44,11 +44,11 @@ class BranchDecoding:
         self._padding = places >= torch.tensor(lengths, device=device)[:, None]
         self._owner = torch.arange(len(prompts)).repeat_interleave(torch.tensor(n_answers)).to(device)
         self.n_written = 0
-        """Tokens of each answer that are behind it."""
+        """Number of tokens of each answer whose keys and values have been stored."""
         self._deal_out()
 
     def _deal_out(self) -> None:
-        """Give each answer a place beside its prompt's others."""
+        """Give each answer a place among the answers to its prompt."""
         self._is_padded = bool(self._padding.any())
         counts = torch.bincount(self._owner, minlength=len(self._padding))
         self._widest = int(counts.max())
@@ -60,7 +60,7 @@ class BranchDecoding:
         """Drop answers that have ended, and prompts all of whose answers have ended.
 
         Args:
-            going_on: (answers,) bool; at least one.
+            going_on: (answers,) bool, true for answers that are not finished; at least one is true.
         """
         self._of_answers = [(key[going_on], value[going_on]) for key, value in self._of_answers]
         asked, self._owner = self._owner[going_on].unique(return_inverse=True)
@@ -70,16 +70,16 @@ class BranchDecoding:
         self._deal_out()
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
-        """Return the attention of one layer, which takes the new tokens' keys and values along.
+        """Return the attention of one layer for the new tokens, whose keys and values are stored.
 
-        Gradients do not pass.
+        No gradients flow through it.
 
         Args:
-            layer: its number.
+            layer: number of the layer.
             query: (answers, heads, 1, d).
             key: (answers, key heads, 1, d).
-            value: as ``key``.
-            scaling: scaling of the scores.
+            value: shape as ``key``.
+            scaling: factor by which scores are multiplied.
 
         Returns:
             (answers, heads, 1, d).
@@ -92,7 +92,7 @@ class BranchDecoding:
         n, (n_prompts, n_key_heads, _, d) = len(query), keys.shape
         folded = (query * scaling).to(keys.dtype).reshape(n, n_key_heads, -1, d)
         times = folded.shape[2]
-        # The queries of all answers to a prompt meet its keys in one product.
+        # The queries of all answers to a prompt are multiplied with its keys in one matrix product.
         grouped = folded.new_zeros(n_prompts * self._widest, n_key_heads, times, d)
         grouped[self._place] = folded
         grouped = grouped.view(n_prompts, self._widest, n_key_heads, times, d).transpose(1, 2).flatten(2, 3)
@@ -105,7 +105,7 @@ class BranchDecoding:
             apart = found.unflatten(2, (self._widest, times)).transpose(1, 2)
             return apart.flatten(0, 1)[self._place]
 
-        # Two softmaxes over parts of one: each with its own maximum, and weighed by their sums.
+        # One softmax is calculated in two parts, each with its own maximum; they are weighed by their sums.
         most_shared = shared.amax(-1, keepdim=True)
         weight_shared = shared.sub_(most_shared).exp_()  # in place: they are the largest numbers here
         seen_shared = by_answer(weight_shared.to(values.dtype) @ values).float()

@@ -23,7 +23,7 @@ def _float32_attention(
     """`sdpa` in float32: torch's fused attention on a CPU takes twice as long in bfloat16 (docs/log.md)."""
     if attention_mask is not None and attention_mask.is_floating_point():
         attention_mask = attention_mask.float()
-    # Autocast would turn the arguments back.
+    # Without this, autocast would convert the arguments back to bfloat16.
     with torch.autocast("cpu", enabled=False):
         seen, weights = sdpa_attention_forward(
             module, query.float(), key.float(), value.float(), attention_mask, **kwargs

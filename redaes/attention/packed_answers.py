@@ -18,26 +18,26 @@ from torch._subclasses.fake_tensor import FakeTensor
 from redaes.attention.token_trees import BRANCHES, Segment
 
 NOT_SCORED = -100
-"""Where a label has none, as torch's losses have it."""
+"""The label of a token that has none, as torch's losses define it."""
 
 
 @dataclass(frozen=True)
 class PromptPictures:
-    """The pictures that a prompt shows, as the processor makes them."""
+    """The pictures that a prompt shows, in the form that the processor gives them."""
 
     grid: Tensor
-    """(pictures, 3)."""
+    """Shape (pictures, 3): patches of each picture in time, height and width."""
     patches: Tensor
-    """(patches of all of them, values of a patch)."""
+    """Shape (patches of all pictures, values of a patch)."""
     known_as: int | None = None
-    """A number that equal pictures share, for a dry run, in which patches have no values."""
+    """A number that equal pictures share. It is used in a dry run, in which patches have no values."""
 
     def to(self, device: torch.device) -> PromptPictures:
-        """Return the same ones on a device."""
+        """Return the same pictures on a device."""
         return PromptPictures(self.grid.to(device), self.patches.to(device), self.known_as)
 
     def same(self, other: PromptPictures) -> bool:
-        """Return whether they are equal in every pixel."""
+        """Return whether both hold the same pictures, equal in every pixel."""
         if self.known_as is not None:
             return self.known_as == other.known_as
         return torch.equal(self.grid, other.grid) and torch.equal(self.patches, other.patches)
@@ -46,13 +46,13 @@ class PromptPictures:
 def pictures_by_row(
     grid: Tensor, patches: Tensor, n_pictures: Sequence[int], num_generations: int
 ) -> list[PromptPictures]:
-    """Return pictures of several rows, one after the other, row by row.
+    """Return the pictures of each row, taken from the tensors that hold the pictures of all rows in order.
 
     Args:
         grid: (pictures of all rows, 3).
         patches: patches of all rows.
         n_pictures: number of pictures of each row.
-        num_generations: rows one after the other that have the same prompt; asked in a dry run alone.
+        num_generations: number of consecutive rows that have the same prompt; it is used in a dry run only.
     """
     grids = grid.split(list(n_pictures))
     counts = [int(one.prod(-1).sum()) for one in grids]
@@ -68,20 +68,20 @@ class PromptedAnswers:
     """B answers and their prompts, on the same device."""
 
     prompt_ids: Tensor
-    """(B, P), padded anywhere."""
+    """Shape (B, P); padding may be anywhere."""
     prompt_mask: Tensor
-    """(B, P), 1 where a token counts."""
+    """Shape (B, P): 1 for tokens of the prompt, 0 for padding."""
     picture_tokens: Tensor
-    """(B, P): ``mm_token_type_ids``, 1 where a token stands for a part of a picture."""
+    """Shape (B, P): ``mm_token_type_ids``, 1 where a token stands for a part of a picture."""
     answer_ids: Tensor
-    """(B, C)."""
+    """Shape (B, C)."""
     answer_mask: Tensor
-    """(B, C); an answer may be empty."""
+    """Shape (B, C): 1 for tokens of the answer, 0 for padding; an answer may be empty."""
     pictures: Sequence[PromptPictures]
     """The pictures of each row."""
 
     def rows_by_prompt(self) -> list[list[int]]:
-        """Return rows whose prompts are the same in every token and every pixel, in order of appearance."""
+        """Return groups of rows whose prompts are equal in every token and every pixel, in order of appearance."""
         ids = self.prompt_ids.cpu()
         seen = self.prompt_mask.bool().cpu()
         of_text: dict[tuple[int, ...], list[list[int]]] = {}
@@ -99,17 +99,17 @@ class PromptedAnswers:
 
 @dataclass(frozen=True)
 class PackedAnswers:
-    """A packed row of L tokens, and where its predictions belong."""
+    """A packed row of L tokens, with the places in the batch to which its predictions belong."""
 
     inputs: dict[str, Any]
-    """What the model takes. ``shift_labels`` (1, L): the token that each is to predict, `NOT_SCORED` in the prompts."""
+    """Arguments of the model. ``shift_labels`` (1, L) holds the token to be predicted, `NOT_SCORED` in the prompts."""
     target: Tensor
-    """(L,) place of the predicted token among the B * C of the batch; -1 in the prompts."""
+    """Shape (L,): place of the predicted token among the B * C of the batch; -1 in the prompts."""
     shape: tuple[int, int]
-    """(B, C)."""
+    """The shape of the batch of answers, (B, C)."""
 
     def unpacked(self, values: Tensor) -> Tensor:
-        """Return (1, L) values of the predicted tokens to (B, C), 0 where there is no token."""
+        """Bring values (1, L) of the predicted tokens into the shape (B, C), with 0 where there is no token."""
         scored = (self.target >= 0).nonzero()[:, 0]
         flat = values.new_zeros(self.shape[0] * self.shape[1])
         return flat.index_put((self.target[scored],), values[0, scored]).view(self.shape)
@@ -119,21 +119,21 @@ def packed_answers(network: Any, batch: PromptedAnswers) -> PackedAnswers:
     """Pack a batch for a model.
 
     Args:
-        network: a Qwen-VL, no LoRA around it; asked for the positions of tokens only.
+        network: a Qwen-VL without LoRA around it; only its function for the positions of tokens is called.
         batch: the answers.
 
     Raises:
-        AssertionError: a prompt ends with a picture; positions after it are not those of a text.
+        AssertionError: a prompt ends with a picture, so that the positions after it are not those of text.
     """
     device, (n_rows, n_columns) = batch.prompt_ids.device, batch.prompt_ids.shape
     n_answer = batch.answer_ids.shape[1]
     prompt_seen, answer_seen = batch.prompt_mask.bool().cpu(), batch.answer_mask.bool().cpu()
     rows_by_prompt = batch.rows_by_prompt()
-    # Places in the prompts and answers laid out flat, the answers behind all prompts: one gather makes the row.
+    # Places in a flat array of all prompts followed by all answers, so that one gather makes the row.
     first_answer = n_rows * n_columns
     tokens: list[Tensor] = []
     targets: list[Tensor] = []
-    origins: list[Tensor] = []  # the token of the U prompts from which a position counts, and how far it is
+    origins: list[Tensor] = []  # the token of the U prompts from which a position counts; distances: how far away it is
     distances: list[Tensor] = []
     layout: list[Segment] = []
     at = 0

@@ -15,37 +15,39 @@ from torch import Tensor
 from redaes.attention.token_trees import BRANCHES, Segment
 
 LEAST_SHARED = 32
-"""Tokens that are worth a segment of their own [ours]: fewer are repeated in each branch."""
+"""Number of shared tokens from which a separate segment is worth it [ours]; fewer are repeated in each branch."""
 
 _MOST_PARTS = 1 << 32
-"""More than a picture has."""
+"""A number larger than the number of parts that a picture can have."""
 
 
 @dataclass(frozen=True)
 class TokenSequence:
-    """What a model reads: text, and pictures in it."""
+    """What a model reads: text with pictures in it."""
 
     ids: Sequence[int]
     """Its tokens, including those that stand for parts of pictures."""
     pictures: tuple[int, ...] = ()
-    """Numbers of the pictures that it shows, in their order: equal numbers are the same in every pixel."""
+    """Numbers of the pictures that it shows, in order; pictures with equal numbers are the same in every pixel."""
     cut: int = 0
-    """Tokens that make a segment of their own, whether or not another sequence has the same; not inside a picture."""
+    """Number of first tokens that form a segment of their own even if no other sequence shares them. The cut does not
+    lie inside a picture.
+    """
     known: bool = False
-    """Whether keys and values of the segment up to the cut are at hand, so that its tokens need not be in the row."""
+    """Whether keys and values of the segment up to the cut are available, so that its tokens need not be in the row."""
 
 
 @dataclass(frozen=True)
 class PackedSequences:
-    """A packed row of L tokens, and where each sequence is in it."""
+    """A packed row of L tokens, and the places of each sequence in it."""
 
     inputs: dict[str, Any]
-    """What the model takes, but for ``pixel_values``: the patches of `shown`."""
+    """Arguments of the model except ``pixel_values``, which are the patches of `shown`."""
     shown: tuple[int, ...]
-    """Numbers of the pictures in the order in which the row shows them; one may be there several times."""
+    """Numbers of the pictures in the order in which the row shows them; a number can occur several times."""
     places: tuple[Tensor, ...]
-    """For each sequence the places of its tokens in the row, (tokens,), on the CPU; -1: the token is known and not in
-    the row.
+    """For each sequence the places of its tokens in the row, (tokens,), on the CPU; -1 for a token that is known and
+    therefore not in the row.
     """
     roots: tuple[int, ...]
     """For each sequence the number of the segment in which it begins."""
@@ -70,15 +72,16 @@ def packed_sequences(
     is read at the place of the token before it.
 
     Args:
-        network: a Qwen-VL, no LoRA around it; asked for the positions of tokens only.
-        sequences: none of them empty.
-        grids: (pictures, 3), of each number.
-        repeat_last: begin each branch with the last token that it shares. Else that token has several next ones; so,
-            each place of the row has one, and heads that take a label for each place can be used.
-        least_shared: tokens that are worth a segment.
+        network: a Qwen-VL without LoRA around it; only its function for the positions of tokens is called.
+        sequences: the sequences; none of them is empty.
+        grids: (pictures, 3), the grid of the picture with each number.
+        repeat_last: whether each branch begins with the last shared token. Without it, that token is followed by
+            several tokens; with it, each place of the row has one next token, so that heads that take one label for
+            each place can be used.
+        least_shared: number of shared tokens from which they become a segment of their own.
 
     Raises:
-        ValueError: a sequence has no tokens, or not as many tokens of pictures as its pictures have parts.
+        ValueError: a sequence has no tokens, or its number of picture tokens is not that of its pictures' parts.
     """
     image_token: int = network.config.image_token_id
     parts = (grids.cpu().prod(-1) // network.config.vision_config.spatial_merge_size**2).tolist()
@@ -107,7 +110,7 @@ def packed_sequences(
             leaves.append(some)
     ids = np.empty(at, dtype=np.int64)
     positions = np.empty((3, at), dtype=np.int64)
-    for leaf in leaves:  # what is shared has the same positions in each of them
+    for leaf in leaves:  # shared tokens have the same positions in each of them
         there = places[leaf] >= 0
         ids[places[leaf][there]] = np.array(sequences[leaf].ids)[there]
         positions[:, places[leaf][there]] = _positions(network, sequences[leaf], grids, image_token)[:, there]
@@ -122,7 +125,7 @@ def packed_sequences(
 
 
 def _positions(network: Any, one: TokenSequence, grids: Tensor, image_token: int) -> NDArray[np.int64]:
-    """Return (3, tokens) as the model gives them to a whole sequence."""
+    """Return the positions (3, tokens) that the model gives to the whole sequence."""
     ids = torch.tensor(one.ids)[None]
     found, _ = network.base_model.get_rope_index(
         ids, mm_token_type_ids=(ids == image_token).int(), image_grid_thw=grids[list(one.pictures)].cpu()
@@ -133,18 +136,19 @@ def _positions(network: Any, one: TokenSequence, grids: Tensor, image_token: int
 
 @dataclass(frozen=True)
 class _Read:
-    """A sequence as it is compared."""
+    """A sequence in the form in which sequences are compared."""
 
     keys: NDArray[np.int64]
-    """A number for each token, equal where what the model reads is."""
+    """A number for each token; numbers are equal where the model reads the same."""
     pictures: tuple[tuple[int, tuple[int, int]], ...]
-    """Number of each picture, and where its tokens begin and end."""
+    """Number of each picture, with the places at which its tokens begin and end."""
 
     @classmethod
     def of(cls, one: TokenSequence, image_token: int, parts: Sequence[int]) -> _Read:
-        """
+        """Read a sequence.
+
         Raises:
-            ValueError: no tokens, or not as many tokens of pictures as the pictures have parts.
+            ValueError: it has no tokens, or its number of picture tokens is not that of its pictures' parts.
         """
         keys = np.array(one.ids, dtype=np.int64)
         if not len(keys):
@@ -159,25 +163,25 @@ class _Read:
         at = 0
         for number, count in zip(one.pictures, counts, strict=True):
             its = shown[at : at + count]
-            keys[its] = -1 - number * _MOST_PARTS - np.arange(count)  # below zero, where no token is
+            keys[its] = -1 - number * _MOST_PARTS - np.arange(count)  # negative, so never equal to a token's number
             pictures.append((number, (int(its[0]), int(its[-1]) + 1)))
             at += count
         return cls(keys, tuple(pictures))
 
     def n_same(self, other: _Read) -> int:
-        """Return tokens that two sequences have in common from their beginnings."""
+        """Return how many tokens from the beginning are the same in both sequences."""
         n = min(len(self.keys), len(other.keys))
         apart = np.flatnonzero(self.keys[:n] != other.keys[:n])
         return int(apart[0]) if len(apart) else n
 
     def outside_pictures(self, place: int) -> int:
-        """Return the place, or the beginning of the picture that it is in."""
+        """Return the place, or the beginning of the picture if the place is inside one."""
         return next((begin for _, (begin, end) in self.pictures if begin < place < end), place)
 
 
 @dataclass(frozen=True)
 class _Node:
-    """Tokens ``begin`` to ``end`` of each of the ``members``, the same in all of them."""
+    """Tokens ``begin`` to ``end`` of each of the ``members``; they are the same in all members."""
 
     begin: int
     end: int
@@ -187,14 +191,14 @@ class _Node:
 
 @dataclass(frozen=True)
 class _Trees:
-    """How sequences branch off from each other."""
+    """Finds how sequences branch off from each other."""
 
     read: Sequence[_Read]
     n_repeated: int
     least_shared: int
 
     def roots(self, sequences: Sequence[TokenSequence]) -> list[_Node]:
-        """Return all trees; sequences that are cut begin with what is before the cut."""
+        """Return all trees; a sequence with a cut begins with its tokens before the cut."""
         apart: dict[tuple[bool, bytes], list[int]] = {}
         for number, (one, read) in enumerate(zip(sequences, self.read, strict=True)):
             apart.setdefault((one.known, read.keys[: one.cut].tobytes()), []).append(number)
@@ -206,7 +210,7 @@ class _Trees:
         return found
 
     def branches(self, members: Sequence[int], begin: int, same: int) -> list[_Node]:
-        """Return what follows from ``begin`` in sequences that are the same up to ``same``, which is not before it."""
+        """Return the nodes from ``begin`` on, of sequences that are the same up to ``same`` (at least ``begin``)."""
         apart: dict[int | None, list[int]] = {}
         for member in members:
             keys = self.read[member].keys
@@ -216,7 +220,7 @@ class _Trees:
             first = self.read[alike[0]]
             n_same = min(first.n_same(self.read[member]) for member in alike)
             if all(len(self.read[member].keys) == n_same for member in alike):
-                if begin < n_same:  # else it ends where others go on
+                if begin < n_same:  # otherwise the sequence ends where others continue
                     found.append(_Node(begin, n_same, alike, ()))
                 continue
             end = first.outside_pictures(n_same - self.n_repeated)
@@ -228,7 +232,7 @@ class _Trees:
 
 
 def _in_order(roots: Sequence[_Node]) -> Iterator[tuple[_Node, int | None]]:
-    """Yield all nodes with the numbers of their parents, tree by tree; the children of one come one after the other."""
+    """Yield all nodes with the numbers of their parents, tree by tree; the children of a node are consecutive."""
     n_given = 0
     for root in roots:
         waiting: deque[tuple[_Node, int | None]] = deque([(root, None)])

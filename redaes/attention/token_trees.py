@@ -1,11 +1,11 @@
 """Attention over a packed row, in which the common beginning of several sequences occurs once.
 
-The row is a sequence of segments, which make trees: a prompt and the answers that branch off from it; a picture, the
-pictures that it is compared with, and the questions about each two. A token sees all of the segments from which its own
-branches off, and of its own what is not later; of the rest of the row it sees nothing.
+The row is a sequence of segments, which form trees: a prompt and the answers that branch off from it; a picture, the
+pictures that it is compared with, and the questions about each two. A token attends to all segments from which its own
+segment branches off and to the tokens of its own segment up to itself, and to nothing else in the row.
 
-transformers' models hand keyword arguments on to their attention, through LoRA, DDP, DeepSpeed and recomputation; this
-is how the layout of a row gets there. Everything else in a language model works token by token.
+transformers' models pass keyword arguments on to their attention, also through LoRA, DDP, DeepSpeed and recomputation;
+the layout of a row is passed in this way. Everything else in a language model works token by token.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from redaes.attention.float32 import FLOAT32_ATTENTION
 BRANCHES = "token_tree"
 """The keyword argument with the layout of a row: a tuple of `Segment`, a `ContinuedRow`, or a `BranchDecoding`.
 
-Without it, attention is what it was."""
+Without it, attention is calculated as usual."""
 
 _SUFFIX = "_branches"
 _FULL_ATTENTION = "full_attention"
@@ -38,18 +38,18 @@ _FULL_ATTENTION = "full_attention"
 
 @dataclass(frozen=True)
 class Segment:
-    """Tokens of a row that have the same before them."""
+    """Consecutive tokens of a row that all have the same tokens before them."""
 
     start: int
-    """Place of the first one."""
+    """Place of the first token."""
     n_tokens: int
-    """Zero is possible: a prompt of one token has nothing that its branches do not bring along."""
+    """Number of tokens. Zero is possible: a prompt of one token has no tokens that its branches do not repeat."""
     parent: int | None = None
-    """Number of the segment from which it branches off, one before it in the row; None: nothing is before it."""
+    """Number of the segment from which it branches off, which is earlier in the row; None if nothing is before it."""
 
     @property
     def end(self) -> int:
-        """Place after the last one."""
+        """Place after the last token."""
         return self.start + self.n_tokens
 
 
@@ -59,16 +59,16 @@ KeysAndValues = dict[int, tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True)
 class ContinuedRow:
-    """A row in which segments branch off from others that were in an earlier row."""
+    """A row whose segments branch off from segments of an earlier row."""
 
     segments: tuple[Segment, ...]
     known: Mapping[int, KeysAndValues]
     """Keys and values of segments without tokens in this row, by their numbers."""
     kept: Mapping[int, KeysAndValues] = field(default_factory=dict)
-    """Keys and values of segments for later rows, by their numbers; filled in during the forward pass."""
+    """Keys and values that later rows need, by the number of the segment; filled in during the forward pass."""
 
     def in_layer(self, layer: int, key: Tensor, value: Tensor) -> dict[int, tuple[Tensor, Tensor]]:
-        """Return what is known in a layer; keeps what is to be kept of the row's own keys and values."""
+        """Return the known keys and values of a layer, and keep those of this row that later rows need."""
         for number, found in self.kept.items():
             own = slice(self.segments[number].start, self.segments[number].end)
             found[layer] = key[:, :, own].clone(), value[:, :, own].clone()
@@ -85,23 +85,23 @@ def tree_attention(
     dropout: float = 0.0,
     known: Mapping[int, tuple[Tensor, Tensor]] | None = None,
 ) -> Tensor:
-    """Return the attention of a packed row. Segments that branch off from the same one are calculated side by side.
+    """Return the attention of a packed row. Segments that branch off from the same one are calculated together.
 
     Args:
         query: shape (1, heads, L, d), after the rotation by positions.
-        key: shape (1, key heads, L, d); a key head serves as many query heads in a row.
-        value: as ``key``.
-        segments: segments of the row, in their order, with nothing between them.
-        scaling: scaling of the scores; None: one over the root of d.
-        dropout: share of the attention weights to be dropped.
-        known: keys and values of segments without tokens in the row, by their numbers.
+        key: shape (1, key heads, L, d); each key head serves an equal number of consecutive query heads.
+        value: shape as ``key``.
+        segments: segments of the row in their order, without gaps.
+        scaling: factor by which scores are multiplied; None means one over the square root of d.
+        dropout: share of the attention weights that is dropped.
+        known: keys and values of segments without tokens in the row, by the segments' numbers.
 
     Returns:
         Shape (1, heads, L, d).
     """
     attend = partial(scaled_dot_product_attention, scale=scaling, dropout_p=dropout)
     n_heads, n_key_heads = query.shape[1], key.shape[1]
-    # Taken apart at once: the gradient of a slice is as long as the whole row.
+    # The tensors are split in one operation, because the gradient of each slice would be as long as the whole row.
     lengths = [segment.n_tokens for segment in segments]
     queries, keys, values = ([*row.split(lengths, dim=2)] for row in (query, key, value))
     for number, (its_keys, its_values) in (known or {}).items():
@@ -121,7 +121,7 @@ def tree_attention(
             )
             for row in (keys, values)
         )
-        # Query heads that share a key head become rows of it: keys need not be repeated for each of them.
+        # Query heads that share a key head become rows of it, so that keys need not be repeated for each of them.
         branches = _side_by_side(queries, siblings)
         longest, n_before = branches.shape[2], seen_keys.shape[2] - branches.shape[2]
         folded = branches.reshape(len(siblings), n_key_heads, -1, query.shape[-1])
@@ -133,7 +133,7 @@ def tree_attention(
 
 
 def _branches_of(segments: Sequence[Segment]) -> dict[int | None, list[int]]:
-    """Return numbers of those with tokens, by the segment from which they branch off."""
+    """Return numbers of the segments that have tokens, by the segment from which they branch off."""
     found: dict[int | None, list[int]] = {}
     for number, segment in enumerate(segments):
         if segment.n_tokens:
@@ -142,7 +142,7 @@ def _branches_of(segments: Sequence[Segment]) -> dict[int | None, list[int]]:
 
 
 def _line_to(segments: Sequence[Segment], last: int) -> list[int]:
-    """Return a segment's number, and before it those from which it branches off, first the first."""
+    """Return a segment's number after those of the segments from which it branches off, beginning at the root."""
     line = [last]
     while (parent := segments[line[-1]].parent) is not None:
         line.append(parent)
@@ -150,13 +150,13 @@ def _line_to(segments: Sequence[Segment], last: int) -> list[int]:
 
 
 def _side_by_side(parts: Sequence[Tensor], siblings: Sequence[int]) -> Tensor:
-    """Return some of the (1, heads, n, d) as (siblings, heads, longest, d), with zeros behind the shorter ones."""
+    """Return some of the parts (1, heads, n, d) as (siblings, heads, longest, d), shorter ones padded with zeros."""
     longest = max(parts[one].shape[2] for one in siblings)
     return torch.cat([pad(parts[one], (0, 0, 0, longest - parts[one].shape[2])) for one in siblings])
 
 
 def _what_branches_see(n_before: int, n: int, like: Tensor) -> Tensor:
-    """To be added to scores, (n, n_before + n): all that is before the branch, and of itself what is not later."""
+    """Return what is added to scores, (n, n_before + n): zero where a token is seen, minus infinity elsewhere."""
     later = torch.full((n, n_before + n), float("-inf"), dtype=like.dtype, device=like.device)
     return later.triu_(n_before + 1)  # zero elsewhere
 
@@ -187,16 +187,16 @@ def _attention(
     if isinstance(layout, ContinuedRow):
         attend = partial(attend, known=layout.in_layer(module.layer_idx, *own[1:]))
         layout = layout.segments
-    with torch.autocast(query.device.type, enabled=False) if in_float32 else nullcontext():  # it would turn them back
+    with torch.autocast(query.device.type, enabled=False) if in_float32 else nullcontext():  # it would undo float32
         seen = attend(*own, layout)
     return seen.to(query.dtype).transpose(1, 2).contiguous(), None
 
 
 def why_no_branches(network: PreTrainedModel) -> str | None:
-    """Return what in a model keeps it from reading packed rows, in words; None: nothing.
+    """Return in words what keeps a model from reading packed rows; None if nothing does.
 
     Args:
-        network: the model itself, no LoRA around it.
+        network: the model itself, without LoRA around it.
     """
     text = network.config.get_text_config()
     other = sorted({*(getattr(text, "layer_types", None) or ())} - {_FULL_ATTENTION})
@@ -211,7 +211,7 @@ def why_no_branches(network: PreTrainedModel) -> str | None:
 
 @contextmanager
 def branch_attention(network: PreTrainedModel) -> Iterator[None]:
-    """While it lasts, a model's language part takes packed rows, as by `use_branch_attention`."""
+    """Let a model's language part take packed rows, as `use_branch_attention` does, until the context ends."""
     before = network.config.get_text_config()._attn_implementation
     use_branch_attention(network)
     try:
@@ -225,10 +225,10 @@ def _plain_name(implementation: str | None) -> str:
 
 
 def use_branch_attention(network: PreTrainedModel) -> None:
-    """Have a model's language part take packed rows; all else stays as it is.
+    """Let a model's language part take packed rows; everything else stays as it is.
 
     Args:
-        network: of which `why_no_branches` says nothing. Its attention is replaced for good.
+        network: a model for which `why_no_branches` returns None. Its attention is replaced for good.
     """
     plain = _plain_name(network.config.get_text_config()._attn_implementation)
     name = plain + _SUFFIX

@@ -1,4 +1,4 @@
-"""The model of the service as a backend: commands that do their own work ask it."""
+"""The model of the service as a backend, for commands that do their own work."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class ServiceBackend:
     def __init__(self, session: Session, load: Callable[[], Backend], *, verbose: bool) -> None:
         """
         Args:
-            session: with a service that has the very model.
-            load: gives the model itself.
-            verbose: whether standard error says that the service has ended.
+            session: connection to a service that has exactly this model.
+            load: function that loads the model in this process.
+            verbose: whether to say on standard error that the service has ended.
         """
         about = session.about
         self.model = str(about["model"])
@@ -62,10 +62,10 @@ class ServiceBackend:
 
 
 def packed(requests: Sequence[Request]) -> tuple[list[dict[str, Any]], list[bytes]]:
-    """Return requests as JSON types, and the pixels of their pictures, each once."""
+    """Return requests as JSON types, and the pixels of their pictures, each picture once."""
     places: dict[int, int] = {}
     pixels: list[bytes] = []
-    kept: list[Image.Image] = []  # so that no two pictures have one identity
+    kept: list[Image.Image] = []  # keeps the pictures alive, so that no two of them get the same id()
     lines = []
     for request in requests:
         pictures = []
@@ -88,10 +88,10 @@ def packed(requests: Sequence[Request]) -> tuple[list[dict[str, Any]], list[byte
 
 
 def unpacked(lines: Sequence[dict[str, Any]], pixels: Sequence[bytes]) -> list[Request]:
-    """Return what :func:`packed` was given.
+    """Return the requests that were given to :func:`packed`.
 
     Raises:
-        ValueError: a picture has not as many pixels as it says.
+        ValueError: a picture does not have as many pixels as its size says.
     """
     pictures: dict[tuple[int, str, int, int], Image.Image] = {}
 
@@ -127,7 +127,7 @@ def json_of_answer(answer: Answer | Failure) -> dict[str, Any]:
 
 
 def answer_of_json(found: dict[str, Any]) -> Answer | Failure:
-    """Return what :func:`json_of_answer` was given."""
+    """Return the answer that was given to :func:`json_of_answer`."""
     if "failure" in found:
         return Failure(**found["failure"])
     read = found["read"]

@@ -1,4 +1,4 @@
-"""The command's side of the background service: find it, check that it answers as this process would, and ask it."""
+"""The command's side of the background service: find it, check that its answers would be the same, and ask it."""
 
 from __future__ import annotations
 
@@ -15,31 +15,32 @@ from redaes.background.settings import differences, identity, settings
 from redaes.background.wire import Broken, receive, send
 
 SWITCH = "REDAES_SERVICE"
-"""Environment variable; ``off``: no service is used."""
+"""Environment variable; if it is ``off``, no service is used."""
 
 HELLO_S = 2.0
-"""Seconds in which a service must greet, however busy it is."""
+"""Seconds in which a service must send its greeting, however busy it is."""
 SILENCE_S = 15.0
-"""Seconds without a word, every second of its work said, after which a service is given up."""
+"""Seconds of silence after which a service is given up; while it works, it sends a message every second."""
 
 TERMINAL = (
     "TERM", "COLORTERM", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TTY_COMPATIBLE", "TTY_INTERACTIVE",
     "JPY_PARENT_PID",
 )  # fmt: skip
-"""Environment variables by which a printed answer is laid out."""
+"""Environment variables on which the layout of a printed answer depends."""
 
 
 class NoService(Exception):
-    """There is none that may answer for this process: it says why."""
+    """There is no service that may answer for this process; the message says why."""
 
 
 class Session:
-    """A connection to the service, which answers as this process would."""
+    """A connection to a service that answers as this process would."""
 
     def __init__(self) -> None:
-        """
+        """Connect.
+
         Raises:
-            NoService: there is none, it is another one, or it is in trouble.
+            NoService: there is no service, it has other settings, or it does not answer properly.
         """
         if not hasattr(socket, "AF_UNIX"):
             raise NoService("this system has no Unix sockets")
@@ -76,16 +77,17 @@ class Session:
         self.close()
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         stream = getattr(self, "_stream", None)
         if stream is not None:
             stream.close()
         self._socket.close()
 
     def check_settings(self) -> None:
-        """
+        """Check that all settings on which answers may depend are equal in the service and in this process.
+
         Raises:
-            NoService: something is not equal on which answers may depend.
+            NoService: some differ.
         """
         found = differences(settings(), self.about.get("settings", {}))
         if found:
@@ -95,7 +97,7 @@ class Session:
         """Return the answer to a message.
 
         Raises:
-            NoService: it has none, or ended.
+            NoService: the service refuses the message, or has ended.
         """
         try:
             send(self._socket, message, attached)
@@ -110,10 +112,10 @@ class Session:
 
 
 def model_session(model: str, adapter: str | None, device: str | None) -> Session:
-    """Return a connection to a service with the very model.
+    """Return a connection to a service that has exactly this model.
 
     Raises:
-        NoService: there is none, or none is to be used.
+        NoService: there is none, or the environment says that none is to be used.
     """
     if switched_off():
         raise NoService(f"{SWITCH} is off")
@@ -139,7 +141,7 @@ def switched_off() -> bool:
 
 
 class Outcome(NamedTuple):
-    """What became of a command that the service has carried out."""
+    """The outcome of a command that the service has carried out."""
 
     status: int
     """Exit status."""
@@ -148,13 +150,13 @@ class Outcome(NamedTuple):
 
 
 def forwarded(words: Sequence[str]) -> Outcome | None:
-    """Have the service carry out a command.
+    """Let the service carry out a command.
 
     Args:
-        words: words of the command line, the command first.
+        words: words of the command line, beginning with the command.
 
     Returns:
-        None: this process has to do it; standard error says why where ``--verbose`` is among the words.
+        The outcome. None if this process has to do the work; with ``--verbose`` standard error then says why.
     """
     if switched_off() or os.environ.get("REDAES_ENDPOINT") or sys.stdout is None or sys.stderr is None:
         return None
@@ -171,13 +173,13 @@ def forwarded(words: Sequence[str]) -> Outcome | None:
 
 
 def say_unused(reason: object, verbose: bool) -> None:
-    """Say, where that is wanted, why no service is used."""
+    """Say on standard error why no service is used, if ``verbose``."""
     if verbose:
         sys.stderr.write(f"redaes: the background service is not used: {reason}\n")
 
 
 def _screen() -> dict[str, object]:
-    """Return what the printed answer depends on: where it goes to, and how wide that is."""
+    """Return what the layout of the printed answer depends on: whether it goes to a terminal, encoding and width."""
     variables = {name: os.environ[name] for name in TERMINAL if name in os.environ}
     for stream in (0, 1, 2):
         with contextlib.suppress(OSError):

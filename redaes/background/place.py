@@ -7,11 +7,11 @@ import stat
 
 SOCKET = "service.sock"
 LOCK = "service.lock"
-"""Held by the service as long as it lives, however it ends."""
+"""File that the service keeps locked while it runs; the lock is released however the service ends."""
 LOG = "service.log"
 
 MAX_SOCKET_PATH = 100
-"""Largest number of bytes of a socket's path on every system (Linux takes 107, macOS 103)."""
+"""Largest length of a socket's path, in bytes, that works on every system (Linux takes 107, macOS 103)."""
 
 
 def folder() -> str:
@@ -24,7 +24,7 @@ def folder() -> str:
 
 
 def why_not_private(path: str) -> str | None:
-    """Return why a folder may belong to somebody else, or be open to others; None: it is this user's alone."""
+    """Return why a folder may belong to somebody else or be open to others; None if only this user can enter it."""
     try:
         found = os.lstat(path)
     except OSError as error:

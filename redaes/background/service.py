@@ -1,4 +1,4 @@
-"""The background service: one model, one piece of work at a time, and an end when nobody asks any more."""
+"""The background service: it holds one model, does one piece of work at a time, and ends when it is no longer used."""
 
 from __future__ import annotations
 
@@ -22,39 +22,41 @@ from redaes.background.wire import Broken, receive, send
 from redaes.errors import InputError, RedaesError
 
 AT_WORK_S = 1.0
-"""Seconds between two words to somebody who waits."""
+"""Seconds between two signs of life to a client that waits."""
 TURN_S = 3.0
-"""Seconds that one waits for another's work to end before it is sent away: it loads its own model in about that."""
+"""Seconds that a client waits for another's work to end before it is refused; loading its own model takes about as
+long.
+"""
 LAST_WORD_S = 5.0
-"""Seconds for what was answered to reach those who asked, at the end."""
+"""Seconds that the last answers have to reach their clients when the service ends."""
 
 Run = Callable[[Sequence[str], "Served"], int]
-"""Carries out a command with the service's model, and gives its exit status."""
+"""A function that carries out a command with the service's model, and returns its exit status."""
 
 
 class Declined(Exception):
-    """The service does not answer this: whoever asks has to do it."""
+    """The service does not answer this request, so the client has to do the work itself."""
 
 
 class Served:
-    """The model that a command finds loaded."""
+    """The loaded model, as a command finds it in the service."""
 
     def __init__(self, backend: Backend, known_as: dict[str, object], settings: dict[str, object]) -> None:
         """
         Args:
             backend: the model.
-            known_as: its identity, taken before it was loaded: files may change meanwhile.
-            settings: settings of this process, taken then, too.
+            known_as: its identity, taken before it was loaded, because files may change meanwhile.
+            settings: settings of this process, taken at the same time.
         """
         self.backend = backend
         self.identity = known_as
         self.settings = settings
 
     def of(self, model: str, adapter: Path | None, device: str | None, *, constrain: bool | None = None) -> Backend:
-        """Return the model, if it is the one that a command asks for.
+        """Return the model if it is the one that a command asks for.
 
         Raises:
-            Declined: it is another one.
+            Declined: the command asks for another model.
         """
         if constrain is not None:
             raise Declined("the service forces answers into their form by default, not as this command asks")
@@ -64,7 +66,7 @@ class Served:
 
 
 class _Screen(io.StringIO):
-    """What a command prints, which it prints as if the asker's own output stood in its place."""
+    """Collects what a command prints, and describes itself as the client's standard output does."""
 
     def __init__(self, *, terminal: bool, encoding: str) -> None:
         super().__init__(newline="")
@@ -85,7 +87,7 @@ class _Handler(socketserver.StreamRequestHandler):
     server: BackgroundService
 
     def handle(self) -> None:
-        """Answer until the asker hangs up."""
+        """Answer messages until the client closes the connection."""
         stream = cast("BinaryIO", self.rfile)
         with contextlib.suppress(OSError, Broken):
             while True:
@@ -110,10 +112,10 @@ class _Handler(socketserver.StreamRequestHandler):
         raise Declined("the service does not know this request")
 
     def _worked(self, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """Return the outcome of a piece of work, while the asker is told that it goes on.
+        """Return the outcome of a piece of work; until it ends, the client gets a sign of life every second.
 
         Raises:
-            Declined: others' work takes long.
+            Declined: the service is busy with another client's work for too long.
         """
         future: Future[dict[str, Any]] = self.server.workers.submit(work)
         asked = time.monotonic()
@@ -128,7 +130,7 @@ class _Handler(socketserver.StreamRequestHandler):
 
 
 class BackgroundService(socketserver.ThreadingUnixStreamServer):
-    """The service on its socket; made while the lock is held."""
+    """The service on its socket; it is made while the lock is held."""
 
     daemon_threads = True
     request_queue_size = 64
@@ -136,10 +138,10 @@ class BackgroundService(socketserver.ThreadingUnixStreamServer):
     def __init__(self, socket_path: str, served: Served, run: Run, *, idle_s: float) -> None:
         """
         Args:
-            socket_path: what lies there is of a service that was killed, and is taken away.
+            socket_path: path of the socket; a socket that a killed service has left there is deleted.
             served: the model.
             run: carries out commands.
-            idle_s: seconds without a question after which it ends; ``inf``: never.
+            idle_s: seconds without a request after which the service ends; ``inf`` means never.
 
         Raises:
             InputError: the path is too long for a socket.
@@ -175,7 +177,7 @@ class BackgroundService(socketserver.ThreadingUnixStreamServer):
 
     @contextlib.contextmanager
     def answering(self) -> Iterator[None]:
-        """While it lasts, somebody waits for an answer."""
+        """Count a client as waiting for an answer until the context ends."""
         with self._counted:
             self._answering += 1
         try:
@@ -186,16 +188,16 @@ class BackgroundService(socketserver.ThreadingUnixStreamServer):
                 self._last_used = time.monotonic()
 
     def service_actions(self) -> None:
-        """Twice a second: end when nobody has asked for long."""
+        """End the service if nobody has asked for long; called twice a second."""
         if not self._answering and time.monotonic() - self._last_used > self._idle_s:
             self.stop()
 
     def stop(self) -> None:
-        """End once what is under way is done."""
+        """End the service once the work under way is done."""
         threading.Thread(target=self.shutdown, daemon=True).start()
 
     def server_close(self) -> None:
-        """Take no more, finish what is under way, and leave no socket behind."""
+        """Accept no more requests, finish the work under way, and delete the socket."""
         super().server_close()
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._path)
@@ -208,7 +210,7 @@ class BackgroundService(socketserver.ThreadingUnixStreamServer):
         """Return a command's exit status and what it prints.
 
         Raises:
-            Declined: it asks for another model, or ends with an error, which is the asker's own to make and to say.
+            Declined: the command asks for another model, or ends with an error, which the client has to report itself.
         """
         screen = message["screen"]
         printed = _Screen(terminal=screen["terminal"], encoding=screen["encoding"])
@@ -227,7 +229,7 @@ class BackgroundService(socketserver.ThreadingUnixStreamServer):
         """Return the model's answers to requests.
 
         Raises:
-            Declined: the model cannot be asked that; the asker's own will say why.
+            Declined: the model cannot answer these requests; the client's own model will say why.
         """
         try:
             return {"answers": [json_of_answer(one) for one in self._served.backend.answer(unpacked(lines, pixels))]}
@@ -236,15 +238,15 @@ class BackgroundService(socketserver.ThreadingUnixStreamServer):
 
 
 EXIT_NO_ANSWER = 3
-"""Exit status of a command whose model gave no usable answer: that is an outcome, too."""
+"""Exit status of a command whose model gave no usable answer; this, too, is an outcome that is passed on."""
 
 
 @contextlib.contextmanager
 def _standing_in(cwd: str, variables: dict[str, str]) -> Iterator[None]:
-    """While it lasts, this process stands in the asker's folder and before the asker's terminal.
+    """Work in the client's folder and with its terminal's environment variables until the context ends.
 
     Raises:
-        Declined: there is no such folder from here.
+        Declined: this process cannot enter the folder.
     """
     home = os.getcwd()
     before = {name: os.environ.pop(name) for name in TERMINAL if name in os.environ}

@@ -12,10 +12,10 @@ _BEARING = (
     "ATEN_", "CUBLAS_", "CUDA_", "CUDNN_", "DNNL_", "HF_", "HUGGINGFACE_", "KMP_", "MKL_", "NVIDIA_", "OMP_", "ONEDNN_",
     "OPENBLAS_", "PYTORCH_", "REDAES_", "TORCH_", "TRANSFORMERS_",
 )  # fmt: skip
-"""Beginnings of environment variables on which an answer, or where a model is found, may depend."""
+"""Prefixes of environment variables on which an answer, or the place of a model, may depend."""
 
 _BEARING_TOO = frozenset({"HOME", "LD_LIBRARY_PATH", "LD_PRELOAD", "PYTHONPATH", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"})
-"""Whole names of others."""
+"""Full names of further such variables."""
 
 _NOT_BEARING = "REDAES_SERVICE"
 
@@ -35,8 +35,8 @@ def settings() -> dict[str, object]:
 
 
 def _environment() -> str:
-    """Return a digest of the variables on which an answer may depend: keys of hubs and servers are among them, and the
-    service says its settings to whoever greets it."""
+    """Return a digest of the variables on which an answer may depend. The values themselves are not sent, because they
+    can contain keys of hubs and servers, and the service tells its settings to every client."""
     bearing = sorted(
         [name, value]
         for name, value in os.environ.items()
@@ -55,13 +55,13 @@ def differences(mine: dict[str, object], theirs: dict[str, object]) -> list[str]
 
 
 def identity(model: str, adapter: str | None, device: str | None) -> dict[str, object]:
-    """Return what tells a model from others, without loading it: how it is named, and its files where it lies in a
-    folder; if that is an adapter's, those of its base, too.
+    """Return what distinguishes a model from others, without loading it: its name and, if it is in a folder, the files
+    of that folder; for an adapter also the files of its base.
 
     Args:
         model: a name, or a folder.
         adapter: a folder, or None.
-        device: as it is asked for; None: the best there is.
+        device: the device that was asked for; None means the best one available.
     """
     named = (model, adapter, _base(model))
     folders = [folder for folder in named if folder is not None and os.path.isdir(folder)]
@@ -75,18 +75,18 @@ def identity(model: str, adapter: str | None, device: str | None) -> dict[str, o
 
 
 def _base(model: str) -> str | None:
-    """Return the base that a folder names which is an adapter's, as the local backend takes it; None: it is none."""
+    """Return the base that an adapter's folder names, as the local backend reads it; None if it is not an adapter."""
     try:
         with open(os.path.join(model, "adapter_config.json"), encoding="utf-8") as file:
             found = json.load(file)
-    except (OSError, ValueError):  # whoever loads it says what is wrong
+    except (OSError, ValueError):  # the error is reported when the model is loaded
         return None
     base = found.get("base_model_name_or_path") if isinstance(found, dict) else None
     return base if isinstance(base, str) else None
 
 
 def _places() -> list[str]:
-    """Return the package, its checkout's prompts, and where libraries are installed."""
+    """Return the folders of the package and of its checkout's prompts, if there are any."""
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     prompts = os.path.join(os.path.dirname(package), "prompts")
     return [package, *([prompts] if os.path.isdir(prompts) else [])]
@@ -115,12 +115,12 @@ def _lines(folder: str) -> Iterator[str]:
             if entry.name != "__pycache__":
                 yield from _lines(entry.path)
         else:
-            about = entry.stat(follow_symlinks=os.path.exists(entry.path))  # editors lock files by links to nowhere
+            about = entry.stat(follow_symlinks=os.path.exists(entry.path))  # editors' lock files are dangling links
             yield f"{entry.path} {about.st_size} {about.st_mtime_ns}\n"
 
 
 def _mounts() -> str | None:
-    """Return what a container's view of the files is told by, on Linux; None: nothing says it."""
+    """Return the identity of the mount namespace, so of the files that this process sees (Linux); None if unknown."""
     try:
         return os.readlink("/proc/self/ns/mnt")
     except OSError:

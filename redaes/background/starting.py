@@ -1,4 +1,4 @@
-"""Start the service as a process of its own, ask how it is, and end it."""
+"""Start the service as a process of its own, ask for its state, and end it."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if sys.platform != "win32":
     import fcntl
 
 START_S = 600.0
-"""Seconds in which a model must be loaded."""
+"""Seconds in which the model must be loaded."""
 STOP_S = 60.0
-"""Seconds in which what is under way must end."""
+"""Seconds in which the work under way must end."""
 _LOOK_S = 0.1
 
 
 def private_folder() -> str:
-    """Return the service's folder, made where it is absent.
+    """Return the service's folder; it is created if it is absent.
 
     Raises:
         InputError: it may belong to somebody else, or this system has no Unix sockets.
@@ -49,7 +49,7 @@ def private_folder() -> str:
 
 @contextlib.contextmanager
 def only_one(folder: str) -> Iterator[bool]:
-    """Whether this process is the only one that enters this; while it lasts, nobody else does."""
+    """Lock the folder until the context ends; yields whether this process got the lock."""
     descriptor = os.open(os.path.join(folder, place.LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
@@ -63,10 +63,10 @@ def only_one(folder: str) -> Iterator[bool]:
 
 
 def status() -> dict[str, Any] | None:
-    """Return what the running service says of itself; None: there is none, and what a killed one left is taken away.
+    """Return what the running service says about itself. None if none runs; files of a killed one are then deleted.
 
     Raises:
-        BackendError: one runs and does not answer.
+        BackendError: a service runs but does not answer.
     """
     folder = place.folder()
     if place.why_not_private(folder) is not None:
@@ -90,15 +90,15 @@ def start(command: Sequence[str], wanted: dict[str, object]) -> dict[str, Any]:
     """Start the service, or find one that runs, and wait until it answers.
 
     Args:
-        command: what runs it.
+        command: the command that runs the service.
         wanted: the identity of its model.
 
     Returns:
-        What it says of itself.
+        What the service says about itself.
 
     Raises:
-        InputError: another one runs.
-        BackendError: it does not start.
+        InputError: a service with another model runs.
+        BackendError: the service does not start.
     """
     folder = private_folder()
     log = os.path.join(folder, place.LOG)
@@ -114,14 +114,14 @@ def start(command: Sequence[str], wanted: dict[str, object]) -> dict[str, Any]:
         )
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline:
-        ended = process.poll() is not None  # asked first: it may begin to answer right after
+        ended = process.poll() is not None  # checked first, because the service may begin to answer right after
         try:
             with Session() as session:
                 return _the_wanted(session.about, wanted)
         except NoService:
             if ended:
                 with only_one(folder) as nobody_else:
-                    if nobody_else:  # else another start was first, and is still loading
+                    if nobody_else:  # otherwise another start was first, and its service is still loading
                         raise BackendError(_why(log, begins)) from None
         time.sleep(_LOOK_S)
     process.terminate()
@@ -129,13 +129,13 @@ def start(command: Sequence[str], wanted: dict[str, object]) -> dict[str, Any]:
 
 
 def stop() -> int | None:
-    """End the service once it has done what is under way.
+    """End the service once the work under way is done.
 
     Returns:
-        The process that ended; None: there was none.
+        The id of the process that ended; None if there was none.
 
     Raises:
-        BackendError: it does not end.
+        BackendError: the service does not end in time.
     """
     about = status()
     if about is None:
@@ -162,7 +162,7 @@ def _the_wanted(about: dict[str, Any], wanted: dict[str, object]) -> dict[str, A
 
 
 def _why(log: str, begins: int) -> str:
-    """Return the last words of a service that did not start."""
+    """Return the last lines in the log of a service that did not start."""
     with open(log, "rb") as file:
         file.seek(begins)
         lines = file.read()[-4000:].decode(errors="replace").strip().splitlines()

@@ -1,6 +1,6 @@
-"""Messages on the socket: a line of JSON, and after it the bytes that it announces.
+"""Messages on the socket: each is a line of JSON, followed by the bytes that the line announces.
 
-Nothing that is received is run: neither side unpickles anything.
+Received data is never executed: neither side unpickles anything.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ MAX_ATTACHED = 2**30
 
 
 class Broken(Exception):
-    """What arrived is no message, or a part of one."""
+    """The received data is not a message, or only a part of one."""
 
 
 def send(connection: socket.socket, message: dict[str, Any], attached: Sequence[bytes] = ()) -> None:
     """Send a message.
 
     Raises:
-        OSError: the other side is gone.
+        OSError: the other side has closed the connection.
     """
     line = json.dumps({**message, "attached": [len(part) for part in attached]}).encode() + b"\n"
     connection.sendall(line)
@@ -33,11 +33,11 @@ def send(connection: socket.socket, message: dict[str, Any], attached: Sequence[
 
 
 def receive(stream: BinaryIO) -> tuple[dict[str, Any], list[bytes]]:
-    """Return the next message with what is attached to it.
+    """Return the next message and the data attached to it.
 
     Raises:
-        Broken: what arrives is none.
-        OSError: the connection broke, or nothing came in time.
+        Broken: the received data is not a message.
+        OSError: the connection broke, or nothing arrived in time.
     """
     line = stream.readline(MAX_LINE)
     if not line.endswith(b"\n"):

@@ -1,7 +1,7 @@
-"""Estimate a build before it asks anything: calls, tokens, money, hours, disk.
+"""Estimate, before a build begins, its calls, tokens, money, hours and disk space.
 
-Two figures of each: the most that it can be, which follows from the recipe, and what is expected by the rates of an
-earlier build (:mod:`redaes.datagen.measured_rates`), where there is one.
+There are two figures of each: the largest possible one, which follows from the recipe, and the expected one, which
+needs the rates of an earlier build (:mod:`redaes.datagen.measured_rates`).
 """
 
 from __future__ import annotations
@@ -29,30 +29,30 @@ from redaes.datagen.view_judging import JOINING_ROUNDS
 from redaes.types import SPLITS
 
 PIXELS_A_TOKEN = 28 * 28
-"""Pixels for each token of a picture, if nothing was measured: those of Qwen2.5-VL; Qwen3-VL takes 32 x 32, others more
-or less.
+"""Pixels for each token of a picture if nothing was measured. This is the value of Qwen2.5-VL; Qwen3-VL has 32 x 32,
+others have more or less.
 """
 CHARACTERS_A_TOKEN = 4
 FILLED_IN = 2_000
-"""Characters that are filled into a prompt's fields at most, about: wishes, measurements."""
+"""Approximate largest number of characters that fill a prompt's fields, such as wishes and measurements."""
 BYTES_A_PIXEL = ((256, 0.48), (512, 0.36), (1024, 0.30))
-"""Bytes for each pixel of a stored picture, by its longest side: means of 60 photographs."""
+"""Bytes for each pixel of a stored picture, by the picture's longest side: means of 60 photographs."""
 ASPECT = 0.75
-"""Shorter against longer side of a photograph."""
+"""Assumed ratio of the shorter to the longer side of a photograph."""
 BYTES_AN_ANSWER = 4096
-"""Bytes of a cached answer on disk: a file takes at least one block."""
+"""Bytes of a cached answer on disk; a file takes at least one block."""
 
 
 @dataclass(frozen=True)
 class Amount:
-    """How much of something."""
+    """A largest possible and an expected amount."""
 
     most: float
     expected: float | None = None
-    """The expected amount; None: not known."""
+    """The expected amount; None if it is not known."""
 
     def plus(self, other: Amount) -> Amount:
-        """Return both together."""
+        """Return the sum of both."""
         known = self.expected is not None and other.expected is not None
         return Amount(self.most + other.most, self.expected + other.expected if known else None)  # type: ignore[operator]
 
@@ -62,7 +62,7 @@ NOTHING = Amount(0.0, 0.0)
 
 @dataclass(frozen=True)
 class TaskBudget:
-    """What one role asks of one model."""
+    """What a build asks one model in one role."""
 
     role: str
     model: str
@@ -70,12 +70,12 @@ class TaskBudget:
     tokens_read: Amount
     tokens_written: Amount
     cost: Amount | None
-    """The cost; None: no price is given."""
+    """The cost; None if no price is given."""
 
 
 @dataclass(frozen=True)
 class BuildBudget:
-    """What a build is going to ask."""
+    """What a build is going to ask in total."""
 
     photographs: Mapping[str, int]
     """Number of photographs by split."""
@@ -87,25 +87,25 @@ class BuildBudget:
     in_process: tuple[str, ...]
     """Judges that work in the build's own process and are asked nothing over a network."""
     cost: Amount | None
-    """Cost of all models with a price; None: none has one."""
+    """Cost of all models with a price; None if none has one."""
     unpriced: tuple[str, ...]
     """Models without a price."""
     hours: float | None
-    """Hours that the slowest of editors and servers takes, with all of them busy; None: not measured."""
+    """Hours that the slowest of editors and servers takes, with all of them busy; None if this was not measured."""
     slowest: str
-    """Which of them that is; empty: not measured."""
+    """Name of the slowest of them; empty if this was not measured."""
     gpu_hours: Mapping[str, float] = field(default_factory=dict)
     """GPU-hours of the editors, and of servers whose number of GPUs is given."""
     disk_bytes: Amount = NOTHING
     notes: tuple[str, ...] = ()
-    """What was assumed, and limits that end the build before its end."""
+    """Assumptions of the estimate, and limits that would end the build early."""
 
 
 def budget_of(recipe: Recipe, sources: Sequence[Source], measured: MeasuredRates | None = None) -> BuildBudget:
-    """Return what a recipe asks of so many photographs.
+    """Return what a build by a recipe asks for these photographs.
 
     Args:
-        recipe: what is built.
+        recipe: the recipe of the build.
         sources: the photographs that are used.
         measured: rates of an earlier build.
     """
@@ -145,7 +145,7 @@ def _measured_build(
 
 
 class _Judged:
-    """Counts what a panel is asked."""
+    """Calculates what a panel is asked."""
 
     def __init__(self, recipe: Recipe, panel: Panel, views: int, measured: MeasuredRates | None) -> None:
         self.panel = panel
@@ -160,7 +160,7 @@ class _Judged:
         self.edits = Amount(views * n, None if measured is None else views * n * measured.planned_share)
         most = Amount(views * math.comb(n + 1, 2))
         share = panel.savings.pair_share
-        # Pairs that are asked about to join what rejected ones left apart: one for each further part, each time.
+        # Extra pairs are asked about to join parts that rejected pairs left apart, one for each further part each time.
         asked = min(math.comb(n + 1, 2), n_questions(n + 1, share) + (JOINING_ROUNDS * n if share < 1 else 0))
         self.judged, self.kept = Amount(views * asked), most
         if measured is not None:
@@ -213,14 +213,14 @@ class _Judged:
             found.append(self._task("planner", panel.planner_entry, PLAN, 1, PLANNED.max_new_tokens, self.views, 1.0))
         if panel.checker_entry is not None:
             model, most = panel.checker_entry.model, self.edits.most
-            # Edits that measurements have turned down are not shown to the checker.
+            # Edits that measurements have already rejected are not shown to the checker.
             share = None if measured is None else _share(measured.answers.get((model, CHECK)), measured.planned)
             times = None if share is None or self.edits.expected is None else share * self.edits.expected / most
             found.append(self._task("checker", panel.checker_entry, CHECK, 2, CHECKED.max_new_tokens, most, times))
         for judge in panel.judge_entries:
             if judge.is_served:
                 found.append(self._judge(judge))
-        most = self.kept.most * 2 * (1 + panel.max_rewrites)  # pairs that were not judged are explained, too
+        most = self.kept.most * 2 * (1 + panel.max_rewrites)  # pairs that were not judged get rationales, too
         texts = (
             None if measured is None else _share(measured.answers.get((panel.writer_entry.model, WRITE)), measured.kept)
         )
@@ -239,7 +239,7 @@ class _Judged:
         most = self.judged.most * 2 * (judge.samples or 1)
         times = None if self.judged.expected is None else self.judged.expected / self.judged.most
         if times is not None and measured is not None:
-            # A judge that is only asked where others disagree answers less often.
+            # A judge that is asked only where others disagree answers less often.
             asked = _share(measured.answers.get((judge.argument, prompt)), measured.judged)
             times *= 1.0 if asked is None else min(1.0, asked / (2 * (judge.samples or 1)))
         return self._task("judge", entry, prompt, 2, judge.max_new_tokens or 0, most, times)
@@ -249,13 +249,13 @@ class _Judged:
     ) -> TaskBudget:
         """
         Args:
-            role: what for.
-            entry: whom.
-            prompt: what.
-            pictures: that a question shows.
-            longest: tokens of an answer.
-            most: questions.
-            times: expected questions, as a share of those; None: not known.
+            role: the role in which the model is asked.
+            entry: the model.
+            prompt: name of the prompt.
+            pictures: number of pictures that a question shows.
+            longest: largest number of tokens of an answer.
+            most: largest number of questions.
+            times: expected share of those questions; None if it is not known.
         """
         model, measured = entry.model, self.measured
         longest = entry.max_new_tokens or longest
@@ -287,7 +287,7 @@ class _Judged:
         return TaskBudget(role, model, calls, read, written, cost)
 
     def _hours(self, tasks: Sequence[TaskBudget]) -> tuple[float | None, str]:
-        """Return how long the slowest takes, and which it is."""
+        """Return the hours that the slowest editor or server takes, and its name."""
         measured = self.measured
         if measured is None:
             return None, ""
@@ -306,7 +306,7 @@ class _Judged:
 
     @property
     def _n_devices(self) -> int:
-        """Where editors work at once. An actor of Ray has the GPU that it is given, whatever devices are named."""
+        """Number of devices on which editors work at once. A Ray actor uses only the GPU it is given."""
         named = len(self.panel.editor_devices) if self.engine == "local" else 0
         return named or self.workers
 
@@ -322,7 +322,7 @@ class _Judged:
         return found
 
     def _limits(self, tasks: Sequence[TaskBudget]) -> list[str]:
-        """Return limits that end the build before its end."""
+        """Return limits that would end the build early."""
         notes = []
         for model, entry in self.servers.items():
             its = [task for task in tasks if task.model == model]
@@ -344,12 +344,12 @@ class _Judged:
 
 
 def _share(part: float | None, whole: float) -> float | None:
-    """None where it cannot be said."""
+    """Return part / whole; None if one of them is not known."""
     return None if part is None or not whole else part / whole
 
 
 def _bytes_of_picture(max_side: int) -> float:
-    """Return the bytes on disk of a picture with a longest side, if nothing was measured."""
+    """Return the assumed bytes on disk of a picture with this longest side, used if nothing was measured."""
     a_pixel = min(BYTES_A_PIXEL, key=lambda known: abs(math.log(known[0] / max_side)))[1]
     return a_pixel * ASPECT * max_side * max_side
 

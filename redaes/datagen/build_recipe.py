@@ -1,4 +1,4 @@
-"""The settings of a build: a YAML recipe, overridden by the options of a command line."""
+"""The settings of a build: a YAML recipe, whose values the command line overrides."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from redaes.errors import InputError
 from redaes.file_writing import read_yaml
 
 MOST_WORKERS = 8
-"""More are not started unasked: each holds a third of a GiB."""
+"""Most processes that are started by default; each needs a third of a GiB of memory."""
 
 
 class Recipe(WrittenSettings):
-    """Everything about a build but the photographs and the folder."""
+    """All settings of a build except the photographs and the folder."""
 
     settings: DatasetSettings
     rules: PhotographRules
     workers: Annotated[int, whole_number(1)] | None = None
-    """Processes, or actors; None: as :attr:`n_workers` says."""
+    """Number of processes, or Ray actors; None means the default, see :attr:`n_workers`."""
     engine: str = "local"
     """The engine, one of `redaes.datagen.engine.ENGINES`."""
     panel: Panel | None = None
-    """The panel; None: the embedded editor makes pairs, and measurements label them."""
+    """The panel; None if the embedded editor makes the pairs and measurements label them."""
 
     @model_validator(mode="after")
     def _is_plannable(self) -> Recipe:
@@ -41,10 +41,10 @@ class Recipe(WrittenSettings):
 
     @property
     def n_workers(self) -> int:
-        """Processes, or actors: what was said; else as many processes as cores are free just now, which changes nothing
-        in the dataset, :data:`MOST_WORKERS` at most.
+        """Number of processes, or Ray actors. By default it is the number of cores that are free just now, at most
+        :data:`MOST_WORKERS`; it changes nothing in the dataset.
 
-        One where a panel edits or judges, whose models each process would load, and of Ray's actors.
+        The default is 1 with a panel that edits or judges, because each process would load its models, and with Ray.
         """
         if self.workers is not None:
             return self.workers
@@ -52,14 +52,14 @@ class Recipe(WrittenSettings):
 
 
 OPTIONS = (*DatasetSettings.model_fields, *PhotographRules.model_fields, "workers", "engine", "panel")
-"""What a recipe may set."""
+"""Names of the settings that a recipe may contain."""
 
 
 def read_recipe(path: Path) -> dict[str, Any]:
-    """Return the options in a YAML file, or in the recipe of that name that comes with redaes.
+    """Return the settings in a YAML file, or in the recipe of that name that comes with redaes.
 
     Raises:
-        InputError: it cannot be read, is no mapping, or the name or a key is unknown.
+        InputError: the file cannot be read or is not a mapping, or the recipe's name or a key is unknown.
         MissingDependency: PyYAML is absent.
     """
     path = recipe_files.find(path, "data_gen")
@@ -71,14 +71,14 @@ def read_recipe(path: Path) -> dict[str, Any]:
 
 
 def make_recipe(path: Path | None, given: Mapping[str, Any]) -> Recipe:
-    """Return the command line's options over the recipe's over the defaults.
+    """Return the settings of a build: the command line's, else the recipe's, else the defaults.
 
     Args:
-        path: a YAML file; None: no recipe.
-        given: options by name; None stands for one that was not given.
+        path: a YAML file; None if there is no recipe.
+        given: options of the command line by name; None for an option that was not given.
 
     Raises:
-        InputError: a recipe that cannot be used, or an impossible value.
+        InputError: the recipe cannot be used, or a value is not possible.
     """
     values = {} if path is None else read_recipe(path)
     values |= {name: given[name] for name in OPTIONS if given.get(name) is not None}

@@ -1,7 +1,7 @@
-"""Save questions to a panel: ask about some pairs of a view only, and ask costly judges only where it matters.
+"""Ask a panel fewer questions: ask about some pairs of a view only, and ask costly judges only where it matters.
 
-Both ways are off unless a recipe asks for them, because the paper's panel asks everyone about everything. What they
-cost in precision is measured in docs/data.md.
+Both savings are off unless a recipe asks for them, because in the paper all judges are asked about all pairs.
+docs/data.md gives measurements of what the savings cost in precision.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ from redaes.errors import InputError
 
 
 class CallSavings(WrittenSettings):
-    """Which questions a panel leaves out."""
+    """Which questions to a panel are left out."""
 
     where = "savings"
 
     pair_share: Annotated[FiniteFloat, Field(strict=True, gt=0.0, le=1.0)] = 1.0
-    """Share of a view's pairs that the judges are asked about; of the others the difference follows from those, by way
-    of other pictures. 1: all are asked, and a pair that was not judged has no label."""
+    """Share of a view's pairs that the judges are asked about. The differences of the other pairs follow from these,
+    by way of other pictures. With 1 all pairs are asked about, and a pair that was not judged has no label."""
     max_error: Annotated[FiniteFloat, Field(strict=True, gt=0.0)] = 1.0
-    """Largest standard error, in points, of a difference that follows from others; above it the pair has no label."""
+    """Largest standard error, in points, of a difference that follows from others; beyond it the pair has no label."""
     reserve: tuple[str, ...] = ()
-    """Judges of the panel that are asked only about pairs on which the others do not agree."""
+    """Names of judges that are asked only about pairs on which the others do not agree."""
 
     def reserve_places(self, judges: Sequence[str], min_judges: int) -> frozenset[int]:
-        """Return places of the reserve among the panel's judges.
+        """Return the places of the reserve among the panel's judges.
 
         Args:
-            judges: the panel's, by name.
-            min_judges: how many have to answer before a pair has a label.
+            judges: names of the panel's judges.
+            min_judges: number of judges that have to answer before a pair gets a label.
 
         Raises:
-            InputError: a judge is none of the panel's, or too few are left that are always asked.
+            InputError: a name is not that of a judge, or too few judges are left that are always asked.
         """
         unknown = sorted(set(self.reserve) - set(judges))
         if unknown or len(set(self.reserve)) != len(self.reserve):

@@ -1,4 +1,4 @@
-"""The dataset card, for the hub's viewer and for readers."""
+"""The dataset card, for the viewer of the Hugging Face hub and for readers."""
 
 from __future__ import annotations
 
@@ -131,12 +131,12 @@ Each example has its photograph's licence; what it requires applies to the edite
 
 
 def table_rows(table: Mapping[Any, Any]) -> str:
-    """Return rows of a table with two columns, in Markdown."""
+    """Return the rows of a Markdown table with two columns."""
     return "\n".join(map(table_row, table.items())) or "| – | 0 |"
 
 
 def table_row(cells: Iterable[Any]) -> str:
-    """Return a row of a table in Markdown, whatever its cells hold.
+    """Return a row of a Markdown table; characters in its cells that would break the table are replaced.
 
     >>> print(table_row(["CC-BY | mine\\n# all of it", 3]))
     | CC-BY \\| mine # all of it | 3 |
@@ -149,19 +149,19 @@ def _quantiles(sizes: Sizes) -> str:
 
 
 def card_header(pattern: str) -> str:
-    """Return the metadata of a card that names the files of each split.
+    """Return the metadata of a card, which names the files of each split.
 
     Args:
-        pattern: pattern of their names; ``{split}`` stands for the split.
+        pattern: pattern of the files' names, in which ``{split}`` stands for the split.
     """
     return _HEADER.format(**{split: pattern.format(split=split) for split in SPLITS})
 
 
 def write_card(folder: Path, report: dict[str, Any], *, settings: dict[str, Any], editor: str) -> None:
-    """Write ``README.md`` of a dataset whose shards are there.
+    """Write the ``README.md`` of a dataset whose shards are already written.
 
     Raises:
-        RecordError: a shard that cannot be read, or a folder that cannot be written.
+        RecordError: a shard cannot be read, or the folder cannot be written to.
     """
     found = statistics(folder)
     splits = "\n".join(
@@ -183,16 +183,16 @@ def write_card(folder: Path, report: dict[str, Any], *, settings: dict[str, Any]
 
 
 def write_export_card(out: Path, folder: Path, kind: str, written: Mapping[Split, int]) -> None:
-    """Write ``README.md`` of an export.
+    """Write the ``README.md`` of an export.
 
     Args:
-        out: the export.
-        folder: the dataset that it was made of.
-        kind: its form, a key of ``redaes.datagen.export.WRITERS``.
-        written: examples per split.
+        out: folder of the export.
+        folder: the dataset from which it was made.
+        kind: format of the export, a key of ``redaes.datagen.export.WRITERS``.
+        written: number of examples in each split.
 
     Raises:
-        RecordError: ``out`` cannot be written.
+        RecordError: ``out`` cannot be written to.
     """
     pattern, about = _FORMS[kind]
     body = _EXPORT.format(

@@ -1,4 +1,4 @@
-"""The chunks in which a dataset is built: some photographs, whose pairs make one shard."""
+"""The chunks in which a dataset is built: each is a number of photographs, whose pairs make one shard."""
 
 from __future__ import annotations
 
@@ -24,34 +24,34 @@ from redaes.types import SPLITS
 PHOTOGRAPHS_PER_SHARD = 16
 
 PLAN_PARTS = "plan"
-"""Folder of a dataset with the plans of single chunks, where they are planned one by one: until all are done."""
+"""Folder of a dataset that holds the plans of single chunks, if they are planned one by one, until all are done."""
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """A shard to be written."""
+    """Some photographs of one split, whose pairs become one shard."""
 
     name: str
-    """``train-00000``"""
+    """Name of the shard, such as ``train-00000``."""
     sources: tuple[Source, ...]
 
     def shard(self, folder: Path) -> Path:
-        """Return its pairs in the dataset ``folder``; not there where it has none."""
+        """Return the file of its pairs in the dataset ``folder``; a chunk without pairs has no such file."""
         return folder / "data" / f"{self.name}.parquet"
 
     def result_file(self, folder: Path) -> Path:
-        """Return its counts: what is written last."""
+        """Return the file of its counts, which is written last."""
         return folder / "shards" / f"{self.name}.json"
 
     def plan_part(self, folder: Path) -> Path:
-        """Return its own rows of the plan, where there is no plan of all."""
+        """Return the file of its own rows of the plan, which is used if there is no plan of the whole dataset."""
         return folder / PLAN_PARTS / f"{self.name}.parquet"
 
     def result(self, folder: Path) -> dict[str, Any] | None:
-        """Return the counts of a chunk that is done; None: it is not.
+        """Return the counts of a chunk that is done; None if it is not done.
 
         Raises:
-            RecordError: they cannot be read.
+            RecordError: the counts cannot be read.
         """
         if not self.result_file(folder).exists():
             return None
@@ -59,7 +59,7 @@ class Chunk:
         return found if not found["pairs"] or self.shard(folder).exists() else None
 
     def finish(self, folder: Path, n_pairs: int, counts: BuildCounts, asked: Mapping[str, int]) -> dict[str, Any]:
-        """Write down what became of it, after its shard; returns that."""
+        """Write the chunk's counts, after its shard, and return them."""
         result = {
             "pairs": n_pairs,
             "kept": dict(sorted(counts.kept.items())),
@@ -80,22 +80,22 @@ def chunks_of(sources: Sequence[Source]) -> Iterator[Chunk]:
 
 
 def rows_by_source(folder: Path, chunk: int) -> dict[str, list[PlannedEdit]]:
-    """Return a chunk's rows of the plan, by photograph; a planner may have found nothing to do to some.
+    """Return a chunk's rows of the plan by photograph; a photograph for which nothing was planned is not among them.
 
     Raises:
-        RecordError: no plan there, or a damaged one.
+        RecordError: the plan is absent or damaged.
     """
     rows = read_plan(folder / PLAN, chunk)
     return {source: list(its) for source, its in itertools.groupby(rows, key=lambda planned: planned.source)}
 
 
 def load_photograph(source: Source, settings: DatasetSettings) -> LoadedImage:
-    """Return a photograph as large as its views need: the smallest crop still has ``max_side`` pixels, where there are
-    any.
+    """Return a photograph at the size that its views need: if it is large enough, its smallest crop still has
+    ``max_side`` pixels.
 
     Raises:
         ImageError: it cannot be used.
-        InputError: it is another one than when the dataset was begun.
+        InputError: its file has changed since the dataset was begun.
     """
     loaded = source.load(max_pixels=min(MAX_PIXELS, round(settings.max_side / CROP_SCALE[0]) ** 2))
     if loaded.ref.id != source.id:
@@ -104,16 +104,17 @@ def load_photograph(source: Source, settings: DatasetSettings) -> LoadedImage:
 
 
 class ShardWriter:
-    """Writes a shard in a thread of its own while its pairs are still being made; whole, or not at all.
+    """Writes a shard in a thread of its own while its pairs are still being made. The shard is written whole or not at
+    all.
 
-    A context manager: after an error nothing is left of the shard.
+    It is a context manager: after an error nothing is left of the shard.
     """
 
     def __init__(self, path: Path, *, optional: Sequence[str] = ()) -> None:
         """
         Args:
             path: path of the shard.
-            optional: its columns beyond those that every dataset has.
+            optional: names of its columns beyond those that every dataset has.
         """
         self._optional = tuple(optional)
         self._path = path
@@ -123,20 +124,20 @@ class ShardWriter:
         self._is_whole = False
 
     def put(self, records: Sequence[PairRecord]) -> None:
-        """Add pairs, in the order in which they shall stand.
+        """Add pairs, in the order in which the shard holds them.
 
         Raises:
             RecordError: the folder cannot be written to.
         """
         for record in records:
             if self._written is not None and self._written.done():
-                self._written.result()  # it ends before it is told to only by raising
-            if self._written is None:  # ``datasets`` cannot read a shard without rows
+                self._written.result()  # the thread ends before it is told to only if it fails; this raises its error
+            if self._written is None:  # the file is begun at the first pair: ``datasets`` reads no shard without rows
                 self._written = self._thread.submit(write_shard, self._path, self._taken(), optional=self._optional)
             self._records.put(record)
 
     def close(self) -> int:
-        """Bring it to an end; returns the number of pairs. Waits for the disk.
+        """Finish the shard, wait until it is on the disk, and return its number of pairs.
 
         Raises:
             RecordError: the folder cannot be written to.
@@ -163,4 +164,4 @@ class ShardWriter:
 
 
 class _Abandoned(Exception):
-    """Ends a shard that is not going to be whole."""
+    """Ends the writing of a shard that will not be completed."""

@@ -1,6 +1,6 @@
 """Combine several judges' answers into one label, or give the reason why there is none.
 
-The paper says "consensus of several judges" and no more; every rule here is our decision. See docs/judges.md.
+The paper says "consensus of several judges" and no more; the rules here are our own. See docs/judges.md.
 """
 
 from __future__ import annotations
@@ -18,51 +18,51 @@ from redaes.errors import InputError
 from redaes.types import Delta, Record, winner_of
 
 Rejection = Literal["too_few_answers", "sign_disagreement", "order_inconsistent", "spread_too_large"]
-"""Why a pair gets no label, in the order in which the reasons are looked for."""
+"""Why a pair gets no label; the reasons are checked in this order."""
 
 _Points = Annotated[FiniteFloat, Field(ge=0.0)]
 
 
 class ConsensusRules(WrittenSettings):
-    """When a pair is kept."""
+    """Conditions under which a pair is kept."""
 
     where = "rules"
 
     min_judges: Annotated[int, Field(ge=1)] = 1
-    """Judges that must have answered; a data set should ask for 2 or more."""
+    """Number of judges that must have answered; a dataset should ask for 2 or more."""
     min_answers: Annotated[int, Field(ge=1)] = 1
-    """Usable answers that a judge must have given in each order to count."""
+    """Number of usable answers that a judge must have given in each order to count."""
     min_sign_agreement: Annotated[FiniteFloat, Field(ge=0.0, le=1.0)] = 1.0
     max_bias: _Points = 1.5
-    """Lean towards a position that is forgiven whatever the difference, in points."""
+    """Lean towards a position, in points, that is accepted even if it is larger than the difference."""
     max_spread: _Points = 2.0
     """Largest spread of the answers, in points."""
 
 
 class Consensus(Record):
-    """What several judges say of one pair, put together. Columns are None where too few answered."""
+    """The combined answers of several judges about one pair. Columns are None where too few answered."""
 
     pair: str
     delta: Delta | None
-    """The label: score of the first picture minus score of the second, in points; None: rejected."""
+    """The label: score of the first picture minus score of the second, in points; None if the pair is rejected."""
     rejected: Rejection | None
-    """Why the pair is rejected; None: it is kept."""
+    """Why the pair is rejected; None if it is kept."""
     spread: _Points | None
-    """Root mean square distance of all answers from the common difference, each answer freed of its judge's lean,
-    each judge of the same weight; in points."""
+    """Root mean square distance of all answers from the common difference, in points. Each judge's lean is removed
+    first, and all judges have the same weight."""
     disagreement: _Points | None
-    """The part of the spread that lies between the judges: 0 for a single one."""
+    """The part of the spread that is due to differences between judges; 0 for a single judge."""
     sign_agreement: Annotated[FiniteFloat, Field(ge=0.0, le=1.0)] | None
-    """1 less the share of judges in the smaller of the two camps that call opposite pictures better; who says
-    tie opposes nobody."""
+    """Of the two groups of judges that prefer opposite pictures, 1 minus the share of judges in the smaller one. Judges
+    that say tie are in neither."""
     bias: FiniteFloat | None
     """Median lean towards the picture shown as A, in points."""
     n_judges: int
-    """Judges that count."""
+    """Number of judges that count."""
     n_answers: int
-    """Usable answers of those judges."""
+    """Number of usable answers of those judges."""
     n_failed: int
-    """Unusable answers of all judges."""
+    """Number of unusable answers of all judges."""
 
 
 _DEFAULT = ConsensusRules()
@@ -71,19 +71,18 @@ _DEFAULT = ConsensusRules()
 def consensus(judgements: Sequence[Judgement], rules: ConsensusRules = _DEFAULT) -> Consensus:
     """Return one label from the judgements of one pair.
 
-    Per judge, the mean of the forward answers and the mean of the swapped ones are averaged. Both are
-    differences of the same two pictures, so a lean towards a position, which adds to the one what it takes from the
-    other, cancels. The label is the median of the judges' differences (their mean, for two judges).
-
+    For each judge, the mean of the forward answers and the mean of the swapped ones are averaged. Both are
+    differences of the same two pictures; a lean towards a position adds to one what it takes from the other, so it
+    cancels. The label is the median of the judges' differences (their mean, for two judges).
     Exchanging the pictures turns the sign of ``delta`` and changes nothing else; the order of judges and of answers
     does not matter.
 
     Args:
-        judgements: one per judge, all of one pair.
-        rules: when a pair is kept.
+        judgements: one from each judge, all about one pair.
+        rules: conditions under which a pair is kept.
 
     Raises:
-        InputError: no judgements, several pairs, or one judge twice.
+        InputError: there are no judgements, they are about several pairs, or one judge occurs twice.
     """
     if len({judgement.pair for judgement in judgements}) != 1:
         raise InputError(f"{len(judgements)} judgements of not exactly one pair")
@@ -121,7 +120,7 @@ def consensus(judgements: Sequence[Judgement], rules: ConsensusRules = _DEFAULT)
 
     winners = [winner_of(value) for value in deltas]
     sign_agreement = 1.0 - min(winners.count("A"), winners.count("B")) / len(winners)
-    # A lean larger than both the difference and what is forgiven: the order said more than the pictures did.
+    # A lean larger than both the difference and the accepted lean: the order mattered more than the pictures did.
     led = [abs(bias) > max(abs(value), rules.max_bias) for value, bias in zip(deltas, biases, strict=True)]
 
     rejected: Rejection | None = None

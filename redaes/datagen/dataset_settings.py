@@ -1,4 +1,4 @@
-"""What determines a dataset besides its photographs, and how settings that people write are refused."""
+"""What determines a dataset besides its photographs, and the base class that checks settings written by people."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from redaes.types import Record
 
 
 class WrittenSettings(Record):
-    """Settings that people write, in a recipe or in Python: whole, or refused by the name of what is wrong.
+    """Settings that people write, in a recipe or in Python. They are checked as a whole.
 
     Raises:
-        InputError: names the setting, its value and what it should be.
+        InputError: a setting is wrong; the message names it, its value and what it should be.
     """
 
     where: ClassVar[str] = ""
-    """Where in a recipe they stand, for messages; empty: at its top."""
+    """Where in a recipe these settings are, for messages; empty if they are at its top level."""
 
     @model_validator(mode="wrap")
     @classmethod
@@ -30,7 +30,7 @@ class WrittenSettings(Record):
 
     @classmethod
     def _complaint(cls, error: ValidationError) -> str:
-        """Return what is wrong with the first setting that is."""
+        """Return what is wrong with the first setting that has a fault."""
         first = error.errors()[0]
         name, kind, value = ".".join(map(str, first["loc"])), first["type"], first["input"]
         if kind == "extra_forbidden":
@@ -38,13 +38,13 @@ class WrittenSettings(Record):
             return f"unknown keys: {', '.join(unknown)}; known: {', '.join(cls.model_fields)}"
         if kind == "missing":
             return f"{name} is missing; give it"
-        # Recipes and JSON know lists and mappings; tuples and models are ours.
+        # Recipes and JSON have lists and mappings; messages must not speak of our tuples and models.
         wanted = "it should be a mapping" if kind == "model_type" else first["msg"].replace("Input", "it", 1)
         return f"{name or 'it'} is {value!r}; {wanted.replace('Tuple', 'it').replace('tuple', 'list')}"
 
 
 def whole_number(least: int, most: int | None = None) -> Any:
-    """Return what makes an ``int`` one that a person wrote as such: True and 4.0 are none."""
+    """Return the constraint of an ``int`` setting that must be written as a whole number: True and 4.0 are refused."""
     return Field(strict=True, ge=least, le=most)
 
 
@@ -52,12 +52,12 @@ class DatasetSettings(WrittenSettings):
     """What determines a dataset, besides the photographs."""
 
     views: Annotated[int, whole_number(1, 1000)] = 4
-    """Groups per photograph: the whole frame, then random crops."""
+    """Number of groups for each photograph: the whole frame, then random crops."""
     variants: Annotated[int, whole_number(1, 100)] = 3
-    """Degraded pictures per group."""
+    """Number of degraded pictures in each group."""
     max_side: Annotated[int, whole_number(64, 1024)] = 256
     """Longest side of the stored pictures, in pixels; smaller ones are not enlarged. Photographs are shrunk to one
-    megapixel on loading, so a longer side than 1024 would not hold more detail."""
+    megapixel when they are loaded, so a side longer than 1024 would not show more detail."""
     test_fraction: Annotated[float, Field(strict=True, gt=0, lt=1)] = 0.2
     """Share of the photographs that is held out."""
     seed: Annotated[int, whole_number(0, 2**32 - 1)] = 0

@@ -1,4 +1,4 @@
-"""A worker's editors: a copy of each on every device, so that all devices edit at once."""
+"""The editors of a worker process: each device has its own copy, so that all devices edit at once."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from redaes.datagen.editors.base import EditJob, Editor, EditOutcome
 from redaes.errors import BackendError
 
 BROKEN = frozenset({"out_of_memory", "editor_error"})
-"""Failures of an edit that may lie with the editor or its device."""
+"""Failures of an edit that may be due to the editor or its device."""
 
 BROKEN_FROM_THE_START = 8
-"""Edits that fail in such a way, with none before that did not, before the run ends."""
+"""Number of such failures after which the run ends if no edit has succeeded before."""
 
 BROKEN_AFTER = 24
-"""Number of consecutive failures of an editor that has worked before."""
+"""Number of such failures in a row after which the run ends if the editor has worked before."""
 
 
 class _Lane:
-    """A device and the thread that works it: an editor blocks, and does one thing at a time."""
+    """A device and its thread. Editors block, so each device does one thing at a time."""
 
     def __init__(self, device: str | None) -> None:
         self.device = device
@@ -36,15 +36,15 @@ class _Lane:
 
 
 class EditorPool:
-    """Editors by name, loaded when they are first wanted and kept as long as the pool."""
+    """Editors by name; each is loaded when it is first needed and kept as long as the pool."""
 
     def __init__(self, options: Mapping[str, Any], devices: Sequence[str] = ()) -> None:
         """
         Args:
-            options: options of every editor but the embedded one, as :func:`~redaes.datagen.editors.load_editor` takes
-                them.
-            devices: where they work, such as ``cuda:0``, each at its own edits; none: one copy, wherever it finds a
-                place.
+            options: options of every editor except the embedded one, as
+                :func:`~redaes.datagen.editors.load_editor` takes them.
+            devices: devices on which editors work at once, such as ``cuda:0``. If empty, there is one copy of each
+                editor, on the device that it chooses.
         """
         self._options = dict(options)
         self._lanes = [_Lane(device) for device in devices or (None,)]
@@ -55,27 +55,27 @@ class EditorPool:
 
     @property
     def n_lanes(self) -> int:
-        """Edits that are made at once."""
+        """Number of edits that can be made at once."""
         return len(self._lanes)
 
     @property
     def busy_s(self) -> list[float]:
-        """Seconds that each device was at work, loading included."""
+        """Seconds that each device was at work, including loading."""
         return [lane.busy_s for lane in self._lanes]
 
     @property
     def n_edits(self) -> int:
-        """Edits that were tried."""
+        """Number of edits that were tried."""
         return sum(lane.n_edits for lane in self._lanes)
 
     async def edit(self, name: str, source: Image.Image, jobs: Sequence[EditJob]) -> tuple[Editor, list[EditOutcome]]:
-        """Return what an editor makes of a picture, and that editor; waits for a device that is free.
+        """Wait for a free device, and return the editor with the outcomes of its edits of a picture.
 
-        A view's jobs for one editor stay together: what stands beside a job in a batch may show in its rounding.
+        A view's jobs for one editor stay together, because rounding may depend on the other jobs of a batch.
 
         Raises:
-            InputError, BackendError, MissingDependency: the editor cannot be had, or does not take the picture; or it
-                fails at everything, for reasons that lie with it.
+            InputError, BackendError, MissingDependency: the editor cannot be loaded or does not accept the picture, or
+                it fails so often that the editor itself must be broken.
         """
         if self._free is None:
             self._free, self._freed = list(self._lanes), asyncio.Condition()
@@ -83,7 +83,7 @@ class EditorPool:
         async with self._freed:
             while not self._free:
                 await self._freed.wait()
-            # One that has this editor in memory already, where there is one.
+            # A device that has this editor in memory already is preferred.
             lane = next((lane for lane in self._free if name in lane.editors), self._free[0])
             self._free.remove(lane)
         loop = asyncio.get_running_loop()
@@ -93,17 +93,17 @@ class EditorPool:
             self._refuse_broken(name, made)
             return editor, made
         finally:
-            # A thread cannot be stopped: after a cancellation its device stays taken.
+            # A thread cannot be stopped: after a cancellation its device stays occupied.
             if work.done():
                 self._free.append(lane)
                 async with self._freed:
                     self._freed.notify()
 
     def _refuse_broken(self, name: str, made: Sequence[EditOutcome]) -> None:
-        """Go on only while the editor works now and then: edits that fail are not tried again in this dataset.
+        """Count failures in a row, and give up an editor that has too many; failed edits are not tried again.
 
         Raises:
-            BackendError: it has failed so often in a row that it is not the pictures' doing.
+            BackendError: it has failed so often in a row that the pictures cannot be the cause.
         """
         for outcome in made:
             if outcome.failure not in BROKEN:
@@ -133,6 +133,6 @@ class EditorPool:
         return editor, made
 
     def close(self) -> None:
-        """Start no further edit; one that is under way goes on to its end."""
+        """Start no further edit; an edit under way is completed."""
         for lane in self._lanes:
             lane.thread.shutdown(wait=False, cancel_futures=True)

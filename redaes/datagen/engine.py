@@ -1,8 +1,8 @@
 """Engines that run the embedded editor: processes of this machine, or Ray Data's actors on many machines.
 
 Both take the same tasks (the chunks that are missing) and run the same function, which writes its own result
-atomically; so they make the same dataset, and either may finish what the other began. What comes back is only each
-task's counts: memory does not grow with the dataset. A panel's workers, which do many things at once, are in
+atomically. So they make the same dataset, and one may finish what the other began. Only each task's counts are
+returned, so memory does not grow with the dataset. A panel's workers, which do many things at once, are in
 `redaes.datagen.panel_crew`.
 """
 
@@ -21,33 +21,33 @@ from redaes.processes import run_in_processes
 Task = TypeVar("Task")
 Result = dict[str, Any]
 Work = Callable[[Task], Result]
-"""Picklable; its result fits JSON."""
+"""A function that can be pickled, and whose result can be stored as JSON."""
 
 
 def run_local(work: Work[Task], tasks: Sequence[Task], workers: int) -> Iterator[tuple[Task, Result]]:
     """Do the tasks in processes of this machine, in any order.
 
     Raises:
-        RedaesError: a process was killed; the others' results are on disk.
+        RedaesError: a process was killed; the results of the others are on disk.
     """
     return run_in_processes(work, tasks, workers, begin=one_thread)
 
 
 def run_ray(work: Work[Task], tasks: Sequence[Task], workers: int) -> Iterator[tuple[Task, Result]]:
-    """Do the tasks in a pool of Ray Data actors: on the cluster of ``RAY_ADDRESS``, or on this machine without one.
+    """Do the tasks in a pool of Ray Data actors: on the cluster of ``RAY_ADDRESS``, or on this machine without it.
 
-    The dataset's folder must be one that all machines of the cluster see.
+    The dataset's folder must be accessible from all machines of the cluster.
 
     Raises:
         MissingDependency: Ray is not installed.
-        RedaesError: an actor died; the others' results are on disk.
+        RedaesError: an actor died; the results of the others are on disk.
     """
     if not tasks:
         return
     with ray_cluster(workers) as ray:
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         ray.data.DataContext.get_current().enable_progress_bars = False
-        # One block for each task: a block is what is lost and done again when a machine goes away.
+        # One block for each task, because Ray repeats whole blocks when a machine is lost.
         rows = ray.data.from_items([{"number": number} for number in range(len(tasks))], override_num_blocks=len(tasks))
         pool = ray.data.ActorPoolStrategy(min_size=1, max_size=workers)
         done = rows.map(_Worker, fn_constructor_args=(work, list(tasks)), compute=pool, num_cpus=1)
@@ -57,14 +57,14 @@ def run_ray(work: Work[Task], tasks: Sequence[Task], workers: int) -> Iterator[t
 
 @contextmanager
 def ray_cluster(workers: int) -> Iterator[Any]:
-    """The module ``ray``, connected to the cluster of ``RAY_ADDRESS``, or with one on this machine without it.
+    """Yield the module ``ray``, connected to the cluster of ``RAY_ADDRESS``, or to one on this machine without it.
 
     Args:
-        workers: actors that are wanted.
+        workers: number of actors that are wanted.
 
     Raises:
         MissingDependency: Ray is not installed.
-        RedaesError: Ray gave up.
+        RedaesError: Ray failed.
     """
     try:
         import ray
@@ -72,7 +72,7 @@ def ray_cluster(workers: int) -> Iterator[Any]:
         raise MissingDependency("ray", "ray") from error
     started = not ray.is_initialized()
     if started:
-        # An actor pool that takes every CPU beside Ray Data's own tasks waits for ever: one more than the workers.
+        # A pool of actors that takes every CPU leaves none to Ray Data's own tasks and waits for ever: so one more.
         ray.init(
             **({} if os.environ.get("RAY_ADDRESS") else {"num_cpus": workers + 1, "include_dashboard": False}),
             log_to_driver=False,
@@ -98,12 +98,12 @@ class _Worker:
         self.work, self.tasks = work, tasks
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        # As text: Arrow would give all counts the union of their keys.
+        # As text, because Arrow would give all counts the union of their keys.
         return {"number": row["number"], "result": json.dumps(self.work(self.tasks[row["number"]]))}
 
 
 def one_thread() -> None:
-    """The workers share the cores; OpenCV and numpy's BLAS in each would take all of them, and wait for one another."""
+    """Use one thread in each worker: they share the cores, and threads of OpenCV and BLAS would get in the way."""
     import cv2
     from threadpoolctl import threadpool_limits
 

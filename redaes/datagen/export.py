@@ -1,9 +1,9 @@
-"""Write a dataset in a form that other tools read.
+"""Write a dataset in a format that other tools read.
 
-* ``preference``: TRL's preference view as Parquet: ``prompt``, ``chosen``, ``rejected``, ``images``
-* ``jsonl``: one JSON object per pair and the pictures as files, each once
-* ``csv``: one table of both splits as ``redaes data import`` takes it, with votes where people's were counted, and the
-  pictures as files
+* ``preference``: TRL's preference format as Parquet: ``prompt``, ``chosen``, ``rejected``, ``images``
+* ``jsonl``: one JSON object for each pair, and the pictures as files, each once
+* ``csv``: one table of both splits in the format of ``redaes data import``, with votes where people's were counted, and
+  the pictures as files
 * ``webdataset``: tar shards with ``ID.first.jpg``, ``ID.second.jpg``, ``ID.json``
 
 The chosen answer is the one that stage 1 of the training learns. The rejected one is the same pair's answer for the
@@ -37,7 +37,7 @@ Format = Literal["preference", "jsonl", "csv", "webdataset"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 
 PAIRS_PER_SHARD = 1000
-"""Some 50 MB of pictures at 256 pixels, some 500 MB at 1024."""
+"""Number of pairs in a shard: about 50 MB of pictures at 256 pixels, about 500 MB at 1024."""
 
 _T = TypeVar("_T")
 _ENDINGS = {b"\xff\xd8\xff": ".jpg", b"\x89PN": ".png", b"RIF": ".webp"}
@@ -45,11 +45,11 @@ _ENDINGS = {b"\xff\xd8\xff": ".jpg", b"\x89PN": ".png", b"RIF": ".webp"}
 
 @dataclass
 class Exported:
-    """What was written."""
+    """Counts of an export."""
 
     written: dict[Split, int] = field(default_factory=lambda: dict.fromkeys(SPLITS, 0))
     left_out: dict[Split, Counter[str]] = field(default_factory=lambda: {split: Counter() for split in SPLITS})
-    """Pairs that the form has no place for, by reason."""
+    """Number of pairs that the format cannot hold, by split and reason."""
 
 
 class _Writer(Protocol):
@@ -57,10 +57,10 @@ class _Writer(Protocol):
 
 
 def known_format(name: str) -> Format:
-    """``name`` as a format.
+    """Return ``name`` as a format.
 
     Raises:
-        InputError: unknown; names the known ones.
+        InputError: the format is unknown; the message names the known ones.
     """
     return known_name(name, FORMATS, "format")
 
@@ -68,18 +68,18 @@ def known_format(name: str) -> Format:
 def export(
     folder: Path, out: Path, kind: Format, *, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> Exported:
-    """Write a dataset in another form; ``out`` appears whole or not at all.
+    """Write a dataset in another format; ``out`` appears whole or not at all.
 
     Args:
         folder: the dataset.
         out: a folder that does not exist yet.
-        kind: the form.
-        progress: called with shards read and shards in all.
+        kind: the format.
+        progress: called with the number of shards read and the number of all shards.
 
     Raises:
-        RecordError: no RED dataset, a row that breaks the schema or whose pictures are not those of their ids, nothing
-            to write in a split, or an ``out`` that exists or cannot be written.
-        MissingDependency: pyarrow, or for preferences datasets, is absent.
+        RecordError: the folder is not a RED dataset, a row breaks the schema or its pictures do not match their ids,
+            nothing can be written for a split, or ``out`` exists or cannot be written to.
+        MissingDependency: pyarrow is absent, or, for preferences, datasets.
     """
     files = {split: shards(folder, split) for split in SPLITS}
     n_files = sum(map(len, files.values()))
@@ -108,7 +108,7 @@ def export(
 
 
 def preference(record: PairRecord) -> dict[str, Any] | str:
-    """Return the pair as a preference between two answers to the reasoned prompt, or why it is none.
+    """Return the pair as a preference between two answers to the reasoned prompt, or why it cannot be one.
 
     ``images`` are the stored bytes, A then B.
     """
@@ -162,7 +162,7 @@ def _write_preferences(folder: Path, split: Split, records: Iterable[PairRecord]
     for number, shard in enumerate(_batches(rows(), PAIRS_PER_SHARD)):
         file = folder / "data" / f"{split}-{number:05d}.parquet"
         with pq.ParquetWriter(file, schema, compression="zstd") as writer:
-            # Small row groups: the hub's viewer and random access read one at a time.
+            # Small row groups, because the hub's viewer and random access read one at a time.
             for group in _batches(shard, 100):
                 table = pa.Table.from_pylist(list(group), schema=schema)
                 writer.write_table(table)
@@ -170,16 +170,16 @@ def _write_preferences(folder: Path, split: Split, records: Iterable[PairRecord]
 
 
 def _batches(items: Iterator[_T], n: int) -> Iterator[Iterator[_T]]:
-    """Yield the items in runs of ``n``, each to be used up before the next; no run is empty."""
+    """Yield the items in runs of ``n``; each must be used up before the next. No run is empty."""
     for first in items:
         yield itertools.chain([first], itertools.islice(items, n - 1))
 
 
 def _plain(record: PairRecord) -> dict[str, Any]:
-    """Return the record as JSON types, without its pictures."""
+    """Return the record's columns as JSON types, without its pictures."""
     pair = record.pair.model_dump(mode="json", exclude={"first", "second"})
     rest = record.model_dump(mode="json", exclude={"pair", "first_bytes", "second_bytes"})
-    for column in ("merged_from", "draw_weight"):  # of merged datasets alone
+    for column in ("merged_from", "draw_weight"):  # columns that only merged datasets have
         if rest[column] is None:
             del rest[column]
     return {**pair, **rest, "first_id": record.pair.first.id, "second_id": record.pair.second.id}
@@ -193,14 +193,14 @@ def _ending(record: PairRecord, data: bytes) -> str:
 
 
 def _write_pictures(folder: Path, record: PairRecord) -> dict[Side, str]:
-    """Write the pictures of a pair, and say where they lie."""
+    """Write the pictures of a pair, and return the names of their files."""
     (folder / "images").mkdir(exist_ok=True)
     names: dict[Side, str] = {}
     for side in SIDES:
         data = record.bytes_of(side)
         names[side] = f"images/{record.pair.of(side).id}{_ending(record, data)}"
         file = folder / names[side]
-        if not file.exists():  # named by content: the pairs of a group share pictures
+        if not file.exists():  # files are named by content, since the pairs of a group share pictures
             file.write_bytes(data)
     return names
 
@@ -234,7 +234,7 @@ def _write_csv(folder: Path, split: Split, records: Iterable[PairRecord], done: 
 
 
 def _stated(record: PairRecord) -> dict[str, Any]:
-    """Return what a pair's row says besides its pictures: votes, or points with what is known of their number."""
+    """Return the columns of a pair besides its pictures: votes, or points and what is known about their precision."""
     pair, n_votes = record.pair, record.n_votes
     assert pair.delta is not None
     votes = None if n_votes is None else votes_from_delta(pair.delta, n_votes)

@@ -1,10 +1,10 @@
-"""What an edited picture must pass before it is judged: cheap measurements first, then models.
+"""Checks that an edited picture must pass before it is judged: cheap measurements first, then models.
 
-Every check answers with reasons, short identifiers fit for counting; none means passed.
+Every check returns reasons, which are short identifiers meant to be counted; no reason means that it passed.
 
 ===================  ===========================================================================================
-``size_differs``     the editor returned another size: it gives the edit away
-``no_effect``        nothing that could be seen has changed
+``size_differs``     the editor returned another size, which gives the edit away
+``no_effect``        there is no visible change
 ``other_scene``      too few points of the source are found again in one perspective mapping
 ``border``           an even border along a side, with a hard edge, that the source does not have
 ``jpeg_grid``        a grid of compression blocks that the source does not have
@@ -14,10 +14,10 @@ Every check answers with reasons, short identifiers fit for counting; none means
 ``artefacts``        it sees marks of the editing
 ===================  ===========================================================================================
 
-:class:`Similarity` compares features of a vision model; its threshold, and the reason, are the caller's.
+:class:`Similarity` compares features of a vision model; its caller chooses the threshold and names the reason.
 
 The thresholds were measured on photographs with the embedded edits (``benchmarks/filters.py``,
-docs/generation.md). How they do on the output of generative editors has not been measured.
+docs/generation.md). How they perform on the output of generative editors has not been measured.
 """
 
 from __future__ import annotations
@@ -44,37 +44,37 @@ from redaes.prompts import load
 from redaes.types import Factor, Record, Sampling
 
 MIN_PLACES = 10
-"""Places of the source that must be found again."""
+"""Number of places of the source that must be found again."""
 
 MIN_MEAN_CHANGE = 1.0
-"""Mean colour difference over the picture, in dE*ab, below which it may count as unchanged ..."""
+"""Mean colour difference, in dE*ab, below which a picture may count as unchanged, see :data:`MIN_CELL_CHANGE`."""
 
 MIN_CELL_CHANGE = 2.3
-"""... if no cell of an 8 x 8 grid differs by this much on average: one just-noticeable difference."""
+"""A picture counts as unchanged only if no cell of an 8 x 8 grid has this mean difference: one just noticeable."""
 
 MIN_BORDER = 0.01
-"""Border, as a share of the side, from which it counts."""
+"""Thickness from which a border counts, as a share of the side."""
 
 MAX_GRID_GAIN = 0.3
-"""Largest gain of the block edges' strength, relative to the steps within blocks."""
+"""Largest gain of the strength of block edges relative to the steps within blocks."""
 
 MAX_NEON_GAIN = 0.02
 """Largest gain of the share of fully saturated pixels."""
 
 CHECK = "edit_check/v1"
-"""The prompt of :func:`check_edits`."""
+"""Name of the prompt of :func:`check_edits`."""
 
 GREEDY = Sampling()
-"""Temperature 0, 256 tokens."""
+"""Sampling at temperature 0, with 256 tokens at most."""
 
 _SCENE_SIDE = 320
 _COLOUR_SIDE = 256
 _EXPLAINS: dict[str, tuple[Factor, ...]] = {"jpeg_grid": ("noise",), "neon": ("colour", "light")}
-"""Marks that are no leak where the instruction itself is about them."""
+"""Factors for which a mark does not count as a leak, because the instruction itself is about it."""
 
 
 def _shrunk(image: NDArray[Any], side: int) -> NDArray[Any]:
-    """Return a picture with its longest side at ``side`` pixels; smaller ones are enlarged, so that all are measured
+    """Return a picture with its longest side at ``side`` pixels. Smaller ones are enlarged, so that all are measured
     alike.
     """
     scale = side / max(image.shape[:2])
@@ -88,9 +88,9 @@ def _shrunk(image: NDArray[Any], side: int) -> NDArray[Any]:
 
 
 def _features(image: ByteImage) -> tuple[FloatArray, ByteImage | None]:
-    """Return (n, 2) points in pixels, (n, 32) descriptors; None without any."""
+    """Return points (n, 2) in pixels and descriptors (n, 32); the descriptors are None if there are no points."""
     grey = _shrunk(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), _SCENE_SIDE)
-    # Exposure and haze would take the corners' contrast, and with it the corners.
+    # Local contrast is equalised, since exposure and haze would take the corners' contrast, and with it the corners.
     grey = cv2.createCLAHE(clipLimit=4.0, tileGridSize=(4, 4)).apply(grey)
     orb = cv2.ORB.create(nfeatures=1500, edgeThreshold=15, fastThreshold=5)
     points, descriptors = orb.detectAndCompute(grey, None)
@@ -98,11 +98,11 @@ def _features(image: ByteImage) -> tuple[FloatArray, ByteImage | None]:
 
 
 def shared_places(source: ByteImage, edited: ByteImage) -> int:
-    """Return the number of places at which ORB finds points of the source again, under one perspective mapping onto the
+    """Return the number of places of the source at which ORB finds points again, under one perspective mapping onto the
     other picture.
 
-    Places are cells of 12 px at a longest side of 320 px, in the picture that has fewer: a tight cluster of points
-    proves little.
+    Places are cells of 12 px at a longest side of 320 px, counted in the picture that has fewer: a tight cluster of
+    points proves little.
 
     Args:
         source: (H, W, 3) sRGB bytes.
@@ -129,7 +129,7 @@ def shared_places(source: ByteImage, edited: ByteImage) -> int:
     if inliers is None:
         return 0
     held = inliers.ravel() == 1
-    # Counted on both sides: a mapping that folds everything into one spot agrees with any two pictures.
+    # Counted in both pictures: a mapping that folds everything into one spot would fit any two pictures.
     return min(len(np.unique(side[held] // 12, axis=0)) for side in (start, end))
 
 
@@ -150,7 +150,7 @@ def same_scene(source: ByteImage, edited: ByteImage) -> bool:
 def colour_change(source: ByteImage, edited: ByteImage) -> tuple[float, float]:
     """Return the mean CIELAB difference (dE*ab 1976) over the picture, and over the most changed of 8 x 8 cells.
 
-    Both at a longest side of 256 px; another shape is stretched to the source's.
+    Both are measured at a longest side of 256 px; a picture of another shape is stretched to the source's.
 
     Raises:
         InputError: one of them is not an RGB byte picture.
@@ -169,7 +169,7 @@ def colour_change(source: ByteImage, edited: ByteImage) -> tuple[float, float]:
 
 
 def _border_share(image: ByteImage) -> float:
-    """Return the thickest even border of the four, as a share of its side; 0 without one that ends in a hard edge."""
+    """Return the thickest of the four even borders, as a share of its side; 0 if none ends in a hard edge."""
     thickest = 0.0
     for turns in range(4):
         lines = np.rot90(image, turns).astype(np.float32)
@@ -177,21 +177,21 @@ def _border_share(image: ByteImage) -> float:
             axis=1
         )
         depth = len(even) if even.all() else int(np.argmin(even))
-        # A clear sky ends in something too, but hardly along a whole line at once.
+        # A clear sky has an end, too, but hardly along a whole line at once.
         if 0 < depth < len(even) and np.mean(np.abs(lines[depth] - lines[depth - 1]).max(axis=1) > 12) > 0.7:
             thickest = max(thickest, depth / len(even))
     return thickest
 
 
 def _grid_strength(image: ByteImage) -> float:
-    """Return the luma steps across the lines of an 8-px grid over those elsewhere; the strongest of all grid
-    positions.
+    """Return the ratio of luma steps across the lines of an 8-px grid to those elsewhere, for the grid position where
+    it is largest.
     """
     luma = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
     strongest = 1.0
     for plane in (luma, luma.T):
-        # Differences of steps: a smooth gradient has none, a block edge has a large one. Large steps are the
-        # picture's own edges and would drown the grid.
+        # Differences of steps, since a smooth gradient has none and a block edge has a large one. Large steps are the
+        # picture's own edges and would hide the grid, so they are limited.
         steps = np.minimum(np.abs(np.diff(plane, axis=1)), 8.0)
         columns = steps.mean(axis=0)
         if len(columns) < 32:
@@ -204,18 +204,18 @@ def _grid_strength(image: ByteImage) -> float:
 
 
 def _neon_share(image: ByteImage) -> float:
-    """Return the share of pixels with one channel at its top and another at zero."""
+    """Return the share of pixels with one channel at its maximum and another at zero."""
     small = _shrunk(image, _COLOUR_SIDE)
     return float(((small.max(axis=2) >= 252) & (small.min(axis=2) <= 3)).mean())
 
 
 def leaks(source: ByteImage, edited: ByteImage, factor: Factor) -> tuple[str, ...]:
-    """Return marks by which the edited picture could be told without looking at its quality.
+    """Return marks by which the edited picture could be recognised without looking at its quality.
 
     Args:
         source: (H, W, 3) sRGB bytes.
         edited: (H', W', 3) sRGB bytes, as the editor returned it.
-        factor: what the instruction was about; compression blocks are no leak of an instruction to add them.
+        factor: the instruction's factor; compression blocks are no leak if the instruction asks for them.
 
     Raises:
         InputError: one of them is not an RGB byte picture.
@@ -235,7 +235,7 @@ def leaks(source: ByteImage, edited: ByteImage, factor: Factor) -> tuple[str, ..
 
 
 def rejections(source: ByteImage, edited: ByteImage, factor: Factor) -> tuple[str, ...]:
-    """Return all that the measurements of this module hold against an edit; empty: passed.
+    """Return all reasons of this module's measurements to reject an edit; empty if it passed.
 
     Raises:
         InputError: one of the pictures is not an RGB byte picture.
@@ -255,18 +255,18 @@ def rejections(source: ByteImage, edited: ByteImage, factor: Factor) -> tuple[st
 class Similarity:
     """Cosine similarity of two pictures' features in a DINOv2, SigLIP or CLIP model.
 
-    Optional and beside :func:`same_scene`: features follow what is shown and forgive how; points do the opposite.
-    The threshold depends on the model and is the caller's.
+    It is optional and complements :func:`same_scene`: features react to what is shown and tolerate how it is shown;
+    points do the opposite. The threshold depends on the model, and the caller chooses it.
     """
 
     def __init__(self, folder: Path, *, device: str = "cpu") -> None:
         """
         Args:
             folder: a model in the format of ``transformers``; nothing is downloaded, no code from it is run.
-            device: where it computes, in torch's words.
+            device: torch's name of the device on which it computes.
 
         Raises:
-            BackendError: no such model, or one without features of pictures.
+            BackendError: there is no such model, or it has no features of pictures.
             MissingDependency: transformers is absent.
         """
         if not folder.is_dir():
@@ -292,7 +292,7 @@ class Similarity:
         import torch
 
         pixels = self._processor(images=[first, second], return_tensors="pt")["pixel_values"].to(self._device)
-        encode = getattr(self._model, "get_image_features", self._model)  # CLIP and SigLIP; DINOv2 has no text side
+        encode = getattr(self._model, "get_image_features", self._model)  # of CLIP and SigLIP; DINOv2 has no text part
         with torch.inference_mode():
             output = encode(pixel_values=pixels)
         features = output if isinstance(output, torch.Tensor) else getattr(output, "pooler_output", None)
@@ -307,7 +307,7 @@ class Similarity:
 
 @dataclass(frozen=True)
 class EditTask:
-    """An edit to be looked at."""
+    """An edit that a model is asked about."""
 
     source: EncodedPicture
     edited: EncodedPicture
@@ -317,31 +317,31 @@ class EditTask:
 class EditAnswer(Record):
     """A model's answer about one edit."""
 
-    model_config = ConfigDict(title="Seen")  # goes to the server with the question: answers that are kept stay valid
+    model_config = ConfigDict(title="Seen")  # sent to the server like the docstring; changing them loses stored answers
 
     executed: bool
-    """What the instruction asks can be seen."""
+    """Whether the change that the instruction asks for can be seen."""
     content_kept: bool
-    """All else is as it was."""
+    """Whether everything else is as it was."""
     artefacts: bool
-    """There are marks that the instruction does not explain."""
+    """Whether there are marks that the instruction does not explain."""
     seen: str
-    """What changed, in the model's words; not used."""
+    """What has changed, in the model's words; it is not used."""
 
 
 class EditCheck(Record):
-    """What became of one question about an edit."""
+    """The outcome of one question about an edit."""
 
     rejected: tuple[str, ...]
-    """Reasons; empty: passed, or not answered."""
+    """Reasons to reject the edit; empty if it passed or there is no answer."""
     failure: str | None
-    """Why there is no answer: the endpoint's reason, ``cut_off``, ``not_json`` or ``not_the_schema``. An edit
-    that could not be checked has not passed."""
+    """Why there is no answer: the endpoint's reason, ``cut_off``, ``not_json`` or ``not_the_schema``; None if there is
+    one. An edit that could not be checked has not passed."""
     answer: EditAnswer | None
 
     @property
     def passed(self) -> bool:
-        """Answered, and nothing was held against it."""
+        """Whether the question was answered and there is no reason to reject the edit."""
         return self.failure is None and not self.rejected
 
 
@@ -363,16 +363,16 @@ def _edit_check(reply: Reply | Failure) -> EditCheck:
 
 
 async def check_edits(endpoint: ChatModel, tasks: Sequence[EditTask], sampling: Sampling = GREEDY) -> list[EditCheck]:
-    """Ask a vision-language model whether each instruction was executed and all else kept, in the tasks' order.
+    """Ask a vision-language model about each edit, in order: was the instruction executed, and all else kept?
 
     Args:
-        endpoint: open.
+        endpoint: the model, already opened.
         tasks: the edits.
         sampling: greedy by default.
 
     Raises:
         BackendError: the endpoint is not open.
-        PromptError: an instruction holds markup.
+        PromptError: an instruction contains markup.
         RecordError: the endpoint's cache cannot be read or written.
     """
     schema = EditAnswer.model_json_schema()

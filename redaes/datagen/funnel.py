@@ -1,8 +1,8 @@
-"""How far a judged dataset is and how busy everything was: counted by each worker, read by whoever shows or reports it.
+"""How far a judged dataset is, and how busy its resources were. Workers count; displays and reports read the counts.
 
-Each run of a build has a folder ``runs/NAME`` in the dataset's, and each of its workers, on whatever machine, a file
-there with its figures so far. The file is written anew every second, so that a run that is killed still tells what
-it did and what it paid.
+Each run of a build has a folder ``runs/NAME`` in the dataset's folder. Each of its workers, on whatever machine, has a
+file there with its figures so far. The file is rewritten every second, so that even a killed run leaves a record of
+what it did and paid.
 """
 
 from __future__ import annotations
@@ -30,41 +30,41 @@ RUNS = "runs"
 """Folder of a dataset with the figures of its runs."""
 
 WRITE_EVERY_S = 1.0
-"""Seconds between two writings of a worker's figures."""
+"""Seconds between two writes of a worker's figures."""
 
 Step = Literal["photographs", "views", "planned", "edited", "passed", "judged", "kept"]
-"""What is counted: photographs and views that are done with; edits that were planned, were made, passed all filters;
-pairs that were judged, were kept."""
+"""What is counted: photographs and views that are finished; edits that were planned, were made, and passed all filters;
+pairs that were judged, and pairs that were kept."""
 
 SHOWN: tuple[Step, ...] = ("planned", "edited", "passed", "judged", "kept")
-"""The way from a planned edit to a pair, in order."""
+"""The steps from a planned edit to a kept pair, in order."""
 
 Amount = Annotated[float, Field(ge=0)]
 
 
 class Use(NamedTuple):
-    """What a resource has done."""
+    """How much a resource was used."""
 
     capacity: int
-    """How much it can do at once."""
+    """How much it can do at the same time."""
     busy_s: float
-    """Seconds of work: two things at once for a second are two."""
+    """Seconds of work, in which two things done at once for a second count as two."""
     n_done: int
-    """Pieces of work: edits, requests."""
+    """Number of finished pieces of work, such as edits or requests."""
 
 
 class ResourceFigures(Record):
-    """A :class:`Use` with how long the resource was there."""
+    """A :class:`Use`, with the time for which the resource was available."""
 
     capacity: Amount
     busy_s: Amount
     n_done: int
     there_s: Amount
-    """Seconds of capacity: how much it could have been busy."""
+    """Seconds of work that would have been possible: time multiplied by capacity."""
 
     @property
     def idle_share(self) -> float:
-        """Share of its time without work."""
+        """Share of the available time without work."""
         return max(0.0, 1.0 - self.busy_s / self.there_s) if self.there_s else 0.0
 
 
@@ -75,19 +75,19 @@ class WorkFigures(Record):
     """What a worker, a run, or all runs have done."""
 
     seconds: Amount = 0.0
-    """Seconds from beginning to end, summed over several runs."""
+    """Seconds from beginning to end; consecutive runs are added."""
     passed: dict[str, int] = Field(default_factory=dict)
     """Number of items that passed each :data:`Step`."""
     resources: dict[str, ResourceFigures] = Field(default_factory=dict)
     asked: dict[str, int] = Field(default_factory=dict)
-    """What became of requests, as ``<model>: <outcome>``."""
+    """Number of outcomes of requests, by ``<model>: <outcome>``."""
 
     def beside(self, other: WorkFigures) -> WorkFigures:
-        """Return the figures of two that worked at the same time."""
+        """Return the joint figures of two that worked at the same time."""
         return _added(self, other, max(self.seconds, other.seconds), sum)
 
     def then(self, other: WorkFigures) -> WorkFigures:
-        """Return the figures of two that worked one after the other."""
+        """Return the joint figures of two that worked one after the other."""
         return _added(self, other, self.seconds + other.seconds, max)
 
 
@@ -112,7 +112,7 @@ def _added(
 
 
 class Funnel:
-    """The figures of one worker. Use it as ``with funnel: …``; any thread may report to it."""
+    """The figures of one worker. It is used as ``with funnel: …``; any thread may report to it."""
 
     def __init__(
         self,
@@ -122,9 +122,9 @@ class Funnel:
     ) -> None:
         """
         Args:
-            run: folder of the run, as :func:`begin_run` makes it.
-            resources: tells what each resource has done since this worker began.
-            asked: tells what became of this worker's requests.
+            run: folder of the run, made by :func:`begin_run`.
+            resources: returns how much each resource was used since this worker began.
+            asked: returns the outcomes of this worker's requests.
         """
         self._file = run / f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}.json"
         self._resources = resources
@@ -136,12 +136,12 @@ class Funnel:
         self._begun = time.monotonic()
 
     def add(self, step: Step, n: int = 1) -> None:
-        """So many more have come to a step."""
+        """Count n more items that have reached a step."""
         with self._lock:
             self._passed[step] += n
 
     def figures(self) -> WorkFigures:
-        """Return what was done so far."""
+        """Return the figures so far."""
         seconds = time.monotonic() - self._begun
         with self._lock:
             passed = dict(self._passed)
@@ -158,7 +158,7 @@ class Funnel:
         )
 
     def __enter__(self) -> Funnel:
-        """Begin to count.
+        """Begin to count and to write the figures.
 
         Raises:
             RecordError: the folder cannot be written to.
@@ -185,7 +185,7 @@ class Funnel:
     def _write_if_possible(self) -> None:
         try:
             self._write()
-        except RecordError:  # a full disk: the work itself will say so
+        except RecordError:  # such as a full disk; the work itself will report it
             return
 
     def _keep_writing(self) -> None:
@@ -199,10 +199,10 @@ def begin_run(folder: Path) -> Path:
 
 
 def read_run(run: Path) -> WorkFigures:
-    """Return the figures of a run: of all its workers, which work at the same time.
+    """Return the figures of a run, joined over its workers, which work at the same time.
 
     Raises:
-        RecordError: a file there holds something else.
+        RecordError: a file there does not hold such figures.
     """
     found = WorkFigures()
     for file in sorted(run.glob("*.json")):
@@ -216,10 +216,10 @@ def read_run(run: Path) -> WorkFigures:
 
 
 def read_runs(folder: Path) -> WorkFigures:
-    """Return the figures of all runs of the dataset ``folder``, one after the other.
+    """Return the figures of all runs of the dataset ``folder``, which follow one another.
 
     Raises:
-        RecordError: as :func:`read_run`.
+        RecordError: a file does not hold such figures.
     """
     found = WorkFigures()
     for run in sorted((folder / RUNS).glob("*")):
@@ -228,7 +228,7 @@ def read_runs(folder: Path) -> WorkFigures:
 
 
 def in_words(figures: WorkFigures, n_views: int) -> str:
-    """Return how far a run is: what has passed, what that is a second, how long it takes from here.
+    """Return the progress of a run as text: the counts, the rate of pairs, and the time that is left.
 
     >>> in_words(WorkFigures(seconds=10, passed={"views": 5, "planned": 60, "edited": 50, "kept": 100}), 20)
     'planned 60, edited 50, passed 0, judged 0, kept 100 (10.0 pairs a second), about 30 s left'
@@ -244,15 +244,15 @@ def in_words(figures: WorkFigures, n_views: int) -> str:
 
 
 class FunnelWatch:
-    """Tells now and then how far a run is: a context manager around it, in the process that started the workers."""
+    """Reports the progress of a run at intervals: a context manager in the process that started the workers."""
 
     def __init__(self, run: Path, n_views: int, tell: Callable[[str], object], *, every_s: float | None = None) -> None:
         """
         Args:
-            run: its folder.
-            n_views: that it has to make.
-            tell: is given a line, from a thread.
-            every_s: seconds between two lines; None: :data:`WRITE_EVERY_S`.
+            run: folder of the run.
+            n_views: number of views that the run has to make.
+            tell: called with a line of text, from another thread.
+            every_s: seconds between two lines; None means :data:`WRITE_EVERY_S`.
         """
         self._run = run
         self._n_views = n_views
@@ -273,16 +273,16 @@ class FunnelWatch:
         while not self._ended.wait(self._every_s):
             try:
                 self._tell(in_words(read_run(self._run), self._n_views))
-            except RecordError:  # the report will say so
+            except RecordError:  # the report at the end will raise it
                 return
 
 
 def work_report(figures: WorkFigures, prices: Mapping[str, TokenPrice | None]) -> dict[str, Any]:
-    """Return what a dataset's report says of the work: rates, tokens, cost, and how idle each resource was.
+    """Return the part of a dataset's report about the work: rates, tokens, cost, and how idle each resource was.
 
     Args:
         figures: figures of all runs.
-        prices: prices of the panel's models, by name; None: not known.
+        prices: prices of the panel's models, by name; None if a price is not known.
     """
     models = {model: _model_report(model, figures.asked, price) for model, price in prices.items()}
     costs = [each["cost"] for each in models.values() if each["cost"] is not None]
@@ -308,7 +308,7 @@ def work_report(figures: WorkFigures, prices: Mapping[str, TokenPrice | None]) -
 def _model_report(model: str, asked: Mapping[str, int], price: TokenPrice | None) -> dict[str, Any]:
     tokens, written = (asked.get(f"{model}: {what}", 0) for what in ("tokens", "tokens written"))
     answered = asked.get(f"{model}: ok", 0)
-    # A server that reports no tokens is not one that costs nothing.
+    # A server that reports no tokens must not appear to cost nothing.
     is_known = tokens > 0 or not answered
     return {
         "calls": asked.get(f"{model}: calls", 0),
@@ -323,7 +323,7 @@ def _model_report(model: str, asked: Mapping[str, int], price: TokenPrice | None
 
 
 def _task_reports(model: str, asked: Mapping[str, int]) -> dict[str, dict[str, int]]:
-    """Return the same of each prompt, by its name."""
+    """Return the same figures for each prompt, by its name."""
     reports: dict[str, dict[str, int]] = {}
     for key in asked:
         named, _, outcome = key.rpartition(": ")

@@ -1,4 +1,4 @@
-"""A contact sheet of a dataset: pairs to look at, and what is in it in plots; one file, nothing fetched."""
+"""A contact sheet of a dataset: example pairs, and plots of its content, in one file that fetches nothing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BIN = 2 * TIE_MARGIN
 
 
 MAX_PAIRS = 2000
-"""Most pairs on a page."""
+"""Largest number of pairs on a page."""
 
 
 def inspect(folder: Path, out: Path, *, n_pairs: int = 24) -> None:
@@ -38,18 +38,19 @@ def inspect(folder: Path, out: Path, *, n_pairs: int = 24) -> None:
     Args:
         folder: the dataset.
         out: an HTML file that does not exist yet.
-        n_pairs: pairs shown at most: of each factor in turn those with the smallest ids, not hand-picked.
+        n_pairs: largest number of pairs shown. The factors take turns with the pairs of the smallest ids, so that none
+            are hand-picked.
 
     Raises:
         InputError: ``n_pairs`` is out of range.
-        RecordError: no RED dataset, a picture that does not decode, or an ``out`` that exists or cannot be written.
+        RecordError: the folder is not a RED dataset, a picture does not decode, or ``out`` exists or cannot be written.
         MissingDependency: jinja2 is absent.
     """
     if not 1 <= n_pairs <= MAX_PAIRS:
         raise InputError(f"{n_pairs} pairs cannot be shown on a page; give 1 to {MAX_PAIRS}")
     if out.exists():
         raise RecordError(f"{out} exists; choose another --out, nothing is overwritten")
-    page_template("redaes.datagen", "inspect.html.j2", extra="demo")  # before the work: says what to install
+    page_template("redaes.datagen", "inspect.html.j2", extra="demo")  # fails before the work, and says what to install
     found = statistics(folder)
     report = folder / "report.json"
     page = render(
@@ -62,7 +63,7 @@ def inspect(folder: Path, out: Path, *, n_pairs: int = 24) -> None:
 
 
 def _pairs_of(folder: Path, n_pairs: int) -> list[PairRow]:
-    """Return the pairs to show, by factor."""
+    """Return the pairs to be shown, by factor."""
     rows: defaultdict[str, list[Row]] = defaultdict(list)
     for row in light_rows(folder):
         rows[row.decided_by].append(row)
@@ -78,14 +79,14 @@ def _pairs_of(folder: Path, n_pairs: int) -> list[PairRow]:
 
 
 def _in_turn(rows: Mapping[str, Sequence[Row]], n: int) -> list[Row]:
-    """Return one of each factor, then the next of each, until there are ``n``."""
+    """Return the first pair of each factor, then the second of each, and so on until there are ``n``."""
     names = sorted(rows, key=_rank)
     longest = max(map(len, rows.values()), default=0)
     return [rows[name][rank] for rank in range(min(n, longest)) for name in names if rank < len(rows[name])][:n]
 
 
 def _rank(decided_by: str) -> tuple[int, str]:
-    """Return the order of factors on the page; ties last."""
+    """Return the sort key of a factor on the page; ties come last."""
     first = decided_by.partition(",")[0]
     return (FACTORS.index(first) if first in FACTORS else len(FACTORS), decided_by)
 
@@ -114,13 +115,13 @@ def _pair_row(record: PairRecord, decided_by: str) -> PairRow:
 
 
 def _caption(record: PairRecord, edit: Edit | None) -> str:
-    if edit is None:  # of pictures that people judged nobody knows what was done to them
+    if edit is None:  # of pictures that people judged, edits are not known
         return "" if record.label_source == "people" else "no edit of its own"
     return f"{edit.operation.replace('_', ' ')}, {edit.strength:.2f}"
 
 
 def _data_url(picture: LoadedImage, data: bytes) -> str:
-    """Return the picture for a browser: its own bytes where they are a small JPEG that nothing was done to."""
+    """Return the picture as a URL for a browser: its own bytes if it is a small, unmodified JPEG, else a new JPEG."""
     small = picture.image
     if not data.startswith(b"\xff\xd8") or picture.notes or max(small.size) > SHOWN_SIDE:
         small.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
@@ -133,9 +134,9 @@ def render(*, name: str, found: Statistics, report: Mapping[str, Any] | None, pa
 
     Args:
         name: name of the dataset.
-        found: what it holds.
-        report: its ``report.json``; None: it has none, and the acceptance is left out.
-        pairs: to show.
+        found: statistics of its content.
+        report: content of its ``report.json``; None if it has none, and the acceptance is then left out.
+        pairs: the pairs to be shown.
 
     Raises:
         MissingDependency: jinja2 is absent.
@@ -162,7 +163,7 @@ def render(*, name: str, found: Statistics, report: Mapping[str, Any] | None, pa
 
 
 def agreement_svg(judged: PanelAgreement) -> Markup:
-    """Return the judged pairs by how far the judges agree which side is better."""
+    """Return a chart of the judged pairs by how far the judges agree on the better side."""
     divided = judged.pairs - judged.unanimous - judged.mostly
     rows = [("all agree", judged.unanimous), ("most agree", judged.mostly), ("divided", divided)]
     return bars_svg(
@@ -176,11 +177,11 @@ def _typical(found: Statistics, name: str) -> str:
 
 
 def histogram_svg(deltas: Mapping[Any, Sequence[float]]) -> Markup:
-    """Return the signed differences of the splits, one on top of the other, in bins of ``BIN`` points."""
+    """Return a chart of the signed differences, with the splits stacked, in bins of ``BIN`` points."""
     from markupsafe import Markup
 
     width, height, left, bottom, top = 640, 220, 48, 34, 12
-    n_bins = round(2 * MAX_DELTA / BIN) + 1  # the middle one holds the ties, no more and no less
+    n_bins = round(2 * MAX_DELTA / BIN) + 1  # the middle bin holds exactly the ties
     edges = (np.arange(n_bins + 1) - n_bins / 2) * BIN
     counts = {split: np.histogram(values, edges)[0] for split, values in deltas.items()}
     tallest = int(max(sum(counts.values(), np.zeros(n_bins, int)).max(), 1))
@@ -214,17 +215,17 @@ def histogram_svg(deltas: Mapping[Any, Sequence[float]]) -> Markup:
 
 
 def bars_svg(rows: Sequence[tuple[str, int, str]], title: str) -> Markup:
-    """Return the horizontal bars: name, count, remark.
+    """Return a chart of horizontal bars with name, count and remark.
 
     Args:
-        rows: from top to bottom.
-        title: what a reader who sees no picture is told.
+        rows: rows from top to bottom.
+        title: description for readers who cannot see the chart.
     """
     return _bars([(name, 0, count, remark) for name, count, remark in rows], title)
 
 
 def _bars(rows: Sequence[tuple[str, int, int, str]], title: str) -> Markup:
-    """Return bars of a name, a start, a count and a remark."""
+    """Return a chart of horizontal bars, each with a name, a start, a count and a remark."""
     from markupsafe import Markup, escape
 
     width, row, left, right = 640, 24, 130, 220
@@ -248,10 +249,10 @@ def _bars(rows: Sequence[tuple[str, int, int, str]], title: str) -> Markup:
 
 
 def funnel_svg(report: Mapping[str, Any]) -> Markup:
-    """Return what was tried, what each check took away, and what was kept.
+    """Return a chart of the edits that were tried, the losses at each check, and the edits that were kept.
 
     Raises:
-        RecordError: the report is not one of a build.
+        RecordError: the report is not that of a build.
     """
     try:
         kept = sum(report["pairs"].values())

@@ -1,8 +1,8 @@
-"""Instructions for editors that follow sentences: the templates, and a balanced draw from them.
+"""Instructions for editors that follow sentences: the templates, and a balanced random choice of them.
 
-The templates are a prompt like any other (``prompts/edit_instructions/v1.md``), so they are pinned by checksum.
+The templates are a prompt like any other (``prompts/edit_instructions/v1.md``), so their text is fixed by a checksum.
 Every factor has improving and degrading ones, each worded in three strengths. A direction is what the
-instruction *intends*; what came of it is the judges' to say.
+instruction *intends*; judges decide what was achieved.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from redaes.prompts import load
 from redaes.types import FACTORS, Factor, Record
 
 TEMPLATES = "edit_instructions/v1"
-"""The released templates."""
+"""Name of the released templates."""
 
 Aim = Literal["degrade", "improve"]
-"""Where an instruction means to move the picture."""
+"""The direction in which an instruction is meant to move the picture's quality."""
 
 Strength = Literal["slight", "clear", "strong"]
 
 AIMS: tuple[Aim, ...] = get_args(Aim)
 
 STRENGTHS: dict[Strength, float] = {"slight": 1 / 6, "clear": 1 / 2, "strong": 5 / 6}
-"""Each word as an :attr:`redaes.types.Edit.strength`: the middles of the thirds that the embedded editor words."""
+"""The number for each word as an :attr:`redaes.types.Edit.strength`: the middles of three equal ranges."""
 
 _HEADING = re.compile(r"## (\w+) (\w+)")
 _ITEM = re.compile(r"- (\w+): (.+)")
@@ -36,7 +36,7 @@ _CHOICE = re.compile(r"\{([^{}|]+)\|([^{}|]+)\|([^{}|]+)\}")
 
 
 class Wish(NamedTuple):
-    """What an instruction is wanted for."""
+    """The purpose for which an instruction is wanted."""
 
     factor: Factor
     direction: Aim
@@ -50,9 +50,11 @@ class Instruction(Record):
     direction: Aim
     strength: Strength
     text: str
-    """The sentence."""
+    """The instruction as a sentence."""
     template_id: str
-    """``edit_instructions/v1:light.degrade.flat``, or the id of the prompt that a planner answered."""
+    """Id of the template, such as ``edit_instructions/v1:light.degrade.flat``, or of the prompt that a planner
+    answered.
+    """
 
     @property
     def wish(self) -> Wish:
@@ -62,10 +64,10 @@ class Instruction(Record):
 
 @cache
 def templates(name: str = TEMPLATES) -> tuple[Instruction, ...]:
-    """Return all instructions that the templates make, in the order of the text; strengths from slight to strong.
+    """Return all instructions of the templates, in the order of the text; strengths go from slight to strong.
 
     Raises:
-        PromptError: the templates are unknown, altered, or not of their form.
+        PromptError: the templates are unknown, were altered, or have a wrong format.
     """
     found: list[Instruction] = []
     factor: Factor | None = None
@@ -82,7 +84,7 @@ def templates(name: str = TEMPLATES) -> tuple[Instruction, ...]:
                 raise PromptError(f"{name}, line {number}: an item needs a heading, an id of its own and one {{a|b|c}}")
             seen.add(identity)
             for index, strength in enumerate(STRENGTHS, start=1):
-                # As a default, so that the function does not see the next turn's index.
+                # A default argument, so that the function keeps this turn's index.
                 text = _CHOICE.sub(lambda choice, index=index: choice[index], item[2])
                 found.append(
                     Instruction(factor=factor, direction=aim, strength=strength, text=text, template_id=identity)
@@ -95,13 +97,14 @@ def templates(name: str = TEMPLATES) -> tuple[Instruction, ...]:
 def draw_wishes(
     n: int, seed: int, *, factors: Sequence[Factor] = FACTORS, directions: Sequence[Aim] = AIMS
 ) -> list[Wish]:
-    """Return what to ask for: factors, directions and strengths each balanced to within one, whatever ``n`` is.
+    """Return n random wishes; factors, directions and strengths are each balanced to within one, whatever ``n`` is.
 
-    Within the first ``len(factors) * len(directions)`` wishes no factor and direction repeat, and with all factors and
-    directions (or wherever it can be done) no wish as long as there are others: the first 48 differ.
+    Within the first ``len(factors) * len(directions)`` wishes no combination of factor and direction repeats. With all
+    factors and directions, and wherever else it is possible, no wish repeats before all have occurred: the first 48
+    differ.
 
     Raises:
-        InputError: nothing to choose from, something named twice, or ``n`` below 0.
+        InputError: there is nothing to choose from, something is named twice, or ``n`` is below 0.
 
     >>> [wish.direction for wish in draw_wishes(4, seed=1)].count("improve")
     2
@@ -120,7 +123,7 @@ def draw_wishes(
     wishes: list[Wish] = []
     for index in range(n):
         turn, place = divmod(index, len(order))
-        # Directions alternate along the factors and change places each time the factors come round again.
+        # Directions alternate along the factors, and are exchanged each time that the factors begin again.
         offset = turn if len(order) % len(aims) == 0 else 0
         wishes.append(Wish(order[place], aims[(index + offset) % len(aims)], strengths[places[index % len(places)]]))
     return wishes
@@ -128,11 +131,11 @@ def draw_wishes(
 
 @cache
 def _strength_places(n_pairs: int) -> tuple[int, ...]:
-    """Return which strength each of the first wishes has, until all wishes have come up.
+    """Return the number of the strength of each of the first wishes, until all wishes have occurred.
 
-    Any three from a multiple of three are all strengths, so that these are balanced at every length; and a pair of
-    factor and direction, which comes up every ``n_pairs`` wishes, has another strength each time. Of an odd number of
-    factors that cannot always be done: there wishes repeat.
+    Any three wishes from a multiple of three on have all three strengths, so that strengths are balanced at every
+    length. A combination of factor and direction, which occurs every ``n_pairs`` wishes, has another strength each
+    time. With an odd number of factors this is not always possible, and then wishes repeat.
     """
     n_strengths = len(STRENGTHS)
 
@@ -145,7 +148,7 @@ def _strength_places(n_pairs: int) -> tuple[int, ...]:
         index = len(places)
         if index == n_strengths * n_pairs:
             return True
-        # The first round is what it was when rounds were all alike: datasets begun then are gone on with.
+        # The first round is as in earlier versions, so that datasets begun with them can be continued.
         for turn in range(1 if index < n_pairs else n_strengths):
             place = (usual(index) + turn) % n_strengths
             if place not in places[index - index % n_strengths :] and place not in places[index % n_pairs :: n_pairs]:
@@ -166,10 +169,10 @@ def draw(
     directions: Sequence[Aim] = AIMS,
     name: str = TEMPLATES,
 ) -> list[Instruction]:
-    """Draw instructions by seed, balanced like :func:`draw_wishes`, none of them twice.
+    """Draw instructions by seed, balanced as in :func:`draw_wishes`, none of them twice.
 
     Raises:
-        InputError: more than the templates hold, or see :func:`draw_wishes`.
+        InputError: the templates do not hold so many, or see :func:`draw_wishes`.
         PromptError: see :func:`templates`.
     """
     rng = random.Random(f"instructions:{seed}")

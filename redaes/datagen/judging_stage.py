@@ -1,7 +1,7 @@
-"""The stage at which a view's pictures are judged: from its judges' answers to labelled pairs.
+"""The stage in which a view's pictures are judged: from the judges' answers to labelled pairs.
 
-All judges of a round are asked at once, and about all its pairs. Who is asked about which pairs is for
-:mod:`redaes.datagen.view_judging` to say, what follows from the answers for :mod:`redaes.datagen.view_scale`.
+All judges of a round are asked at once about all its pairs. :mod:`redaes.datagen.view_judging` decides which judges are
+asked about which pairs, and :mod:`redaes.datagen.view_scale` what follows from the answers.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from redaes.types import Agreement
 
 @dataclass(frozen=True)
 class MemberPair:
-    """Two members of a view with a label."""
+    """A labelled pair of two members of a view."""
 
     first: str
     second: str
     agreement: Agreement | None
-    """Agreement of the judges; None: the pair was not judged."""
+    """Agreement of the judges; None if the pair was not judged."""
     error: float | None
-    """Standard error of a difference that nobody judged, in points; None: it was judged."""
+    """Standard error, in points, of a difference that was inferred; None if the pair was judged."""
 
 
 @dataclass(frozen=True)
 class LabelledPart:
-    """Members whose differences are known, even by way of others."""
+    """Members of a view among which all differences are known, directly or by way of others."""
 
     scores: Mapping[str, float]
     """Scores in points, by member; only their differences are meaningful."""
@@ -48,22 +48,22 @@ class LabelledPart:
 
 @dataclass(frozen=True)
 class LabelledView:
-    """What judges made of a view."""
+    """The labels that judges gave to a view."""
 
     parts: tuple[LabelledPart, ...]
     n_judged: int
-    """Pairs that they were asked about."""
+    """Number of pairs that they were asked about."""
 
 
 class Jury:
-    """A panel's judges, asked at once. Each that waits for a server has a thread for every view that is judged; one
-    that computes here judges one view at a time."""
+    """A panel's judges, all asked at the same time. A judge that waits for a server has a thread for every view that is
+    being judged; one that computes in this process judges one view at a time."""
 
     def __init__(self, judges: Sequence[Judge], at_once: int) -> None:
         """
         Args:
             judges: in the panel's order.
-            at_once: views that are judged at once.
+            at_once: number of views that are judged at the same time.
         """
         self.judges = tuple(judges)
         self._threads = [
@@ -75,8 +75,8 @@ class Jury:
         """Return for each pair the judgements of some judges, in their order.
 
         Args:
-            pairs: what is to be judged.
-            judges: who is asked, by places in the panel.
+            pairs: the pairs to be judged.
+            judges: places in the panel of the judges to be asked.
 
         Raises:
             BackendError: a judge cannot be asked at all.
@@ -106,15 +106,15 @@ async def labelled_view(
     panel: Panel,
     counts: BuildCounts,
 ) -> LabelledView:
-    """Return the differences within a view on which its judges agree, made consistent, and those that follow from them.
+    """Return the differences on which a view's judges agree, made consistent, and those that follow from them.
 
     Args:
         group: id of the view.
         members: its pictures.
-        pictures: the same as judges see them, by key.
-        jury: who is asked.
-        panel: when judges agree, and what is not asked.
-        counts: where pairs without a label are counted.
+        pictures: the same pictures as judges see them, by key.
+        jury: the judges.
+        panel: the panel, whose rules say when judges agree and what is not asked.
+        counts: counts to which pairs without a label are added.
 
     Raises:
         BackendError: a judge cannot be asked at all.
@@ -159,9 +159,9 @@ async def labelled_view(
 
 
 def _agreement(judged: JudgedPair, rules: ConsensusRules, residual: float) -> Agreement:
-    """Return how far all that were asked agreed."""
+    """Return how far the judges of a pair agreed."""
     label = judged.label if judged.everyone.spread is None else judged.everyone
-    # A label has all of them.
+    # All columns of a label are set.
     assert label.spread is not None
     assert label.disagreement is not None
     assert label.sign_agreement is not None

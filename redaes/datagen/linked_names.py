@@ -1,4 +1,4 @@
-"""What belongs together and so into one split: photographs, views, pictures, told link by link (union and find)."""
+"""Which photographs, views or pictures belong together, and so in one split; links are joined by union and find."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ class LinkedNames:
     def __init__(self, linked: Iterable[tuple[Hashable, Hashable]] = ()) -> None:
         """
         Args:
-            linked: what belongs together from the start.
+            linked: pairs of names that belong together from the start.
         """
         self._towards: dict[Hashable, Hashable] = {}
         for one, other in linked:
             self.link(one, other)
 
     def root(self, name: Hashable) -> Hashable:
-        """Return the name that stands for all that this one belongs to: the first of them as text, in whatever order
-        they were linked.
+        """Return the name that stands for this one and all names linked to it: the first of them in the order of texts,
+        whatever the order of linking.
         """
         path = []
         while (further := self._towards.get(name, name)) != name:
@@ -35,7 +35,7 @@ class LinkedNames:
         return name
 
     def link(self, one: Hashable, other: Hashable) -> None:
-        """Note that two belong together."""
+        """Record that two names belong together."""
         first, second = sorted((self.root(one), self.root(other)), key=str)
         if first != second:
             self._towards[second] = first

@@ -1,4 +1,4 @@
-"""What an earlier build of a judged dataset teaches about the next: shares, tokens and seconds, from its report."""
+"""Rates for the estimate of a build, from the report of an earlier judged build: shares, tokens and seconds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from redaes.file_writing import read_json
 
 
 class TokensPerAnswer(NamedTuple):
-    """Mean of a task's answers."""
+    """Mean numbers of tokens of a task's answers."""
 
     read: float
     written: float
@@ -25,39 +25,39 @@ class MeasuredRates:
     """Rates of an earlier build."""
 
     planned_share: float
-    """Edits that were planned, of those that were wished for: a planner may leave some out."""
+    """Planned edits as a share of the wished ones; a planner may leave some out."""
     passed_share: float
-    """Edits that were made and passed all filters, of those that were planned."""
+    """Edits that were made and passed all filters, as a share of the planned ones."""
     judged_share: float
-    """Pairs that were judged, of those that so many pictures of a view would have on average."""
+    """Judged pairs as a share of the pairs that the pictures of the views have on average."""
     kept_share: float
-    """Pairs that were kept, of those that were judged."""
+    """Kept pairs as a share of the judged ones."""
     answers: Mapping[tuple[str, str], float]
-    """Answers by model and task, kept ones among them."""
+    """Number of answers by model and task, including cached ones."""
     judged: int
-    """Pairs that were judged."""
+    """Number of pairs that were judged."""
     planned: int
-    """Edits that were planned."""
+    """Number of edits that were planned."""
     kept: int
-    """Pairs that were kept."""
+    """Number of pairs that were kept."""
     tokens: Mapping[tuple[str, str], TokensPerAnswer]
-    """Tokens by model and task; missing if the servers report none."""
+    """Mean tokens of an answer by model and task; entries are missing if the servers report none."""
     calls_an_answer: Mapping[str, float]
-    """Calls for each answer, by model: above 1 if requests were repeated."""
+    """Calls for each answer, by model; more than 1 if requests were repeated."""
     seconds_a_request: Mapping[str, float]
     """Seconds for each request, by model, at the concurrency of that build."""
     seconds_an_edit: float | None
-    """Seconds of an edit on one device; None: no edit was made."""
+    """Seconds of an edit on one device; None if no edit was made."""
     bytes_a_pair: float | None
-    """Bytes of a pair on disk; None: the shards are not beside the report."""
+    """Bytes of a pair on disk; None if the shards are not beside the report."""
 
 
 def read_rates(report: Path) -> MeasuredRates:
-    """Return the rates in the ``report.json`` of a dataset that a panel judged; ``plan.json`` stands beside it.
+    """Return the rates in the ``report.json`` of a dataset that a panel judged; its ``plan.json`` must be beside it.
 
     Raises:
-        RecordError: a file that is missing or no JSON.
-        InputError: a report of another kind.
+        RecordError: a file is missing or is not JSON.
+        InputError: the report is of another kind of build.
     """
     found, plan = read_json(report), read_json(report.with_name("plan.json"))
     try:
@@ -110,8 +110,8 @@ def _rates(work: dict[str, Any], pairs: dict[str, int], plan: dict[str, Any], fo
 
 
 def pairs_of_view(variants: int, share: float) -> float:
-    """Return the mean number of pairs of a view whose pictures are its reference and each of so many edits with that
-    chance.
+    """Return the mean number of pairs of a view whose pictures are its reference and ``variants`` edits, each of which
+    exists with the probability ``share``.
 
     >>> pairs_of_view(10, 1.0), pairs_of_view(10, 0.5)
     (55.0, 16.25)

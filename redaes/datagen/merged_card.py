@@ -1,4 +1,4 @@
-"""The card of a merged dataset: what came from where."""
+"""The card of a merged dataset, which says what came from where."""
 
 from __future__ import annotations
 
@@ -57,10 +57,10 @@ def write_merged_card(folder: Path, report: Mapping[str, Any]) -> None:
 
     Args:
         folder: folder of the dataset.
-        report: report of `redaes.datagen.merged_dataset.merge_datasets`.
+        report: the report by `redaes.datagen.merged_dataset.merge_datasets`.
 
     Raises:
-        RecordError: the folder cannot be written.
+        RecordError: the folder cannot be written to.
     """
     parts = report["merged"]
     sets = [

@@ -1,9 +1,9 @@
-"""Merge RED datasets into one: two passes over their shards, a row group of pictures in memory at a time.
+"""Merge RED datasets into one, in two passes over their shards, with one row group of pictures in memory at a time.
 
-The first pass learns which rows show one photograph (:mod:`redaes.datagen.merged_photographs`). The second writes each
-row with the names that it gets, the dataset that it came from and its weight, a shard for each shard that was read. A
-photograph that any of the sets holds out is held out in the merged one, so the held-out pairs of every set stay what
-they were.
+The first pass finds rows that show the same photograph (:mod:`redaes.datagen.merged_photographs`). The second writes
+each row with its new names, its dataset of origin and its weight; each shard that was read becomes one shard. A
+photograph that any of the sets holds out is held out in the merged one, so the held-out pairs of every set stay held
+out.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from redaes.records import PairRecord, record_of, stream_rows, write_shard
 from redaes.types import SPLITS, Split
 
 ACCOUNTS = "merged_from"
-"""Folder in a merged dataset with the card and the report of each set that went into it."""
+"""Folder in a merged dataset with the card and the report of each set that was merged."""
 
 N_NAMED = 20
-"""Pairs with unreadable pictures that the report names for each set; the others are counted."""
+"""Number of pairs with unreadable pictures that the report lists for each set; the others are counted."""
 
 
 def merge_datasets(
@@ -40,15 +40,15 @@ def merge_datasets(
     """Merge datasets; ``out`` appears whole or not at all.
 
     Args:
-        sets: sets of :func:`redaes.datagen.merged_sets.sets_to_merge`.
+        sets: the result of :func:`redaes.datagen.merged_sets.sets_to_merge`.
         out: a folder that does not exist yet.
-        progress: called with the step, shards done and shards in all.
+        progress: called with the step, the number of shards done, and the number of all shards.
 
     Returns:
-        What ``report.json`` of the merged dataset holds.
+        The content of ``report.json`` of the merged dataset.
 
     Raises:
-        RecordError: as `MergePlan`, or an ``out`` that exists, lies in a set or cannot be written.
+        RecordError: as for `MergePlan`; or ``out`` exists, is inside a set, or cannot be written to.
         MissingDependency: pyarrow or datasets is absent.
     """
     check_not_there(out, sets)
@@ -83,7 +83,7 @@ def merge_datasets(
 
 
 def _records(one: MergedSet, file: Path, split: Split, plan: MergePlan) -> Iterator[PairRecord]:
-    """Yield the rows of a shard that go to a split, as the merged dataset has them."""
+    """Yield the rows of a shard that belong to a split, as the merged dataset stores them."""
     source_split: Split = "train" if file.name.startswith("train-") else "test"
     for number, row in enumerate(stream_rows(file)):
         names = plan.names_of(file, number)
@@ -92,7 +92,7 @@ def _records(one: MergedSet, file: Path, split: Split, plan: MergePlan) -> Itera
 
 
 def _renamed(record: PairRecord, names: RowNames, one: MergedSet) -> PairRecord:
-    """Return the record with its new names, its origin and its weight; a set that was merged itself keeps its parts."""
+    """Return the record with its new names, origin and weight; rows of a merged set keep their origin."""
     pair = record.pair.model_copy(
         update={"id": names.id, "group": names.group, "source": names.source, "split": names.split}
     )
@@ -102,7 +102,7 @@ def _renamed(record: PairRecord, names: RowNames, one: MergedSet) -> PairRecord:
 
 
 def _report(folder: Path, sets: Sequence[MergedSet], plan: MergePlan) -> dict[str, Any]:
-    """Return what came from where, counted in the shards that were written."""
+    """Return the report: what came from where, counted in the shards that were written."""
     pairs: Counter[Split] = Counter()
     sources: dict[Split, set[str]] = {split: set() for split in SPLITS}
     of_set: dict[str, dict[str, dict[str, str]]] = {one.name: {"train": {}, "test": {}} for one in sets}
@@ -137,7 +137,7 @@ def _report(folder: Path, sets: Sequence[MergedSet], plan: MergePlan) -> dict[st
 def _part(
     one: MergedSet, account: SetAccount, sources: dict[str, dict[str, str]], labels: Counter[str]
 ) -> dict[str, Any]:
-    """Return the account of one set."""
+    """Return the report's entry for one set."""
     return {
         "name": one.name,
         "weight": one.weight,

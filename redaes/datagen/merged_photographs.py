@@ -1,8 +1,9 @@
-"""What is known of all rows of several datasets before they are merged: which belong to one photograph, and so to one
-split; which repeat another; how the ids of one are kept apart from those of the others.
+"""Look at all rows of several datasets before they are merged: find rows of the same photograph, which must be in one
+split, and rows that repeat others, and keep the ids of the datasets apart.
 
-A photograph is known by its id where that is the SHA-256 of a file, by the bytes of its pictures, and by near copies of
-them. A crop or a mirror image has another perceptual hash and is not found. Memory holds names and hashes, no pictures.
+Photographs are recognised by their id, if it is the SHA-256 of a file, by the bytes of their pictures, and by near
+copies of these. A crop or a mirror image has another perceptual hash and is not found. Memory holds names and hashes,
+no pictures.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ _HASHES = "perceptual hashes, version 1"
 _CONTENT = re.compile(r"[0-9a-f]{64}")
 
 Node = tuple[str, ...]
-"""A photograph, a view or a picture, in the graph of what must be in one split."""
+"""A photograph, a view or a picture, as a node of the graph of what must be in one split."""
 
 
 @dataclass(frozen=True)
 class RowNames:
-    """What a row becomes."""
+    """The split and the names of a row in the merged dataset."""
 
     split: Split
     id: str
@@ -42,23 +43,23 @@ class RowNames:
 
 @dataclass
 class SetAccount:
-    """What came of the rows of one dataset."""
+    """Counts of what became of the rows of one dataset."""
 
     read: Counter[Split] = field(default_factory=Counter)
     written: Counter[Split] = field(default_factory=Counter)
     moved_to_test: int = 0
-    """Pairs of the train split whose photograph is held out."""
+    """Number of pairs that move from the train split to the test split, because their photograph is held out."""
     repeated: int = 0
-    """Pairs that an earlier set has, with the same id, pictures and difference: left out."""
+    """Number of pairs left out because an earlier set has the same id, pictures and difference."""
     unreadable: list[str] = field(default_factory=list)
-    """Pairs with a picture that does not decode: left out. Shard, row, id and why."""
+    """Pairs left out because a picture does not decode: shard, row, id and reason."""
     renamed: Counter[str] = field(default_factory=Counter)
-    """Ids that were kept apart: pairs, groups, sources."""
+    """Number of ids that were changed to keep sets apart, by kind: pairs, groups, sources."""
 
 
 @dataclass(frozen=True)
 class _SeenRow:
-    """A row as far as merging is concerned."""
+    """The parts of a row that matter for merging."""
 
     file: Path
     number: int
@@ -71,19 +72,19 @@ class _SeenRow:
 
 
 class MergePlan:
-    """Which split, ids and names each row of the sets gets.
+    """Decides the split, ids and names of each row of the sets.
 
     Args:
-        sets: in the order in which ids are given away: an earlier set keeps its own.
-        progress: called with shards read and shards in all.
+        sets: the sets; an id that occurs in several of them stays unchanged in the first.
+        progress: called with the number of shards read and the number of all shards.
 
     Attributes:
         accounts: account of each set.
-        has_delta_error: whether a row has one.
+        has_delta_error: whether any row has a ``delta_error``.
 
     Raises:
-        RecordError: a shard that cannot be read, a row that breaks the schema, an id that a set has twice, or nothing
-            to train on that is not held out elsewhere.
+        RecordError: a shard cannot be read, a row breaks the schema, a set has an id twice, or all rows for training
+            are held out elsewhere.
     """
 
     def __init__(
@@ -113,11 +114,11 @@ class MergePlan:
                 )
 
     def names_of(self, file: Path, number: int) -> RowNames | None:
-        """Return what a row becomes; None: it is left out."""
+        """Return the new names of a row; None if it is left out."""
         return self._names.get((file, number))
 
     def splits_of(self, file: Path) -> set[Split]:
-        """Return the splits that rows of a shard go to."""
+        """Return the splits to which rows of a shard go."""
         return self._splits.get(file, set())
 
     def _read(self, file: Path, split: Split, account: SetAccount) -> Iterator[_SeenRow]:
@@ -142,10 +143,10 @@ class MergePlan:
             named = str(error) if str(file) in str(error) else f"{file}: {error}"
             raise RecordError(f"{named}; nothing was merged, see: redaes data validate {file.parents[1]}") from error
         if len(known) > n_known:
-            write_json(kept, known)  # so that a merge that was stopped does not decode them again
+            write_json(kept, known)  # so that pictures are not decoded again after a merge was stopped
 
     def _look(self, record: PairRecord, side: Side, known: dict[str, int | str]) -> str | None:
-        """Take in the perceptual hash of a picture; why that is impossible, or None."""
+        """Store the perceptual hash of a picture; return why that is impossible, or None."""
         data = record.bytes_of(side)
         identity = record.pair.of(side).id
         if identity not in known:
@@ -160,7 +161,7 @@ class MergePlan:
         return None
 
     def _held_out(self, rows: Sequence[Sequence[_SeenRow]]) -> Callable[[int, _SeenRow], bool]:
-        """Return whether a row's photograph is in the test split of any set."""
+        """Return a function that tells whether a row's photograph is in the test split of any set."""
         links = LinkedNames()
         for place, its in enumerate(rows):
             for row in its:
@@ -178,7 +179,7 @@ class MergePlan:
         return lambda place, row: links.root(_photograph(place, row.source)) in tested
 
     def _place(self, rows: Sequence[Sequence[_SeenRow]], held_out: Callable[[int, _SeenRow], bool]) -> None:
-        """Give every row its split and its names."""
+        """Decide the split and the names of every row."""
         pairs: dict[str, _SeenRow] = {}
         groups: set[str] = set()
         sources: set[str] = set()
@@ -226,12 +227,12 @@ def _is_content(source: str) -> bool:
 
 
 def _photograph(place: int, source: str) -> Node:
-    """Return a photograph; a name that somebody gave it means something in its own dataset only."""
+    """Return the node of a photograph; a name that is not a hash has a meaning in its own dataset only."""
     return ("picture", source) if _is_content(source) else ("photograph", str(place), source)
 
 
 def _apart(names: set[str], taken: Container[str], dataset: str) -> dict[str, str]:
-    """Return names that no earlier dataset has: where one has it, with this dataset's name before it."""
+    """Return a new name for each name; those that an earlier dataset has get this dataset's name before them."""
     found: dict[str, str] = {}
     for name in sorted(names):
         free = name

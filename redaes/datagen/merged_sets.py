@@ -1,4 +1,4 @@
-"""Which datasets are merged, under which names and with which weights; what cannot be merged is refused here."""
+"""Which datasets are merged, under which names and with which weights. Datasets that cannot be merged are refused."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class MergedSet:
     """One of the datasets that are merged."""
 
     name: str
-    """Name of its folder, made fit for ids; a number distinguishes equal names."""
+    """Name of its folder, with characters replaced that ids cannot hold; a number distinguishes equal names."""
     folder: Path
     weight: float
     """How often each of its pairs is drawn in an epoch, on average."""
@@ -30,10 +30,10 @@ class MergedSet:
 
 
 def weights_of(given: Sequence[str | float], n_sets: int) -> list[float]:
-    """Return the weights, one for each set; none given: 1 for each.
+    """Return the weights, one for each set; if none are given, each is 1.
 
     Raises:
-        InputError: not one for each, or one that is no finite number above 0.
+        InputError: there is not one weight for each set, or a weight is not a finite number above 0.
     """
     if not given:
         return [1.0] * n_sets
@@ -58,11 +58,12 @@ def sets_to_merge(folders: Sequence[Path], weights: Sequence[str | float] = ()) 
 
     Args:
         folders: RED datasets, two or more.
-        weights: one for each; empty: 1 for each.
+        weights: one for each; if empty, each is 1.
 
     Raises:
-        InputError: fewer than two sets, a weight as in :func:`weights_of`, or a set that is given twice.
-        RecordError: no RED dataset, a split that is missing, a shard that cannot be read or has another schema.
+        InputError: there are fewer than two sets, a set is given twice, or a weight is wrong (:func:`weights_of`).
+        RecordError: a folder is not a RED dataset, lacks a split, or has a shard that cannot be read or differs in
+            schema.
         MissingDependency: pyarrow is absent.
     """
     if len(folders) < 2:
@@ -93,7 +94,7 @@ def sets_to_merge(folders: Sequence[Path], weights: Sequence[str | float] = ()) 
 
 
 def _free_name(wanted: str, taken: set[str]) -> str:
-    """Return the name with what ids and members of archives cannot have replaced; if it is taken, with a number."""
+    """Return the name without characters that ids and archive members cannot hold, with a number if it is taken."""
     plain = re.sub(r"[^A-Za-z0-9_-]+", "-", wanted).strip("-") or "set"
     name, number = plain, 1
     while name in taken:
@@ -103,10 +104,10 @@ def _free_name(wanted: str, taken: set[str]) -> str:
 
 
 def check_not_there(out: Path, sets: Sequence[MergedSet]) -> None:
-    """Refuse an output folder that exists, or lies in one of the sets.
+    """Refuse an output folder that exists or is inside one of the sets.
 
     Raises:
-        RecordError: names the folder.
+        RecordError: the output folder cannot be used; the message names it.
     """
     if out.exists() or out.is_symlink():
         raise RecordError(f"{out} exists; choose another --out, nothing is overwritten")

@@ -1,21 +1,21 @@
-"""One model behind one or several servers: they share its requests, and a dead server is left out until it is back.
+"""One model behind one or several servers, which share its requests; a dead server is left out until it is back.
 
-A request goes to the server that has the fewest under way. What then happens:
+A request goes to the server that has the fewest under way. Failures are handled as follows:
 
 =============================================  ================================================================
-what happened                                  what is done
+what happens                                   what is done
 =============================================  ================================================================
-no connection, timeout, 502, 503, 504          asked again, of another server where there is one, else of the same
-                                               after a delay that doubles; `MOST_TRIES` times, then the request has
-                                               failed
-the same of `OUT_AFTER` requests to a server,  nothing is sent to it until it lists its models again, which it is
-with no answer between them                    asked after a second first, later every minute
-no server is left                              requests wait for one: `PATIENCE_S`, or `FIRST_PATIENCE_S` where none
-                                               has ever answered. Then the run ends: no request is lost to it
-anything else                                  as :mod:`redaes.backends.endpoint` has it, in place
+no connection, timeout, 502, 503, 504          The request is sent again, to another server if there is one, else to
+                                               the same one after a delay that doubles. After `MOST_TRIES` tries it
+                                               has failed.
+the same for `OUT_AFTER` requests to a server  Nothing is sent to the server until it lists its models again. It is
+with no answer between them                    asked for the list after a second first, and finally every minute.
+no server is left                              Requests wait for one: `PATIENCE_S`, or `FIRST_PATIENCE_S` if none
+                                               has ever answered. Then the run ends, and no request counts as failed.
+anything else                                  It is handled as in :mod:`redaes.backends.endpoint`.
 =============================================  ================================================================
 
-Answers are kept by what was asked of which model, whichever server gave them.
+Answers are stored by model and question, whichever server gave them.
 """
 
 from __future__ import annotations
@@ -49,31 +49,33 @@ from redaes.progress_lines import duration_in_words
 LOG = logging.getLogger("redaes.datagen")
 
 PASSING = frozenset({"connection", "timeout", "http_502", "http_503", "http_504"})
-"""Why a server does not answer that says nothing of the request."""
+"""Failures of a server that say nothing about the request."""
 
 MOST_TRIES = 8
-"""How often a request is sent that meets nothing but these."""
+"""Number of times that a request is sent if it meets only such failures."""
 
 OUT_AFTER = 3
-"""Requests in a row that a server leaves unanswered before it is taken out."""
+"""Number of consecutive requests without an answer after which a server is taken out."""
 
 FIRST_OUT_S = 1.0
-"""How long a server is left alone before it is asked whether it is back, in seconds; doubles each further time."""
+"""Seconds after which a server that was taken out is first asked whether it is back; they double each further time."""
 
 PROBE_S = 10.0
-"""How long it may take to say so, in seconds."""
+"""Largest number of seconds that it may take to answer that question."""
 
 PATIENCE_S = 600.0
-"""How long requests wait while no server is left, in seconds."""
+"""Seconds that requests wait while no server is left."""
 
 FIRST_PATIENCE_S = 30.0
-"""Patience while no server has answered yet, because an address may be wrong."""
+"""Seconds that they wait if no server has answered yet, because an address may be wrong."""
 
 LOOK_EVERY_S = 1.0
-"""How often a thread that waits for an answer looks whether the loop that gets it is still there, in seconds."""
+"""Seconds between two checks, by a thread that waits for an answer, that the loop that gets the answer still runs."""
 
 _COMPLETE = frozenset({"vllm", "sglang", "llamacpp", "me"})
-"""Owners of models on servers whose list is all that they have. Some of them answer by another model than is named."""
+"""Owners of models by which servers are recognised whose list of models is complete. Some such servers answer for any
+model name.
+"""
 
 Answer = TypeVar("Answer")
 
@@ -86,17 +88,17 @@ class _Replica:
     under_way: int = 0
     sent: int = 0
     silent: int = 0
-    """Requests in a row that it left unanswered."""
+    """Number of consecutive requests that it left unanswered."""
     n_out: int = 0
-    """How often it was taken out since it last answered."""
+    """Number of times that it was taken out since it last answered."""
     is_out: bool = False
     why: str = ""
-    """Its last failure."""
+    """Message of its last failure."""
 
 
 @dataclass
 class _Done:
-    """What came of all openings together."""
+    """Totals over all periods in which the connections were open."""
 
     busy_s: float = 0.0
     n_sent: int = 0
@@ -105,23 +107,23 @@ class _Done:
 
 @dataclass
 class _Opened:
-    """What belongs to the loop on which the connections were opened."""
+    """State that belongs to the loop on which the connections were opened."""
 
     loop: asyncio.AbstractEventLoop
     connections: AsyncExitStack
     slots: asyncio.Semaphore
     changed: asyncio.Event
-    """Set, and replaced, whenever a server has become free, or was taken out or put in again."""
+    """Set, and replaced, whenever a server has become free, was taken out or came back."""
     tasks: set[asyncio.Task[Any]]
-    """What ends with the connections: what asks the servers that were taken out, and what asks for other threads."""
+    """Tasks that end with the connections: they ask servers that were taken out, or ask on behalf of other threads."""
     equal: EqualWork
-    """Requests, by what is asked."""
+    """Requests under way by content, so that equal requests are sent once."""
 
 
 class ModelServers:
-    """One model behind its servers. Use it as ``async with servers: …``; it may be opened again afterwards.
+    """One model behind its servers. It is used as ``async with servers: …``, and may be opened again afterwards.
 
-    Budget and :attr:`counts` are of all servers together and belong to the object: they go on over openings.
+    Budget and :attr:`counts` are those of all servers together, and are kept from one opening to the next.
     """
 
     def __init__(
@@ -141,20 +143,20 @@ class ModelServers:
         Args:
             urls: URLs of the servers, each up to and including the version.
             model: its name on all of them.
-            revision: what pins its weights.
-            api_key: key of all of them; None: the environment's ``REDAES_API_KEY``, or none at all.
-            concurrency: most requests to each server that are under way at once.
-            timeout_s: for one try as a whole, in seconds.
-            max_calls: most requests that are sent, retries included; None: no limit.
-            max_tokens: no request is sent once the reported tokens reach this; None: no limit.
-            cache: folder of the answers; None: nothing is stored. Several processes may share it.
+            revision: what identifies its weights.
+            api_key: key of all servers; None means the environment's ``REDAES_API_KEY``, or no key.
+            concurrency: largest number of requests to each server that are under way at once.
+            timeout_s: seconds for one try as a whole.
+            max_calls: largest number of requests sent, including retries; None means no limit.
+            max_tokens: no request is sent once the reported tokens reach this number; None means no limit.
+            cache: folder of the stored answers, which several processes may share; None stores nothing.
 
         Raises:
-            InputError: a setting that makes no sense, or a key that cannot be sent.
+            InputError: a setting is not possible, or a key cannot be sent.
         """
         self.counts: Counter[str] = Counter()
-        """Counts as in :attr:`redaes.backends.endpoint.Endpoint.counts`, of all servers; besides ``taken out:
-        <reason>``, and of each prompt ``<prompt>: ok``, ``<prompt>: cached``, ``<prompt>: tokens`` and ``<prompt>:
+        """Counts as in :attr:`redaes.backends.endpoint.Endpoint.counts`, for all servers together; also ``taken out:
+        <reason>``, and for each prompt ``<prompt>: ok``, ``<prompt>: cached``, ``<prompt>: tokens`` and ``<prompt>:
         tokens written``."""
         self._replicas = [
             _Replica(
@@ -176,15 +178,15 @@ class ModelServers:
         if not self._replicas:
             raise BackendError(f"{model} has no server; name one (endpoint)")
         for replica in self._replicas:
-            replica.endpoint.counts = self.counts  # one budget
+            replica.endpoint.counts = self.counts  # so that all servers share one budget
         self.model = model
         self.revision = revision
         self.base_url = ", ".join(replica.endpoint.base_url for replica in self._replicas)
-        """Base URLs of all of its servers, for messages."""
+        """Base URLs of all its servers, for messages."""
         self.capacity = concurrency * len(self._replicas)
-        """Requests that are under way at once while all servers answer."""
+        """Number of requests that can be under way at once while all servers answer."""
         self.last_failure = ""
-        """Why the last request without an answer has none."""
+        """Message of the last failed request."""
         self._done = _Done()
         self._opened: _Opened | None = None
         self._was_closed = False
@@ -196,16 +198,16 @@ class ModelServers:
 
     @property
     def n_sent(self) -> int:
-        """Requests that were under way at a server and are no longer."""
+        """Number of requests to servers that are finished."""
         return self._done.n_sent
 
     @property
     def endpoints(self) -> list[Endpoint]:
-        """The servers, one each; counts and budget are common."""
+        """The servers, one endpoint each; they share counts and budget."""
         return [replica.endpoint for replica in self._replicas]
 
     async def __aenter__(self) -> ModelServers:
-        """Open the connections, on the loop that runs.
+        """Open the connections on the running event loop.
 
         Raises:
             BackendError: they are open already.
@@ -232,7 +234,7 @@ class ModelServers:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Close them."""
+        """Close the connections."""
         opened, self._opened = self._opened, None
         self._was_closed = True
         if opened is not None:
@@ -242,18 +244,18 @@ class ModelServers:
             await opened.connections.aclose()
 
     async def ask(self, request: ChatRequest) -> Reply:
-        """Return one answer, kept or from a server.
+        """Return the answer to a request, stored or from a server.
 
         Raises:
-            EndpointError: there is none; carries the reason, which has been counted.
-            BudgetExhausted: an EndpointError; the request would pass the budget.
-            BackendError: no server is left; or they are not open.
+            EndpointError: the request failed; the error carries the reason, which has been counted.
+            BudgetExhausted: an EndpointError: the request would exceed the budget.
+            BackendError: no server is left, or the connections are not open.
             RecordError: the cache cannot be read or written.
         """
         opened = self._still_open()
         first = self._replicas[0].endpoint
         key = first.key(request)
-        async with opened.equal.turn(key):  # an equal request must not be paid for as well
+        async with opened.equal.turn(key):  # an equal request under way must not be paid for twice
             reply = first.kept(request)
             if reply is None:
                 reply = await self._sent(request, key)
@@ -261,27 +263,27 @@ class ModelServers:
             return reply
 
     async def ask_many(self, requests: Sequence[ChatRequest]) -> list[Reply | Failure]:
-        """Return the answers in the order of the requests; a request that fails loses only itself.
+        """Return the answers in the order of the requests; a request that fails does not affect the others.
 
-        Once the budget is spent, what is not kept fails as ``budget_exhausted``: the caller decides whether that ends
-        the run.
+        Once the budget is spent, requests without a stored answer fail as ``budget_exhausted``; the caller decides
+        whether that ends the run.
 
         Raises:
-            BackendError: no server is left; or they are not open.
+            BackendError: no server is left, or the connections are not open.
             RecordError: the cache cannot be read or written.
         """
         return await together(self._reply_or_failure(request) for request in requests)
 
     def replies(self, requests: Sequence[ChatRequest]) -> list[Reply | Failure]:
-        """Ask as :meth:`ask_many` does, for callers in another thread than that of the loop. If nothing is open, the
-        connections are opened for these requests alone.
+        """Ask as :meth:`ask_many` does, for callers in a thread other than the loop's. If the connections are not open,
+        they are opened for these requests alone.
 
         Raises:
             BackendError: as for :meth:`ask_many`; or this is the loop's own thread, which would wait for itself.
         """
         opened = self._opened
         if opened is None:
-            if self._was_closed:  # by an error, perhaps: whoever goes on asking must not spend unseen
+            if self._was_closed:  # perhaps by an error; whoever continues to ask must not spend money unnoticed
                 raise BackendError(f"{self.model} at {self.base_url} has been closed; open it again to ask")
             return asyncio.run(self._again()._opened_for(requests))
         try:
@@ -298,15 +300,15 @@ class ModelServers:
             except CancelledError as error:
                 raise BackendError(closed) from error
             except FuturesTimeout as error:
-                if not asked.done() and not opened.loop.is_running():  # what was handed to it will never be done
+                if not asked.done() and not opened.loop.is_running():  # a stopped loop will never finish its tasks
                     raise BackendError(closed) from error
 
     async def put(self, question: Callable[[ChatModel], Awaitable[Answer]]) -> Answer:
-        """Return what a question gives that asks the model once or more.
+        """Return the result of a question that asks the model once or several times.
 
         Raises:
-            BudgetExhausted: not all of it could be paid for. Taken for an answer, that would stay in a dataset.
-            BackendError: none of it was answered.
+            BudgetExhausted: the budget did not suffice; a partial result would stay in a dataset as if it were whole.
+            BackendError: no request of the question was answered.
         """
         conversation = _Conversation(self)
         answer = await question(conversation)
@@ -322,14 +324,14 @@ class ModelServers:
         return answer
 
     async def greet(self) -> list[str]:
-        """See that the servers are there and have the model, by their lists: no call of the budget.
+        """Check that the servers can be reached and have the model, by their lists of models, which costs no call.
 
         Returns:
-            What is wrong with single ones, where others are there.
+            Messages about servers that are missing while others can be used.
 
         Raises:
-            InputError: a server has other models only.
-            BackendError: none is reached, or one refuses the key.
+            InputError: a server has only other models.
+            BackendError: no server can be reached, or one refuses the key.
         """
         twins = [endpoint.again() for endpoint in self.endpoints]
         found = await asyncio.gather(*(_greeted(twin) for twin in twins))
@@ -342,7 +344,7 @@ class ModelServers:
         return [f"{self.model}: {why}; the other servers do its share until it is there" for why in missing]
 
     def _again(self) -> ModelServers:
-        """Return the same servers, counts and budget, with connections of its own."""
+        """Return an object with the same servers, counts and budget, but its own connections."""
         twin = copy.copy(self)
         twin._replicas = [_Replica(endpoint.again()) for endpoint in self.endpoints]
         twin._opened = None
@@ -394,7 +396,7 @@ class ModelServers:
                 except EndpointError as error:
                     if error.reason not in PASSING:
                         if not isinstance(error, BudgetExhausted):
-                            self._hear(replica)  # it said something
+                            self._hear(replica)  # an error message, too, shows that the server runs
                         self.last_failure = str(error)
                         raise
                     failed = error
@@ -415,15 +417,15 @@ class ModelServers:
             self.counts[f"retried: {failed.reason}"] += 1
             failed_at = replica
             if not any(other is not replica and not other.is_out for other in self._replicas):
-                # The slot is free meanwhile: one fault must not hold up the others.
+                # The server's slot is free while this request waits, so that it does not hold up others.
                 await asyncio.sleep(_delay_s(failed, replica, tries, rng))
 
     async def _free(self, failed_at: _Replica | None) -> _Replica:
-        """Return the server with the fewest requests under way, another one than has just failed where there is one;
-        waits until there is one.
+        """Wait for a free server and return the one with the fewest requests under way, if possible not the one that
+        has just failed.
 
         Raises:
-            BackendError: none is left for too long.
+            BackendError: no server has been left for too long.
         """
         opened = self._still_open()
         since = time.monotonic()
@@ -448,7 +450,7 @@ class ModelServers:
                 continue
 
     def _count(self, request: ChatRequest, reply: Reply) -> None:
-        """Count an answer for its prompt: what a task costs is known by that."""
+        """Count an answer under its prompt, which tells the cost of each task."""
         prompt = request.prompt_id.partition("@")[0]
         self.counts[f"{prompt}: {'cached' if reply.cached else 'ok'}"] += 1
         if not reply.cached and reply.usage is not None:
@@ -460,7 +462,7 @@ class ModelServers:
         self._done.has_answered = True
 
     def _miss(self, replica: _Replica, error: EndpointError) -> None:
-        """Take note that a server left a request unanswered, and take it out if that is usual by now."""
+        """Record that a server left a request unanswered, and take it out if it has done so too often."""
         replica.silent += 1
         replica.why = str(error)
         opened = self._opened
@@ -475,7 +477,7 @@ class ModelServers:
         task.add_done_callback(opened.tasks.discard)
 
     async def _bring_back(self, replica: _Replica) -> None:
-        """Put a server in again once it says that it is there."""
+        """Put a server back once it answers again."""
         twin = replica.endpoint.again()
         twin.timeout_s = min(PROBE_S, twin.timeout_s)
         delay_s = FIRST_OUT_S * 2.0 ** (replica.n_out - 1)
@@ -488,7 +490,7 @@ class ModelServers:
                 except EndpointError as error:
                     if error.reason in PASSING:
                         continue
-                    # Others have no list, or keep it from the key; but they are there.
+                    # Some servers have no list or do not show it to this key; but this one is there.
                 break
         replica.is_out, replica.silent = False, 0
         LOG.warning("%s: %s is back", self.model, replica.endpoint.base_url)
@@ -502,10 +504,10 @@ class ModelServers:
 
 
 async def _greeted(endpoint: Endpoint) -> str:
-    """Return why a server is not there; empty: it is.
+    """Return why a server cannot be used; empty if it can.
 
     Raises:
-        InputError: it has other models only.
+        InputError: it has only other models.
         BackendError: it refuses the key.
     """
     endpoint.timeout_s = min(PROBE_S, endpoint.timeout_s)
@@ -519,7 +521,7 @@ async def _greeted(endpoint: Endpoint) -> str:
                 raise BackendError(
                     f"{endpoint.model}: {error}; name the environment variable with its key (api_key_env)"
                 ) from error
-            return ""  # others have no list, or keep it from the key
+            return ""  # some servers have no list or do not show it to this key
     names = [name for one in offered for name in (one.id, *one.aliases)]
     if names and endpoint.model not in names and {one.owned_by for one in offered} <= _COMPLETE:
         raise InputError(
@@ -530,21 +532,21 @@ async def _greeted(endpoint: Endpoint) -> str:
 
 
 def _delay_s(failed: EndpointError, replica: _Replica, tries: int, rng: random.Random) -> float:
-    """Return how long to wait before the same server is asked again, in seconds: what it says itself, or twice as long
-    each time."""
+    """Return the seconds to wait before the same server is asked again: those that it states, or twice as many each
+    time."""
     said = failed.__cause__.retry_after_s if isinstance(failed.__cause__, Rejected) else None
     doubled = replica.endpoint.backoff_s * 2.0 ** (tries - 1) * rng.uniform(0.5, 1.5)
     return min(MAX_BACKOFF_S, doubled) if said is None else said
 
 
 class _Conversation:
-    """A model as one question asks it: what the question hears is counted for itself."""
+    """The model as one question asks it; failures are counted for this question alone."""
 
     def __init__(self, servers: ModelServers) -> None:
         self._servers = servers
         self.model = servers.model
         self.heard: Counter[str] = Counter()
-        """Requests by the reason of their failure; empty: answered."""
+        """Number of requests by the reason of their failure; the key is empty for answered ones."""
         self.last_failure = ""
 
     async def ask_many(self, requests: Sequence[ChatRequest]) -> list[Reply | Failure]:

@@ -1,8 +1,8 @@
-"""What an edit did to the view, found in a picture and its reference: how one lies over the other, what covers it.
+"""Find what an edit did to a view, by its two pictures: how one lies over the other, and what covers it.
 
-:func:`redaes.evidence.pair.measure_pair` finds the same knowing nothing of the two, in 0.3 to 0.5 s at 512 px; this
-takes 6 to 20 ms. Here the two are of one size and one of them was made from the other, so that ORB features at their
-own size and a plain difference are enough. Nothing is assumed of the edit: what the pixels do not show is not found.
+:func:`redaes.evidence.pair.measure_pair` finds the same without knowing anything about the two, in 0.3 to 0.5 s at
+512 px; this takes 6 to 20 ms. Here both pictures have the same size and one was made from the other, so ORB features at
+full size and a plain difference are enough. Nothing is assumed about the edit: only what the pixels show is found.
 """
 
 from __future__ import annotations
@@ -18,20 +18,21 @@ from redaes.evidence.picture.planes import ByteImage
 
 N_FEATURES = 700
 MIN_POINTS = 30
-"""Agreeing points without which nothing is said."""
+"""Number of agreeing points below which nothing is reported."""
 TOLERANCE = 1.5
-"""Pixels by which a point may miss its place."""
+"""Largest distance of a point from its expected place, in pixels."""
 COVERED = 12.0
-"""Grey levels of difference from which a pixel counts as covered."""
+"""Difference in grey levels from which a pixel counts as covered."""
 LEAST_COVERED = 0.3
-"""Percent of the frame that what covers it needs to be named, in all and in one cell."""
+"""Smallest covered share of the frame that is reported, in percent; it applies to the total and to single cells."""
 
 
 def laid_over(reference: ByteImage, edited: ByteImage) -> Registration | None:
-    """Return how the edited picture lies over its reference (the first); None: too few points agree.
+    """Return how the edited picture lies over its reference (the first); None if too few points agree.
 
     Args:
-        reference: (H, W, 3) sRGB bytes; likewise ``edited``, of the same size.
+        reference: (H, W, 3) sRGB bytes.
+        edited: the same shape.
     """
     orb = cv2.ORB.create(nfeatures=N_FEATURES, fastThreshold=7, edgeThreshold=15, patchSize=15)
     found = [orb.detectAndCompute(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), None) for image in (reference, edited)]
@@ -50,10 +51,10 @@ def laid_over(reference: ByteImage, edited: ByteImage) -> Registration | None:
 
 
 def _registration(affine: NDArray[np.float64], size: tuple[int, int], n_points: int) -> Registration | None:
-    """Return the record of a map from the first picture's pixels to the second's."""
+    """Return the record of a mapping from the first picture's pixels to the second's."""
     linear = affine[:, :2]
     determinant = float(np.linalg.det(linear))
-    if determinant <= 0.04:  # mirrored, or shrunk to a fifth: a wrong fit
+    if determinant <= 0.04:  # mirrored, or shrunk to a fifth: the fit must be wrong
         return None
     turn = math.atan2(linear[0, 1] - linear[1, 0], linear[0, 0] + linear[1, 1])
     cos, sin = math.cos(turn), math.sin(turn)
@@ -75,13 +76,14 @@ def _registration(affine: NDArray[np.float64], size: tuple[int, int], n_points: 
 
 
 def covering(reference: ByteImage, edited: ByteImage) -> tuple[SceneChange, ...]:
-    """Return what the edited picture (B) shows in front of its reference, by cells of the grid, the largest part first.
+    """Return what covers the reference in the edited picture (B), by cells of the grid, the largest part first.
 
     Args:
-        reference: (H, W, 3) sRGB bytes; likewise ``edited``, of the same size and view, both before they are encoded.
+        reference: (H, W, 3) sRGB bytes, before encoding.
+        edited: the same shape and view, before encoding.
     """
     apart = cv2.absdiff(reference, edited).max(axis=2).astype(np.float32)
-    # What lies over a picture is darker or lighter by itself; whatever half of all pixels share is light.
+    # An overlay is darker or lighter than its surroundings; a change that half of all pixels share is one of light.
     apart = np.maximum(apart - float(np.median(apart)), 0.0)
     covered = (apart >= COVERED).astype(np.float32)
     if 100 * float(covered.mean()) < LEAST_COVERED:

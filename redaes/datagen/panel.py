@@ -1,4 +1,4 @@
-"""Who edits, judges and explains: a panel as a recipe has it, and its models at work in one process."""
+"""Who edits, judges and explains: a panel as a recipe states it, and its models at work in one process."""
 
 from __future__ import annotations
 
@@ -40,62 +40,62 @@ from redaes.types import Form
 Answer = TypeVar("Answer")
 
 ANSWER_S = 60.0
-"""How long one answer of a model may take unless its entry says otherwise, in seconds."""
+"""Seconds that one answer of a model may take, unless its entry states otherwise."""
 
 
 def _as_items(value: Any) -> Any:
-    """Return the items of a mapping, in the order of their names; anything else as it is."""
+    """Return the items of a mapping, in the order of their names; return anything else unchanged."""
     return tuple(sorted(value.items())) if isinstance(value, dict) else value
 
 
 class Panel(WrittenSettings):
-    """Who edits, judges and explains: what determines a judged dataset, besides `DatasetSettings` and the
-    photographs."""
+    """Who edits, judges and explains. Together with `DatasetSettings` and the photographs, it determines a judged
+    dataset."""
 
     where = "panel"
 
     endpoint: Addresses = None
-    """OpenAI-compatible server of all models below that name none of their own, such as ``http://127.0.0.1:8000/v1``;
-    without a path, ``/v1``. Several, each of which has all these models, share the requests."""
+    """OpenAI-compatible server of all models below that state none of their own, such as ``http://127.0.0.1:8000/v1``;
+    a URL without a path gets ``/v1``. Several servers, each of which has all these models, share the requests."""
     judges: Annotated[tuple[str | JudgeEntry, ...], BeforeValidator(as_judges)]
-    """Who judges, each once, as `JUDGES` makes them: a model's name, or ``kind:argument`` such as
+    """The judges, each once. A judge is a model's name, or ``kind:argument`` with a kind of `JUDGES`, such as
     ``score:Qwen/Qwen3-VL-8B``, ``redaes:models/ours`` and ``pyiqa:musiq:0:100``; or a mapping with that as ``model``
-    and what else `JudgeEntry` has."""
+    and other fields of `JudgeEntry`."""
     writer: Annotated[str | ModelEntry, BeforeValidator(as_model)]
-    """Model that writes the reasoning: its name, or a mapping with that as ``model`` and what else `ModelEntry` has."""
+    """Model that writes the reasoning: its name, or a mapping with ``model`` and other fields of `ModelEntry`."""
     editors: Annotated[tuple[str, ...], Field(min_length=1)] = ("diffusers",)
-    """Names for `redaes.datagen.editors.load_editor`; a group's edits take them in turn."""
+    """Names for `redaes.datagen.editors.load_editor`; the edits of a group use them in turn."""
     editor_options: Annotated[tuple[tuple[str, str | int | float | bool], ...], BeforeValidator(_as_items)] = ()
-    """Options of every editor, such as ``("steps", 4)`` and ``("offload", "model")``; a mapping in a recipe."""
+    """Options of every editor, such as ``("steps", 4)`` and ``("offload", "model")``; in a recipe, a mapping."""
     planner: Annotated[str | ModelEntry | None, BeforeValidator(as_model)] = None
-    """Model that looks at a view and words fitting instructions; None: they are drawn from the templates."""
+    """Model that looks at a view and writes fitting instructions; None: they are drawn from the templates."""
     checker: Annotated[str | ModelEntry | None, BeforeValidator(as_model)] = None
-    """Model that looks whether an instruction was executed; None: measurements alone decide."""
+    """Model that checks whether an instruction was executed; None: measurements alone decide."""
     similarity: str | None = None
-    """Folder of a DINOv2, SigLIP or CLIP model that compares each edit with its view; None: not asked."""
+    """Folder of a DINOv2, SigLIP or CLIP model that compares each edit with its view; None: there is no such check."""
     min_similarity: Annotated[FiniteFloat, Field(strict=True)] | None = None
-    """Least cosine of its features; depends on the model, so there is no default."""
+    """Smallest cosine of that model's features that passes; it depends on the model, so there is no default."""
     api_key_env: str | None = None
-    """Environment variable with the server's key; None: ``REDAES_API_KEY``, or none at all."""
+    """Environment variable with the server's key; None means ``REDAES_API_KEY``, or no key."""
     samples: Annotated[int, whole_number(1)] = 2
-    """Answers of each judging model in each order."""
+    """Number of answers of each judging model in each order."""
     max_new_tokens: Annotated[int, whole_number(1)] = 512
-    """Longest answer of a judging model, in tokens, thoughts included: models that think need thousands."""
+    """Longest answer of a judging model, in tokens, including its thoughts: models that think need thousands."""
     reader: Reader = "strict"
-    """What is read of a judging model's answers: the form itself, or (``lenient``) unambiguous variants of it too."""
+    """How a judging model's answers are read: the form alone, or (``lenient``) also unambiguous variants of it."""
     form: Form = "text"
     """The form in which judging models are asked: ``json`` suits those that were not trained on the text form."""
     max_rewrites: Annotated[int, whole_number(0)] = 2
-    """How often a text with faults is sent back to its writer."""
+    """Number of times that a text with faults is sent back to its writer."""
     concurrency: Annotated[int, whole_number(1)] = 8
-    """Requests to each server of each model under way at once, in each worker."""
+    """Number of requests to each server of each model that are under way at once, in each worker."""
     max_calls: Annotated[int, whole_number(0)] | None = None
-    """Most requests to each model in each worker's life; None: no limit."""
+    """Largest number of requests to each model during each worker's life; None means no limit."""
     editor_devices: tuple[str, ...] = ()
-    """Where editors work, such as ``[cuda:0, cuda:1]``: a copy of each editor on every one, shared out among the
-    workers of this machine; none: one copy in each worker, on the first device that it finds."""
+    """Devices on which editors work, such as ``[cuda:0, cuda:1]``. Each has a copy of each editor, and the workers of
+    this machine share the devices. If empty, each worker has one copy, on the first device that it finds."""
     rules: ConsensusRules = ConsensusRules()
-    """When the judges agree."""
+    """Conditions under which judges agree."""
     savings: CallSavings = ASK_EVERYTHING
     """Which questions are left out."""
 
@@ -107,14 +107,14 @@ class Panel(WrittenSettings):
         self.servers()
         if len(set(named)) != len(named):
             raise InputError(f"panel: judges are {tuple(judge.model for judge in self.judge_entries)}; name each once")
-        self.reserve_places  # noqa: B018  # refused now, not when the first view is judged
+        self.reserve_places  # noqa: B018  # errors are raised now, not when the first view is judged
         if (self.similarity is None) != (self.min_similarity is None):
             raise InputError("panel: similarity and min_similarity go together: give both, or neither")
         return self
 
     @property
     def judge_entries(self) -> tuple[JudgeEntry, ...]:
-        """Who judges, with what the panel says of all judges."""
+        """The judges; settings that they do not state are filled in from the panel."""
         usual = {name: getattr(self, name) for name in _OF_ALL_JUDGES}
         found = []
         for written in self.judges:
@@ -125,35 +125,35 @@ class Panel(WrittenSettings):
 
     @property
     def reserve_places(self) -> frozenset[int]:
-        """Judges that are asked only where the others do not agree, by places."""
+        """Places of the judges that are asked only where the others do not agree."""
         return self.savings.reserve_places([judge.model for judge in self.judge_entries], self.rules.min_judges)
 
     @property
     def optional_columns(self) -> tuple[str, ...]:
-        """What its datasets have beyond the usual columns: where pairs are left out, how well the others are known."""
+        """Additional columns of its datasets: where pairs are not judged, the error of inferred differences."""
         return ("delta_error",) if self.savings.pair_share < 1 else ()
 
     @property
     def writer_entry(self) -> ModelEntry:
-        """Who writes."""
+        """The entry of the writer."""
         return ModelEntry(model=self.writer) if isinstance(self.writer, str) else self.writer
 
     @property
     def planner_entry(self) -> ModelEntry | None:
-        """Who plans."""
+        """The entry of the planner."""
         return ModelEntry(model=self.planner) if isinstance(self.planner, str) else self.planner
 
     @property
     def checker_entry(self) -> ModelEntry | None:
-        """Who checks."""
+        """The entry of the checker."""
         return ModelEntry(model=self.checker) if isinstance(self.checker, str) else self.checker
 
     def servers(self) -> dict[str, ModelEntry]:
-        """Return every model that is behind a server, by its name, with what is said of its servers in any of its
-        roles, and else of all servers.
+        """Return every model that is behind a server, by name. The settings of its servers come from any of its roles,
+        and else from the panel.
 
         Raises:
-            InputError: a model without a server, or one whose roles contradict each other.
+            InputError: a model has no server, or its roles contradict each other.
         """
         roles = [(judge.argument, judge) for judge in self.judge_entries if judge.is_served]
         others = (self.writer_entry, self.planner_entry, self.checker_entry)
@@ -171,7 +171,7 @@ class Panel(WrittenSettings):
                     )
         usual = {name: getattr(self, name) for name in ("endpoint", "api_key_env", "concurrency", "max_calls")}
         for model, told in found.items():
-            # The panel's key is for the panel's server: another one must not get it.
+            # The panel's key is for the panel's server and must not be sent to another one.
             elsewhere = {"api_key_env"} if "endpoint" in told else set()
             for name in usual.keys() - told.keys() - elsewhere:
                 told[name] = usual[name]
@@ -180,15 +180,15 @@ class Panel(WrittenSettings):
         return {model: ModelEntry(model=model, **told) for model, told in found.items()}
 
     def prices(self) -> dict[str, TokenPrice | None]:
-        """Return what the tokens of each model behind a server cost; None: not said."""
+        """Return the token prices of each model behind a server; None if no price is stated."""
         return {model: entry.price for model, entry in self.servers().items()}
 
     def identity(self) -> dict[str, Any]:
-        """Return what of it decides the dataset: not where the servers stand, what they cost, nor how hard they are
-        worked.
+        """Return the settings on which the dataset depends: not the addresses and prices of servers, nor how many
+        requests they get at once.
         """
         left_out = {"endpoint", "api_key_env", "concurrency", "max_calls", "editor_devices"}
-        # Datasets from before these could be chosen have the defaults.
+        # These settings are left out at their defaults, since older datasets did not have them.
         left_out |= {
             name
             for name, usual in (
@@ -207,8 +207,8 @@ class Panel(WrittenSettings):
         return deciding
 
     def _deciding(self, written: str | ModelEntry) -> Any:
-        """Return what of a model decides the dataset: its name alone, where nothing else differs from what holds for
-        all.
+        """Return the settings of a model on which the dataset depends: only its name, if it has no settings of its
+        own.
         """
         if isinstance(written, str):
             return written
@@ -219,14 +219,14 @@ class Panel(WrittenSettings):
 
 
 _OF_ALL_JUDGES = ("samples", "max_new_tokens", "reader", "form")
-"""What a panel says of all judges that compare, and each may have for itself."""
+"""Settings of the panel for all judges that compare; each judge may override them."""
 
 
 def _check_judge(judge: JudgeEntry) -> None:
-    """Refuse a judge that cannot be, before anything is loaded.
+    """Refuse an impossible judge before anything is loaded.
 
     Raises:
-        InputError: its kind is unknown, or something is said of it that its kind does not have.
+        InputError: its kind is unknown, or it has a setting that its kind does not have.
     """
     if judge.kind not in JUDGES:
         known = ", ".join(JUDGES)
@@ -240,7 +240,7 @@ def _check_judge(judge: JudgeEntry) -> None:
 
 
 def _vlm(judge: JudgeEntry, models: PanelModels) -> Judge:
-    assert judge.samples is not None  # the panel's, if not its own
+    assert judge.samples is not None  # filled in from the panel
     assert judge.max_new_tokens is not None
     return VlmJudge(
         models.server(judge.argument),
@@ -268,7 +268,7 @@ def _pyiqa(judge: JudgeEntry, _: PanelModels) -> Judge:
 
 
 def _pyiqa_range(argument: str) -> tuple[str, float, float]:
-    """Return the metric, worst and best score."""
+    """Return the metric, the worst score and the best score."""
     metric, *bounds = argument.split(":")
     try:
         worst, best = map(float, bounds)
@@ -285,22 +285,22 @@ JUDGES: dict[str, Callable[[JudgeEntry, PanelModels], Judge]] = {
     "redaes": _redaes,
     "pyiqa": _pyiqa,
 }
-"""Makers of judges by kind: a model asked to compare; one read at its score token; our own; a metric of the optional,
-non-commercial package ``pyiqa``. A judge named without a kind is a ``vlm``."""
+"""Functions that make judges, by kind: a model that compares; a model read at its score token; redaes itself; a metric
+of the optional, non-commercial package ``pyiqa``. A judge named without a kind is a ``vlm``."""
 
 
 def _servers_of(panel: Panel, answers: Path | None) -> dict[str, ModelServers]:
     """Return the servers of every model that has any.
 
     Raises:
-        InputError: a variable that holds no key.
+        InputError: an environment variable that should hold a key does not.
     """
     entries = panel.servers()
     one_place = len({entry.endpoint for entry in entries.values()}) == 1
 
     def key_of(entry: ModelEntry) -> str | None:
         if entry.api_key_env is None and not one_place and entry.endpoint != panel.endpoint:
-            # Whose key `REDAES_API_KEY` is nobody has said: another company's server must not get it.
+            # `REDAES_API_KEY` may belong to another company, so it is sent only to the servers of the panel.
             return ""
         return key_from(entry.api_key_env)
 
@@ -321,15 +321,15 @@ def _servers_of(panel: Panel, answers: Path | None) -> dict[str, ModelServers]:
 
 
 def check_servers(panel: Panel) -> list[str]:
-    """See that every model of a panel can be asked, before anything is spent; not to be called from a running event
-    loop.
+    """Check that every model of a panel can be asked, before anything is spent. It must not be called from a running
+    event loop.
 
     Returns:
-        What is wrong with single servers of a model that has others.
+        Messages about servers that are missing while others of the same model can be used.
 
     Raises:
-        InputError: a variable that holds no key, or a server that has other models only.
-        BackendError: a model no server of which is reached, or one that refuses the key.
+        InputError: an environment variable that should hold a key does not, or a server has only other models.
+        BackendError: no server of a model can be reached, or one refuses the key.
         MissingDependency: httpx is absent.
     """
     servers = _servers_of(panel, None)
@@ -341,21 +341,21 @@ def check_servers(panel: Panel) -> list[str]:
 
 
 class PanelModels:
-    """A panel at work in one process: editors are loaded once, answers are kept in the dataset's folder.
+    """A panel at work in one process: editors are loaded once, answers are stored in the dataset's folder.
 
-    Used as ``async with models: …`` for as long as questions are put: connections to all servers stay open. Judges may
-    be asked from other threads meanwhile.
+    It is used as ``async with models: …`` around all questions, so that connections to all servers stay open. Meanwhile
+    judges may be asked from other threads.
     """
 
     def __init__(self, panel: Panel, folder: Path, devices: Sequence[str] = ()) -> None:
         """
         Args:
-            panel: who is wanted.
-            folder: the dataset's; answers go to ``answers/`` in it, so that no question is paid for twice.
-            devices: where the editors work; none: one copy of each, wherever it finds a place.
+            panel: the panel.
+            folder: the dataset's folder; its subfolder ``answers/`` keeps answers, so that none is paid for twice.
+            devices: devices of the editors; if empty, there is one copy of each, on the device that it chooses.
 
         Raises:
-            InputError, BackendError, MissingDependency: a judge or key that cannot be had.
+            InputError, BackendError, MissingDependency: a judge cannot be loaded, or a key is missing.
         """
         self.panel = panel
         self.editors = EditorPool(dict(panel.editor_options), devices)
@@ -365,7 +365,7 @@ class PanelModels:
         self.similarity = None if panel.similarity is None else Similarity(Path(panel.similarity))
 
     async def __aenter__(self) -> PanelModels:
-        """Open the connections of every model, on the loop that runs."""
+        """Open the connections of every model on the running event loop."""
         async with AsyncExitStack() as opened:
             for servers in self._servers.values():
                 await opened.enter_async_context(servers)
@@ -375,36 +375,36 @@ class PanelModels:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Close them, and have the editors take nothing more on."""
+        """Close the connections; the editors accept no further work."""
         self.editors.close()
         opened, self._open = self._open, None
         if opened is not None:
             await opened.aclose()
 
     def server(self, model: str) -> ModelServers:
-        """Return the servers of a model; the same in all its roles, because calls are counted and limited for each
-        model.
+        """Return the servers of a model. They are the same in all its roles, because calls are counted and limited for
+        each model.
         """
         return self._servers[model]
 
     async def put(self, model: str, question: Callable[[ChatModel], Awaitable[Answer]]) -> Answer:
-        """Put questions to a model that is open.
+        """Put questions to a model whose connections are open.
 
         Raises:
-            BudgetExhausted: not all of them could be paid for. Taken for an answer, that would stay in the dataset.
-            BackendError: none of them was answered.
+            BudgetExhausted: the budget did not suffice; a partial result would stay in the dataset as if it were whole.
+            BackendError: no request was answered.
         """
         return await self._servers[model].put(question)
 
     def uses(self) -> dict[str, Use]:
-        """Return what the servers of each model have done, as ``model <name>``."""
+        """Return how much the servers of each model were used, as ``model <name>``."""
         return {
             f"model {name}": Use(servers.capacity, servers.busy_s, servers.n_sent)
             for name, servers in self._servers.items()
         }
 
     def counts(self) -> Counter[str]:
-        """Return what became of the requests so far, as ``<model>: <outcome>``, and what read the judges' answers."""
+        """Return the outcomes of requests so far, as ``<model>: <outcome>``, and how the judges' answers were read."""
         counted = [*((name, servers.counts) for name, servers in self._servers.items())]
         counted += [(judge.name, judge.counts) for judge in self.judges if isinstance(judge, VlmJudge)]
         return Counter({f"{name}: {what}": n for name, counts in counted for what, n in counts.items()})

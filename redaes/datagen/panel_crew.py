@@ -1,7 +1,7 @@
-"""Who makes the shards of a judged dataset: workers in this process, in several of this machine, or on many machines.
+"""Workers that make the shards of a judged dataset: in this process, in several processes, or on many machines.
 
-A worker asks for chunks as it has room for them, so a fast one gets more than a slow one; the last chunks are kept for
-workers that have none. Each chunk is written by the worker that made it, and only its counts come back.
+A worker asks for chunks when it has room for them, so a fast one gets more than a slow one; the last chunks are kept
+for workers that have none. Each chunk is written by the worker that made it, and only its counts are returned.
 """
 
 from __future__ import annotations
@@ -32,24 +32,26 @@ NumberedChunk = tuple[int, Chunk]
 """A chunk, and its number in the dataset's plan."""
 
 Take = Callable[[NumberedChunk, dict[str, Any]], None]
-"""Is told of each chunk that is done, and its counts, in any order."""
+"""A function that is called with each finished chunk and its counts, in any order."""
 
 LOOK_EVERY_S = 0.5
-"""How often a thread that waits for the parent's answer looks whether its own process has come to its end."""
+"""Seconds between two checks, by a thread that waits for the parent's answer, whether its own process is ending."""
 
 DEATHS_A_WORKER = 3
-"""Ray actors that may die for each that is wanted: machines go away, but one that dies of its work dies each time."""
+"""Number of Ray actors that may die for each wanted one. Machines may be lost, but if actors die again and again, the
+work itself is the cause.
+"""
 
 
 @dataclass(frozen=True)
 class PanelJob:
-    """A dataset that is to be made."""
+    """A dataset to be made."""
 
     panel: Panel
     folder: Path
     settings: DatasetSettings
     run: Path
-    """Folder of the run's figures."""
+    """Folder for the figures of this run."""
 
     def worker(self, devices: Sequence[str]) -> PanelWorker:
         """Return a worker whose editors work on these devices."""
@@ -60,15 +62,15 @@ def run_panel(job: PanelJob, tasks: Sequence[NumberedChunk], take: Take, *, engi
     """Make the chunks.
 
     Args:
-        job: what they belong to.
-        tasks: those that are missing.
-        take: is told what became of each.
+        job: the dataset to which the chunks belong.
+        tasks: the chunks that are missing.
+        take: called with each finished chunk and its counts.
         engine: one of ``redaes.datagen.engine.ENGINES``.
-        workers: workers of the engine.
+        workers: number of workers.
 
     Raises:
         InputError: there are fewer devices for editors than processes.
-        RedaesError: what a worker met; chunks that are done are on disk.
+        RedaesError: a worker failed; finished chunks are on disk.
     """
     n_devices = len(job.panel.editor_devices)
     if engine == "local" and 0 < n_devices < workers:
@@ -94,8 +96,8 @@ async def _here(job: PanelJob, tasks: Sequence[NumberedChunk], take: Take) -> No
 
 @dataclass(frozen=True)
 class _Carried:
-    """An error on its way between processes: most of ours cannot be pickled, for they are made of other things than
-    their message."""
+    """An error in a form that can be sent between processes: most of our errors cannot be pickled, because they are
+    constructed from more than their message."""
 
     kind: type[RedaesError]
     message: str
@@ -116,7 +118,7 @@ class _Carried:
 
 @dataclass
 class _Process:
-    """A worker's process, as its parent knows it."""
+    """A worker's process, as its parent sees it."""
 
     process: Any
     pipe: Connection
@@ -148,7 +150,7 @@ def _in_processes(job: PanelJob, tasks: Sequence[NumberedChunk], take: Take, wor
 
 
 def _hand_out(crew: Sequence[_Process], left: deque[NumberedChunk], take: Take) -> None:
-    """Answer each process that asks with a chunk, or with None once there is none left."""
+    """Answer each process that asks with a chunk, or with None if no chunk is left."""
     there = list(crew)
     while there:
         for pipe in wait([each.pipe for each in there]):
@@ -159,7 +161,7 @@ def _hand_out(crew: Sequence[_Process], left: deque[NumberedChunk], take: Take) 
                 there.remove(each)
                 each.process.join()
                 if each.process.exitcode:
-                    # A program that fails ends with 1 and has printed where; one that is killed ends with a signal.
+                    # A program that fails ends with 1 and has printed an error; one that is killed ends with a signal.
                     code = each.process.exitcode
                     why = "for the error above" if code == 1 else "possibly because memory ran out"
                     remedy = "what is done is kept" if code == 1 else "run again with fewer workers to go on"
@@ -173,7 +175,7 @@ def _hand_out(crew: Sequence[_Process], left: deque[NumberedChunk], take: Take) 
             each.is_asking = True
         for each in there:
             n_without = sum(other.n_held == 0 for other in there if other is not each)
-            # The last chunks are for those that have none.
+            # The last chunks are for processes that have none.
             if each.is_asking and (not left or not each.n_held or len(left) > n_without):
                 each.pipe.send(left.popleft() if left else None)
                 each.n_held += 1
@@ -181,8 +183,8 @@ def _hand_out(crew: Sequence[_Process], left: deque[NumberedChunk], take: Take) 
 
 
 def _serve(pipe: Connection, job: PanelJob, devices: Sequence[str]) -> None:
-    """The work of a process."""
-    # An interrupt at the terminal reaches all processes: the parent says so once, and ends the others.
+    """Do the work of a process."""
+    # An interrupt at the terminal reaches all processes; the parent reports it once and ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=end_with_parent, daemon=True).start()
     one_thread()
@@ -198,7 +200,7 @@ async def _served(pipe: Connection, job: PanelJob, devices: Sequence[str]) -> No
 
     def exchanged(done: tuple[NumberedChunk, dict[str, Any]] | None) -> NumberedChunk | None:
         pipe.send(done)
-        # After an error nothing must wait for the parent, which waits for the end of this process.
+        # After an error nothing may wait for the parent, which waits for the end of this process.
         while not pipe.poll(LOOK_EVERY_S):
             if is_over.is_set():
                 return None
@@ -226,7 +228,7 @@ async def _served(pipe: Connection, job: PanelJob, devices: Sequence[str]) -> No
 
 
 class _Actor:
-    """A worker as a Ray actor: its calls share one event loop."""
+    """A worker as a Ray actor; its calls share one event loop."""
 
     def __init__(self, job: PanelJob) -> None:
         one_thread()
@@ -234,16 +236,16 @@ class _Actor:
         self._worker: PanelWorker | None = None
 
     async def open(self) -> int | _Carried:
-        """Be ready; returns how many chunks are made at once."""
+        """Open the worker, and return how many chunks it makes at once."""
         try:
-            # Ray shows an actor its own GPU alone.
+            # Ray lets an actor see only its own GPU.
             self._worker = await self._job.worker(()).__aenter__()
         except RedaesError as error:
             return _Carried.of(error)
         return self._worker.n_chunks_ahead
 
     async def write(self, number: int, chunk: Chunk) -> dict[str, Any] | _Carried:
-        """Make a chunk."""
+        """Make a chunk and return its counts, or the error that it raised."""
         assert self._worker is not None
         try:
             return await self._worker.write_chunk(number, chunk)
@@ -258,23 +260,23 @@ class _Actor:
 
 @dataclass
 class _Hired:
-    """An actor, as the driver knows it."""
+    """An actor, as the driver sees it."""
 
     actor: Any
     n_ahead: int = 0
-    """Number of chunks that it takes at once; 0: it is not ready yet."""
+    """Number of chunks that it makes at once; 0 while it is not ready."""
     tasks: dict[Any, NumberedChunk] = field(default_factory=dict)
-    """Tasks by the reference of the call."""
+    """Its chunks, by the reference of the call."""
 
 
 def _on_ray(job: PanelJob, tasks: Sequence[NumberedChunk], take: Take, workers: int) -> None:
-    """Have Ray actors make the chunks; those of an actor that dies are made by others, and another actor is started.
+    """Let Ray actors make the chunks. If one dies, others make its chunks, and another actor is started.
 
     Raises:
         RedaesError: actors die again and again.
     """
     with ray_cluster(workers) as ray:
-        # An editor that needs a GPU gets it for itself.
+        # An editor that needs a GPU has it to itself.
         has_gpus = ray.cluster_resources().get("GPU", 0) > 0 and set(job.panel.editors) != {"embedded"}
         hire = ray.remote(_Actor).options(num_cpus=1, num_gpus=1 if has_gpus else 0, max_concurrency=1000)
         left, crew, opening = deque(tasks), list[_Hired](), dict[Any, _Hired]()
@@ -286,7 +288,7 @@ def _on_ray(job: PanelJob, tasks: Sequence[NumberedChunk], take: Take, workers: 
 
         def lose(hired: _Hired) -> None:
             if hired not in crew:
-                return  # known from another of its calls
+                return  # already known from another of its calls
             crew.remove(hired)
             left.extendleft(reversed(hired.tasks.values()))
 
@@ -317,14 +319,14 @@ def _on_ray(job: PanelJob, tasks: Sequence[NumberedChunk], take: Take, workers: 
                 hired.n_ahead = found
             else:
                 take(hired.tasks.pop(reference), found)
-        # One that was hired late may not have begun at all.
+        # Actors that were started late may not be ready yet.
         closing = [hired.actor.close.remote() for hired in crew if hired.n_ahead]
         if closing:
             ray.wait(closing, num_returns=len(closing), timeout=30)
 
 
 def _shared_out(crew: Sequence[_Hired], left: deque[NumberedChunk]) -> Iterator[tuple[_Hired, NumberedChunk]]:
-    """Yield chunks for actors that have room for them, those first that have fewest."""
+    """Yield chunks for actors that have room for them; those with the fewest chunks come first."""
     while left:
         free = [hired for hired in crew if len(hired.tasks) < hired.n_ahead]
         n_without = sum(not hired.tasks for hired in crew)
@@ -332,5 +334,5 @@ def _shared_out(crew: Sequence[_Hired], left: deque[NumberedChunk]) -> Iterator[
             return
         hired = min(free, key=lambda one: len(one.tasks))
         if hired.tasks and len(left) <= n_without:
-            return  # the last are for those that have none
+            return  # the last chunks are for actors that have none
         yield hired, left.popleft()

@@ -1,4 +1,4 @@
-"""A panel's models as a recipe names them: by a word, or with the servers, limits and price of each."""
+"""A panel's models as a recipe states them: only by name, or with the servers, limits and price of each."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from redaes.lenient import Reader
 from redaes.types import Form, Sampling
 
 SERVED = ("vlm", "score")
-"""Kinds of judges that are a model behind a server; a judge that is named without a kind is the first."""
+"""Kinds of judges that are a model behind a server; a judge without a stated kind is of the first."""
 
 Amount = Annotated[FiniteFloat, Field(ge=0)]
 
 
 class TokenPrice(WrittenSettings):
-    """What a model's tokens cost, in the currency of whoever is paid."""
+    """Prices of a model's tokens, in any currency."""
 
     where: ClassVar[str] = "panel: price"
 
     input: Amount
-    """A million tokens that are read, pictures among them."""
+    """Price of a million tokens that are read, including those of pictures."""
     output: Amount
-    """A million tokens that are written, thoughts among them."""
+    """Price of a million tokens that are written, including thoughts."""
 
     def of(self, tokens: int, written: int) -> float:
-        """Return what tokens cost.
+        """Return the cost of tokens.
 
         Args:
-            tokens: read and written.
-            written: those of them that were written.
+            tokens: number of tokens that were read and written.
+            written: number of those that were written.
 
         >>> TokenPrice(input=1.0, output=4.0).of(3_000_000, 1_000_000)
         6.0
@@ -43,7 +43,7 @@ class TokenPrice(WrittenSettings):
 
 
 def _addresses(value: Any) -> Any:
-    """Return one address as several; each as it is asked, so that one that cannot be read is refused with the
+    """Return one address as a list of one. Each is normalised, so that an impossible address is refused with the
     recipe.
     """
     if value is None:
@@ -58,45 +58,45 @@ def _addresses(value: Any) -> Any:
 
 
 Addresses = Annotated[tuple[str, ...] | None, BeforeValidator(_addresses)]
-"""Addresses of the servers of one model, which share its requests."""
+"""Addresses of the servers of one model; the servers share its requests."""
 
 
 class ModelEntry(WrittenSettings):
-    """One model with its settings. Settings that are left out are those of the panel."""
+    """One model with its settings. For settings that are left out, those of the panel hold."""
 
     where: ClassVar[str] = "panel: a model"
 
     model: Annotated[str, Field(min_length=1)]
-    """Its name on its servers; of a judge also ``kind:argument``."""
+    """Its name on its servers; for a judge also ``kind:argument``."""
     endpoint: Addresses = None
-    """Its servers, each of which has this model: they share its requests."""
+    """Its servers, each of which has this model; they share its requests."""
     api_key_env: str | None = None
     """Environment variable with the key of its servers."""
     concurrency: Annotated[int, whole_number(1)] | None = None
-    """Requests to each of its servers under way at once, in each worker."""
+    """Number of requests to each of its servers that are under way at once, in each worker."""
     max_calls: Annotated[int, whole_number(0)] | None = None
-    """Most requests to all of its servers in each worker's life."""
+    """Largest number of requests to all of its servers during each worker's life."""
     max_tokens: Annotated[int, whole_number(0)] | None = None
-    """No request is sent in a worker's life once the tokens that its servers report reach this."""
+    """No request is sent once the tokens that its servers report reach this number, in each worker's life."""
     timeout_s: Annotated[FiniteFloat, Field(gt=0)] | None = None
-    """Longest wait for one answer, in seconds; None: 60."""
+    """Longest wait for one answer, in seconds; None means 60."""
     price: TokenPrice | None = None
-    """Price of tokens; None: not known, and not counted."""
+    """Price of tokens; if None, costs are not counted."""
     gpus: Annotated[int, whole_number(1)] | None = None
-    """GPUs that each of its servers takes, by which GPU-hours are counted; None: none of one's own."""
+    """Number of GPUs of each of its servers, from which GPU-hours are calculated; None if they are not yours."""
     revision: str | None = None
-    """What pins its weights: it stands in the dataset, and answers are kept under it."""
+    """What identifies its weights; it is stored in the dataset and with the answers."""
     max_new_tokens: Annotated[int, whole_number(1)] | None = None
-    """Longest answer, in tokens, thoughts included; None: the panel's of a judge, else that of its task."""
+    """Longest answer, in tokens, including thoughts; None means the panel's for a judge, else that of the task."""
 
     def sampling(self, usual: Sampling) -> Sampling:
-        """Return how its answers are drawn, where they are usually drawn so."""
+        """Return the sampling of its answers: the usual one, with the model's own length if it states one."""
         wanted = self.max_new_tokens
         return usual if wanted is None else usual.model_copy(update={"max_new_tokens": wanted})
 
     def decides(self) -> dict[str, Any]:
-        """Return what of it decides the dataset: not where its servers stand, what they cost, nor how hard they are
-        worked.
+        """Return the settings on which the dataset depends: not the addresses and prices of servers, nor how many
+        requests they get at once.
         """
         left_out = {*SERVER_FIELDS} - {"revision"}
         return self.model_dump(mode="json", exclude=left_out, exclude_none=True)
@@ -113,29 +113,29 @@ SERVER_FIELDS = (
     "gpus",
     "revision",
 )
-"""What is said of a model's servers: the same in every role of the model."""
+"""Settings of a model's servers; they must be the same in every role of the model."""
 
 
 class JudgeEntry(ModelEntry):
-    """A judge with all that is said of it."""
+    """A judge with its settings."""
 
     where: ClassVar[str] = "panel: a judge"
 
     samples: Annotated[int, whole_number(1)] | None = None
-    """Answers in each order."""
+    """Number of answers in each order."""
     form: Form | None = None
-    """The form in which it is asked."""
+    """The form in which it is asked to answer."""
     reader: Reader | None = None
-    """What is read of its answers."""
+    """How its answers are read."""
 
     @property
     def kind(self) -> str:
-        """The judge, one of `redaes.datagen.panel.JUDGES`."""
+        """The kind of judge, a key of `redaes.datagen.panel.JUDGES`."""
         return self.model.partition(":")[0] if ":" in self.model else SERVED[0]
 
     @property
     def argument(self) -> str:
-        """What its kind is told: a model's name, a folder, a metric."""
+        """The argument of its kind: a model's name, a folder, or a metric."""
         return self.model.partition(":")[2] if ":" in self.model else self.model
 
     @property
@@ -145,15 +145,15 @@ class JudgeEntry(ModelEntry):
 
 
 def as_model(value: Any) -> Any:
-    """Return a word as it is; a mapping as a :class:`ModelEntry`."""
+    """Return a mapping as a :class:`ModelEntry`, and a name unchanged."""
     return _entry(value, ModelEntry, "a model")
 
 
 def as_judges(value: Any) -> Any:
-    """Return words as they are, mappings as :class:`JudgeEntry`; what is no list as it is.
+    """Return mappings as :class:`JudgeEntry`, and names unchanged; a value that is not a list is returned as it is.
 
     Raises:
-        InputError: there are none, or one is neither.
+        InputError: the list is empty, or an item is neither a name nor a mapping.
     """
     if not isinstance(value, list | tuple):
         return value

@@ -1,11 +1,11 @@
-"""Groups whose differences are judged: editors that follow instructions, a panel of judges, a model that explains.
+"""Groups whose differences are judged: editors follow instructions, a panel judges, and a model writes the reasons.
 
-The other way to make a group beside `redaes.datagen.parametric_groups`. Here the editor may do anything, so every
-edit is checked, pictures of a view are judged two by two in both orders, and only what the judges agree on is kept. The
-group's differences are then made consistent (`redaes.datagen.judging_stage`): ``GroupPicture.loss`` is the reference's
-score less the member's.
+Groups can also be made as in `redaes.datagen.parametric_groups`. Here the editor may do anything, so every edit is
+checked, the pictures of a view are judged in pairs and in both orders, and only pairs on which the judges agree are
+kept. The group's differences are then made consistent (`redaes.datagen.judging_stage`): ``GroupPicture.loss`` is the
+reference's score minus the member's.
 
-Each function is the work of one stage on one view; `redaes.datagen.panel_worker` leads views through them.
+Each function does the work of one stage for one view; `redaes.datagen.panel_worker` leads views through them.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ from redaes.records import PairRecord
 from redaes.types import Edit, Factor
 
 DECISIVE_SHARE = 0.5
-"""Share of the larger effect from which the smaller effect of two edits counts as deciding too."""
+"""Share of the larger effect from which the smaller effect of two edits also counts as deciding."""
 
 REFERENCE = "reference"
-"""Key of a view's picture to which nothing was done."""
+"""Key of a view's unedited picture."""
 
 
 async def plan_judged_views(
@@ -58,11 +58,11 @@ async def plan_judged_views(
     """Return the rows of one photograph: instructions for each view, worded by the planner or drawn from the templates.
 
     Args:
-        image: the photograph; None where there is no planner to look at it.
+        image: the photograph; None if there is no planner to look at it.
         source: what is known about it.
         settings: settings of the dataset.
-        models: open; whose planner is asked, and among whose editors the rows are shared out.
-        counts: where unusable proposals are counted, under ``plan: <reason>``.
+        models: the panel's models, opened; its planner is asked, and its editors share the rows.
+        counts: counts to which unusable proposals are added, under ``plan: <reason>``.
 
     Raises:
         BackendError: the planner cannot be asked at all, or its budget is spent.
@@ -100,7 +100,7 @@ async def plan_judged_views(
 
 
 def view_of(image: Image.Image, frame: Frame, settings: DatasetSettings) -> Image.Image:
-    """Return what a view shows of a photograph, as its editors and planner see it."""
+    """Return the view of a photograph, as its editors and its planner see it."""
     return Image.fromarray(render_view(image, frame, settings.max_side))
 
 
@@ -120,7 +120,7 @@ async def _proposed(
 
 @dataclass(frozen=True)
 class MadeEdit:
-    """What became of a row: its editor's picture, or why there is none."""
+    """The outcome of a row of the plan: its editor's picture, or why there is none."""
 
     planned: PlannedEdit
     editor: Editor
@@ -128,10 +128,10 @@ class MadeEdit:
 
 
 async def edits_of(reference: Image.Image, rows: Sequence[PlannedEdit], models: PanelModels) -> list[MadeEdit]:
-    """Return a view's edits, as its editors make them.
+    """Return a view's edits, made by their editors.
 
     Raises:
-        InputError, BackendError, MissingDependency: an editor that cannot be had.
+        InputError, BackendError, MissingDependency: an editor cannot be loaded.
     """
     made: list[MadeEdit] = []
     for name in dict.fromkeys(planned.edit.editor for planned in rows):
@@ -149,7 +149,7 @@ def unrejected(
     min_similarity: float | None,
     counts: BuildCounts,
 ) -> list[MadeEdit]:
-    """Return the edits that were made and that measurements hold nothing against; the others are counted."""
+    """Return the edits that were made and that pass all measurements; the others are counted."""
     passed = []
     before = np.asarray(reference)
     for each in edits:
@@ -178,14 +178,14 @@ def unrejected(
 
 @dataclass(frozen=True)
 class ViewPicture:
-    """A picture of a view: as it is stored, and as models are shown it."""
+    """A picture of a view: as it is stored, and as models see it."""
 
     member: GroupPicture
     shown: EncodedPicture
 
 
 def view_pictures(reference: Image.Image, edits: Sequence[MadeEdit]) -> list[ViewPicture]:
-    """Return the reference, and a picture for each edit."""
+    """Return the reference and a picture for each edit."""
     pixels = np.asarray(reference, dtype=np.uint8)
     pictures = [
         ViewPicture(GroupPicture(REFERENCE, StoredPicture(encode(pixels)), None, 0.0), EncodedPicture(reference))
@@ -202,7 +202,7 @@ def view_pictures(reference: Image.Image, edits: Sequence[MadeEdit]) -> list[Vie
             }
         )
         stored = StoredPicture(encode(np.asarray(each.outcome.image, dtype=np.uint8)))
-        # What an editor did beside what it was told is not known.
+        # What an editor did besides its instruction is not known.
         member = GroupPicture(each.planned.id, stored, done, 0.0, view_change=None)
         pictures.append(ViewPicture(member, EncodedPicture(each.outcome.image)))
     return pictures
@@ -211,7 +211,7 @@ def view_pictures(reference: Image.Image, edits: Sequence[MadeEdit]) -> list[Vie
 async def executed(
     pictures: Sequence[ViewPicture], models: PanelModels, checker: ModelEntry, counts: BuildCounts
 ) -> list[ViewPicture]:
-    """Return the reference, and the edits in which the checker sees what was asked for; the others are counted.
+    """Return the reference and the edits in which the checker sees what was asked for; the others are counted.
 
     Raises:
         BackendError: the checker cannot be asked at all, or its budget is spent.
@@ -232,8 +232,8 @@ async def executed(
 
 
 def _factors(ordered: OrderedPair) -> tuple[Factor, ...]:
-    """Return what decides: the factor of the edit with the larger effect, and that of the other where it has a like
-    one.
+    """Return the deciding factors: that of the edit with the larger effect, and that of the other if its effect is
+    similar.
     """
     if ordered.tie:
         return ()
@@ -249,7 +249,7 @@ def _factors(ordered: OrderedPair) -> tuple[Factor, ...]:
 
 @dataclass(frozen=True)
 class PairToExplain:
-    """A pair with its label, and what its writer is to know."""
+    """A pair with its label and everything that its writer needs."""
 
     ordered: OrderedPair
     label: MemberPair
@@ -259,12 +259,12 @@ class PairToExplain:
 def judged_pairs(
     parts: Sequence[LabelledPart], pictures: Sequence[ViewPicture], source: Source, group: str
 ) -> list[PairToExplain]:
-    """Return the pairs of a view with consistent differences, and what is measured in their pictures."""
+    """Return the pairs of a view with consistent differences and the measurements of their pictures."""
     members = {each.member.key: each.member for each in pictures}
     shown = {each.member.key: each.shown for each in pictures}
     pairs: list[PairToExplain] = []
     for part in parts:
-        # Points lost against the reference; a part that does not hold it has no better zero than its own mean.
+        # Points lost against the reference; in a part without the reference, zero is the mean of the part.
         base = part.scores.get(REFERENCE, 0.0)
         scored = {key: replace(members[key], loss=base - score) for key, score in part.scores.items()}
         for pair in part.pairs:
@@ -285,7 +285,7 @@ def judged_pairs(
 
 
 async def texts_of(pairs: Sequence[PairToExplain], models: PanelModels) -> list[tuple[Written, Written]]:
-    """Return the reasoning of each pair, in its order and in the other.
+    """Return the reasoning of each pair, in its own order and in the other.
 
     Raises:
         BackendError: the writer cannot be asked at all, or its budget is spent.
@@ -309,7 +309,7 @@ def records_of(
     writer: str,
     counts: BuildCounts,
 ) -> list[PairRecord]:
-    """Return the rows of a view's pairs; what was held against their texts is counted."""
+    """Return the rows of a view's pairs; reasons why texts were rejected are counted."""
     records: list[PairRecord] = []
     for pair, both in zip(pairs, texts, strict=True):
         for text in both:

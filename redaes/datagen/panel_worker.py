@@ -1,10 +1,10 @@
-"""A worker of a panel: leads views of photographs through the stages, many at once.
+"""A worker of a panel: it leads many views of photographs at once through the stages.
 
 ==========  ==========================  ======================================================================
 stage       works on                    with
 ==========  ==========================  ======================================================================
-plan        a photograph                the planner, where there is one
-edit        a view, as all below        the editors: as many at once as they have devices
+plan        a photograph                the planner, if there is one
+edit        a view, as all below        the editors; as many at once as they have devices
 filter                                  this machine's cores
 check                                   the checker
 judge                                   all judges at once
@@ -12,8 +12,8 @@ measure                                 this machine's cores
 write                                   the writer
 ==========  ==========================  ======================================================================
 
-What is made of a view depends on the view and on what models answer, not on what else is under way, and pairs stand in
-the order of the plan. So the dataset is the same whatever comes first.
+The pictures and texts of a view depend on the view and on the models' answers, not on other work at the same time, and
+pairs are stored in the order of the plan. So the dataset is the same in whatever order the work is done.
 """
 
 from __future__ import annotations
@@ -62,15 +62,17 @@ from redaes.records import PairRecord
 Made = TypeVar("Made")
 
 REQUESTS_A_VIEW = 4
-"""Fewer than a view asks of a model at once, nearly always: so many views keep its servers busy."""
+"""Assumed number of requests of a view to a model at once; views nearly always make more. It tells how many views keep
+its servers busy.
+"""
 
 MIN_ASKING = 4
-"""Views at once in a stage that asks, at least: their answers take different times."""
+"""Smallest number of views at once in a stage that asks models, because answers take different times."""
 
 
 @dataclass
 class _Made:
-    """What came of a photograph, or of a view."""
+    """The result for a photograph, or for a view."""
 
     rows: list[PlannedEdit] = field(default_factory=list)
     records: list[PairRecord] = field(default_factory=list)
@@ -78,21 +80,22 @@ class _Made:
 
 
 class PanelWorker:
-    """Makes the shards of a judged dataset. Used as ``async with worker: …``; shards may be made at once."""
+    """Makes the shards of a judged dataset. It is used as ``async with worker: …``; shards may be made at once."""
 
     def __init__(
         self, panel: Panel, folder: Path, settings: DatasetSettings, run: Path, devices: Sequence[str] = ()
     ) -> None:
         """
         Args:
-            panel: who edits, judges and writes.
+            panel: the panel.
             folder: the dataset.
             settings: settings of the dataset.
-            run: folder of the run's figures.
-            devices: where this worker's editors work; none: one copy of each, wherever it finds a place.
+            run: folder for the figures of the run.
+            devices: devices of this worker's editors; if empty, there is one copy of each, on the device that it
+                chooses.
 
         Raises:
-            InputError, BackendError, MissingDependency: a judge that cannot be had.
+            InputError, BackendError, MissingDependency: a judge cannot be loaded.
         """
         self.models = PanelModels(panel, folder, devices)
         self.panel = panel
@@ -106,7 +109,7 @@ class PanelWorker:
             stage.name: stage
             for stage in (
                 WorkStage("plan", asking, 0),
-                # Two views more than editors: one is being handed on, one is there when an editor comes free.
+                # Two more views than editors: one is being passed on, and one is ready when an editor becomes free.
                 WorkStage("edit", n_editors + 2, n_editors),
                 WorkStage("filter", cores, 1),
                 WorkStage("check", asking, 1),
@@ -117,12 +120,12 @@ class PanelWorker:
         }
         self.funnel = Funnel(run, self._uses, self.models.counts)
         self._jury = Jury(self.models.judges, asking)
-        # Their own threads: what is asked of servers is encoded and stored in the loop's.
+        # Separate threads, since the loop's own threads encode and store what is sent to servers.
         self._cores = ThreadPoolExecutor(cores, thread_name_prefix="measuring")
         self._counted: Counter[str] = Counter()
 
     def _uses(self) -> dict[str, Use]:
-        """Return what each resource has done."""
+        """Return how much each resource was used."""
         here = (self.stages["filter"], self.stages["measure"])
         at_work = {stage.name: Use(stage.at_once, stage.busy_s, stage.n_done) for stage in here}
         pool = self.models.editors
@@ -130,7 +133,7 @@ class PanelWorker:
 
     @property
     def n_chunks_ahead(self) -> int:
-        """Chunks that are made at once so that no stage ever lacks views."""
+        """Number of chunks to make at once so that no stage ever lacks views."""
         n_views = sum(stage.places for stage in self.stages.values())
         return 2 + math.ceil(n_views / (PHOTOGRAPHS_PER_SHARD * self.settings.views))
 
@@ -152,10 +155,10 @@ class PanelWorker:
         self.funnel.__exit__(kind, error, traceback)
 
     async def write_chunk(self, number: int, chunk: Chunk) -> dict[str, Any]:
-        """Make one shard, the rows of its plan and its counts; returns the latter.
+        """Write one shard, the chunk's rows of the plan and its counts, and return the counts.
 
         Args:
-            number: number of the chunk in the dataset's plan, if that is there already.
+            number: number of the chunk in the dataset's plan; it is used if that plan exists.
             chunk: the photographs.
 
         Raises:
@@ -174,7 +177,7 @@ class PanelWorker:
                 nonlocal place
                 made = await self._photograph(source, None if rows is None else rows.get(source.id, []))
                 self.funnel.add("photographs")
-                # Views of which nothing was planned are done with, too.
+                # Views for which nothing was planned count as finished, too.
                 self.funnel.add("views", self.settings.views - len({row.view for row in made.rows}))
                 ready[number] = made
                 while place in ready:
@@ -197,7 +200,7 @@ class PanelWorker:
 
         Args:
             source: the photograph.
-            rows: its rows of the plan; None: they are still to be planned.
+            rows: its rows of the plan; None if they are still to be planned.
         """
         made = _Made()
         views: list[asyncio.Task[_Made]] = []
@@ -216,7 +219,7 @@ class PanelWorker:
                 for _, its in itertools.groupby(made.rows, key=lambda planned: planned.view):
                     view = list(its)
                     reference = await asyncio.to_thread(view_of, image, view[0].frame, self.settings)
-                    # The photograph stays where it is until its last view has found a place.
+                    # The photograph keeps its place in this stage until its last view has entered the next.
                     begun = Passage()
                     await begun.queue(self.stages["edit"])
                     views.append(asyncio.ensure_future(self._view(begun, reference, view, source)))
@@ -233,8 +236,8 @@ class PanelWorker:
         """Return all kept pairs of one view.
 
         Args:
-            way: in the queue of the stage that edits.
-            reference: what the view shows of its photograph.
+            way: the view's way through the stages; it has queued for the stage that edits.
+            reference: the view as a picture.
             rows: the view's rows of the plan.
             source: the photograph.
         """
@@ -246,7 +249,7 @@ class PanelWorker:
     async def _lead(
         self, way: Passage, reference: Image.Image, rows: list[PlannedEdit], source: Source, made: _Made
     ) -> None:
-        """Lead a view through the stages, from the one that edits to the one that writes."""
+        """Lead a view through the stages, from editing to writing."""
         counts, group, panel = made.counts, rows[0].group, self.panel
         with way:
             await way.begin()
@@ -279,15 +282,15 @@ class PanelWorker:
             self.funnel.add("kept", len(made.records))
 
     async def _computed(self, work: Callable[..., Made], *args: Any) -> Made:
-        """Return what is computed here, on one of the cores."""
+        """Return the result of a computation on one of this machine's cores."""
         return await asyncio.get_running_loop().run_in_executor(self._cores, work, *args)
 
     def _filtered(self, reference: Image.Image, edits: Sequence[MadeEdit], counts: BuildCounts) -> list[ViewPicture]:
-        """Return the reference, and what measurements hold nothing against."""
+        """Return the reference and the edits that pass all measurements."""
         passed = unrejected(reference, edits, self.models.similarity, self.panel.min_similarity, counts)
         pictures = view_pictures(reference, passed)
         for picture in pictures:
-            picture.shown.id  # noqa: B018  # the hash by which answers are kept: not to be taken on the event loop
+            picture.shown.id  # noqa: B018  # computes the hash here, so that the event loop need not do it
         return pictures
 
 

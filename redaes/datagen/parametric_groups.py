@@ -1,12 +1,12 @@
-"""Groups of the embedded editor: what an edit costs is measured, and its direction is certain.
+"""Groups of the embedded editor: the cost of an edit is measured, and its direction is certain.
 
 One *group* is one view of one photograph with several edits. All its differences come from one potential
-(the quality lost against the group's reference), so they are consistent by construction::
+(the quality lost relative to the group's reference), so they are consistent by construction::
 
     delta(first, second) = loss(second) - loss(first)
 
-The reference itself may carry an edit that every member shares, and members may carry an edit that does not
-matter, so "looks edited" tells nothing. Direction is certain because edits only ever degrade: the better
+The reference itself may carry an edit that every member shares, and members may carry an additional edit that does not
+matter, so that signs of editing tell nothing. Direction is certain because edits only ever degrade: the better
 side of a pair is the one that was degraded less.
 """
 
@@ -51,26 +51,24 @@ from redaes.records import PairRecord
 from redaes.types import Edit
 
 MIN_LOSS = 0.6
-"""An edit that costs less than this many points is no visible edit."""
+"""Points below which the cost of an edit counts as invisible."""
 
 MIN_DELTA = 0.8
-"""Labelled differences below this many points, ties aside, are too uncertain to teach."""
+"""Points below which a labelled difference, ties aside, is too uncertain to teach."""
 
 CERTAIN_CLEAN = 0.6
-"""How many standard deviations of its loss an edit must cost before the clean picture is surely the better one: what
-costs less may be a matter of taste."""
+"""Number of standard deviations of its loss that an edit must cost so that the clean picture is surely better; smaller
+costs may be a matter of taste."""
 
 CERTAIN_ACROSS = 1.75
-"""The same number of standard deviations for two edits of different kinds, whose order the edits themselves do not
-settle.
-"""
+"""The same number for two edits of different kinds, whose order does not follow from the edits themselves."""
 
 TIE_SHARE = 0.5
-"""Views from which the reference and its twin are kept as a tie."""
+"""Share of the views in which the reference and its twin are kept as a tie."""
 
 SPARE = 1.25
-"""How much larger than the largest enlargement asks for, both ways, a view is kept: enlarging and reducing again by
-nearly as much would cost some sharpness."""
+"""Factor by which a view is kept larger, on both sides, than the largest enlargement needs: enlarging and reducing
+again by nearly the same factor would cost some sharpness."""
 
 TYPICAL: dict[str, str] = {
     "exposure_down": "brightness",
@@ -88,9 +86,9 @@ TYPICAL: dict[str, str] = {
     "cast_green": "magenta",
     "cast_magenta": "magenta",
 }
-"""Edits that could do a photograph good, with the measured quantity that they move.
+"""Edits that might improve a photograph, with the measured quantity that they change.
 
-Such an edit counts as a degradation only where it moves the quantity further from its middle value
+Such an edit counts as a degradation only if it moves the quantity further from its middle value
 (:data:`redaes.datagen.rationales.choosing.USUAL`).
 """
 
@@ -100,11 +98,11 @@ OF_TIES = frozenset(
     | {"unevenness", "colourfulness", "warmth", "magenta", "cast", "sharpness", "centre_sharpness", "edge_width"}
     | {"motion", "halos", "noise", "chroma_noise", "impulse", "stripes"}
 )
-"""What is measured where no fault says what to look at: what two pictures can have alike."""
+"""Quantities that are measured where no fault says what to look at: properties that two pictures can have alike."""
 
 
 def might_improve(operation: str, before: Measurements, after: Measurements) -> bool:
-    """Return whether an edit meant to degrade may have done the picture good, so that its direction is uncertain."""
+    """Return whether an edit meant to degrade may have improved the picture, so that its direction is uncertain."""
     if operation not in TYPICAL:
         return False
     quantity = TYPICAL[operation]
@@ -118,22 +116,22 @@ def _apply(pixels: NDArray[np.uint8], edit: Edit) -> NDArray[np.uint8]:
 
 @dataclass(frozen=True)
 class _ReferenceView:
-    """The reference of a group, and what it is compared by."""
+    """The reference of a group, in the forms in which pictures are compared with it."""
 
     pixels: NDArray[np.uint8]
     large: NDArray[np.uint8] | None
-    """The picture at a larger size; None: no edit of the group enlarges."""
+    """The picture at a larger size; None if no edit of the group enlarges."""
     reference: Reference
     stored: StoredPicture
 
     def edited(self, edit: Edit) -> NDArray[np.uint8]:
-        """Return the reference with an edit, at the reference's size."""
+        """Return the reference with an edit applied, at the reference's size."""
         if self.large is None or _frame_share(edit) == 1:
             return _apply(self.pixels, edit)
         return resized(_apply(self.large, edit), self.pixels.shape[1], self.pixels.shape[0])
 
     def change(self, edit: Edit, edited: NDArray[np.uint8]) -> float:
-        """Return how far the edit changed this picture, by the measure that :func:`severity` takes."""
+        """Return how far the edit changed this picture, in the measure that :func:`severity` takes."""
         if edit.operation in COVERING:
             return covered(self.pixels, edited)
         return self.reference.difference(edited)
@@ -141,13 +139,13 @@ class _ReferenceView:
 
 def _frame_share(edit: Edit) -> float:
     known = OPERATIONS.get(edit.operation)
-    return 1.0 if known is None else known.frame_share(edit.strength)  # an unknown one fails by itself when it is made
+    return 1.0 if known is None else known.frame_share(edit.strength)  # an unknown edit fails when it is applied
 
 
 def _reference_view(image: Image.Image, rows: Sequence[PlannedEdit], max_side: int) -> _ReferenceView:
-    """Return the view of a group's rows, with the edits that all share.
+    """Return the view of a group's rows, with the edits that all pictures share.
 
-    It is smaller than ``max_side`` where a member enlarges more than the photograph has pixels for.
+    It is smaller than ``max_side`` if a member enlarges more than the photograph's pixels permit.
     """
     frame = rows[0].frame
     shared = [planned.edit for planned in rows if planned.role == "shared"]
@@ -167,7 +165,7 @@ def _reference_view(image: Image.Image, rows: Sequence[PlannedEdit], max_side: i
 
 
 def _seen_as(planned: PlannedEdit, view: _ReferenceView, edited: NDArray[np.uint8]) -> ViewChange:
-    """Return how a member differs in view; ``edited`` is without what lies on top, which may move it once more."""
+    """Return how a member differs in view; ``edited`` lacks the edit on top, which may move the view once more."""
     moved_after = planned.cover is not None and planned.cover.factor == "composition"
     if planned.edit.factor == "composition":
         return ViewChange(moved=True, registration=laid_over(view.pixels, edited))
@@ -177,7 +175,7 @@ def _seen_as(planned: PlannedEdit, view: _ReferenceView, edited: NDArray[np.uint
 
 
 def _member(planned: PlannedEdit, view: _ReferenceView, rejected: Counter[str]) -> GroupPicture | None:
-    """Return the picture of one row, made from its view, or None with the reason counted."""
+    """Return the picture of one row, made from its view; None if it is rejected, with the reason counted."""
     edited = view.edited(planned.edit)
     if planned.role == "twin":
         return GroupPicture(
@@ -203,13 +201,13 @@ def _member(planned: PlannedEdit, view: _ReferenceView, rejected: Counter[str]) 
 def _why_not(first: GroupPicture, second: GroupPicture) -> str | None:
     """Return the reason to reject a pair, or None to keep it."""
     delta = second.loss - first.loss
-    if first.data == second.data:  # a neutral edit may change nothing; equal files are no question
+    if first.data == second.data:  # a neutral edit may change nothing, and equal files cannot be compared
         return "identical"
     if first.edit is None and second.edit is None:
         return None
     one, other = first.edit, second.edit
     if one is not None and other is not None and (one.operation, one.seed) == (other.operation, other.seed):
-        # The same edit, less and more: whatever it costs, less of it is better.
+        # The same edit at two strengths: the weaker one is better, whatever it costs.
         if (other.strength - one.strength) * delta < 0:
             return "direction_uncertain"
     else:
@@ -251,7 +249,7 @@ def make_group(
         source: what is known about it.
         rows: the view's rows of the plan.
         settings: settings of the dataset.
-        counts: where rejections and failures are counted.
+        counts: counts to which rejections and failures are added.
     """
     group = rows[0].group
     view = _reference_view(image, rows, settings.max_side)
@@ -262,7 +260,7 @@ def make_group(
         try:
             member = _member(planned, view, counts.rejected)
         except (RedaesError, ValueError, ArithmeticError, cv2.error) as error:
-            # One edit that cannot be made loses that edit: it is named in the report.
+            # An edit that cannot be made is left out and named in the report.
             counts.rejected["edit_failed"] += 1
             counts.failed.append({"row": planned.id, "error": f"{type(error).__name__}: {error}"})
             continue
@@ -270,7 +268,7 @@ def make_group(
             members.append(member)
     twins = {planned.id for planned in rows if planned.role == "twin"}
     rng = random.Random(f"{settings.seed}:{group}:pairs")
-    # Both clean members would double every clean-against-edited pair: one of them stands for both.
+    # Two clean members would double every pair of a clean and an edited picture, so only one of them is used.
     clean = [member for member in members if member.key == "reference" or member.key in twins]
     rng.shuffle(clean)
     edited = [member for member in members if member not in clean]
@@ -285,7 +283,7 @@ def make_group(
             continue
         record = _record(first, second, group, source)
         if any(record.pair.id == known.pair.id for known in records):
-            # Two edits can come to the same bytes, such as JPEG qualities that round alike.
+            # Two edits can give the same bytes, such as JPEG qualities that are rounded to the same number.
             counts.rejected["identical"] += 1
             continue
         records.append(record)

@@ -1,8 +1,8 @@
-"""Stages that many items pass one after the other, each with so many at once and so few waiting before it.
+"""Stages that many items pass in order; each stage limits the items at work and the items waiting for it.
 
 An item leaves a stage only when the next one has room for it. So a stage that is slower than the others is always
-busy, those before it come to rest when the places between are taken, and no more items are under way than all stages
-have places: memory does not grow with the number of items.
+busy, the stages before it pause when the places in between are taken, and there are never more items under way than all
+stages have places: memory does not grow with the number of items.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ class WorkStage:
     def __init__(self, name: str, at_once: int, waiting: int) -> None:
         """
         Args:
-            name: for reports.
-            at_once: items that are worked on at once.
-            waiting: items that have left the stage before and wait.
+            name: name of the stage in reports.
+            at_once: number of items that are worked on at once.
+            waiting: number of items that may wait for it after leaving the stage before.
         """
         self.name = name
         self.at_once = at_once
         self.places = at_once + waiting
-        """Items that are in it at most."""
+        """Largest number of items in the stage."""
         self.n_done = 0
-        """Items that have been worked on."""
+        """Number of items that have been worked on."""
         self.busy_s = 0.0
-        """Seconds of work, summed over the items; what is under way counts when it is done."""
+        """Seconds of work, summed over items; the time of an item is added when its work ends."""
         self._room = asyncio.Semaphore(self.places)
         self._hands = asyncio.Semaphore(at_once)
 
 
 class Passage:
-    """The way of one item; a context manager, at whose end the item is out.
+    """The way of one item through the stages; a context manager, at whose end the item leaves its stage.
 
     >>> async def ways():
     ...     cut, glue = WorkStage("cut", 1, 0), WorkStage("glue", 1, 2)
@@ -61,21 +61,21 @@ class Passage:
         self._has_hands = False
 
     async def queue(self, stage: WorkStage) -> None:
-        """Wait until the stage has room, and leave the one before; :meth:`begin` follows."""
+        """Wait until the stage has room, and leave the stage before; :meth:`begin` must follow."""
         self._stop_clock()
         await stage._room.acquire()
         self._leave()
         self._stage = stage
 
     async def begin(self) -> None:
-        """Wait for one's turn in the stage in which one is."""
+        """Wait until the item's turn to be worked on in its stage."""
         assert self._stage is not None
         await self._stage._hands.acquire()
         self._has_hands = True
         self._since = time.monotonic()
 
     async def enter(self, stage: WorkStage) -> None:
-        """:meth:`queue` and :meth:`begin`."""
+        """Call :meth:`queue` and :meth:`begin`."""
         await self.queue(stage)
         await self.begin()
 
@@ -89,7 +89,7 @@ class Passage:
         self._leave()
 
     def _stop_clock(self) -> None:
-        """What follows is waiting for the next stage."""
+        """End the time of work; the item now waits for the next stage."""
         if self._stage is not None and self._since is not None:
             self._stage.busy_s += time.monotonic() - self._since
             self._stage.n_done += 1
@@ -104,10 +104,10 @@ class Passage:
 
 
 async def work_off(do: Callable[[Made], Awaitable[None]], tasks: Iterable[Made], ahead: int) -> None:
-    """Do the tasks in their order, so many under way at once.
+    """Do the tasks in their order, with ``ahead`` of them under way at once.
 
     Raises:
-        Exception: the first that is met; the tasks under way are cancelled.
+        Exception: the first error of a task; the tasks under way are cancelled.
     """
     left = iter(tasks)
 

@@ -1,11 +1,11 @@
-"""Where the bytes of a photograph lie: in a file of their own, in a tar shard, in a Parquet or Arrow table.
+"""Where the bytes of a photograph are: in a file of their own, in a tar shard, in a Parquet or Arrow table.
 
 A :class:`Location` is small and can be pickled; a worker process reads the bytes through it. Listing a container
 reads headers only, so no more than one picture (with Parquet: one row group) is in memory at a time.
 
 Tar shards are read with the standard library: listing yields each member's offset, and reading is one seek. The
-``webdataset`` package streams its shards from the start, which is right for training and wrong for a worker that
-wants the one photograph it was given. The price: compressed shards are refused.
+``webdataset`` package reads its shards from the start, which suits training but not a worker that
+needs one photograph. Because of this, compressed shards are refused.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ TABLES = (".parquet", ".arrow")
 SHARDS = (".tar",)
 COMPRESSED = (".gz", ".tgz", ".bz2", ".xz", ".zst", ".zip")
 KINDS = (*IMAGE_SUFFIXES, *SHARDS, *TABLES)
-"""What a folder and a dataset on the hub are looked through for."""
+"""Endings of the files that are looked for in folders and in datasets on the hub."""
 LICENCE_COLUMNS = ("licence", "license")
 ORIGIN_COLUMN = "source_id"
 MAX_SIDECAR_BYTES = 1_000_000
-"""Larger JSON beside a picture in a tar shard is not metadata."""
+"""Size above which JSON beside a picture in a tar shard does not count as metadata."""
 
 
 @dataclass(frozen=True)
@@ -57,20 +57,20 @@ class Cell:
     row: int
     """Number of the row, from 0, within the row group if there is one, otherwise within the file."""
     row_group: int | None
-    """Number of the row group in a Parquet file, from 0; None: it is an Arrow file."""
+    """Number of the row group in a Parquet file, from 0; None for an Arrow file."""
 
 
 @dataclass(frozen=True)
 class Location:
-    """Where the bytes of one picture lie."""
+    """Where the bytes of one picture are."""
 
     path: Path
     within: Span | Cell | None = None
-    """The place in ``path``; None: it is the picture itself."""
+    """The place inside ``path``; None if ``path`` is the picture itself."""
 
     @property
     def label(self) -> Path:
-        """What to call it in messages: ``photo.jpg``, ``shard.tar:0001.jpg``, ``table.parquet:image[0:17]``."""
+        """Name of the place in messages: ``photo.jpg``, ``shard.tar:0001.jpg``, ``table.parquet:image[0:17]``."""
         if self.within is None:
             return self.path
         if isinstance(self.within, Span):
@@ -80,15 +80,15 @@ class Location:
 
     @property
     def name(self) -> str:
-        """:attr:`label` without the folders in which ``path`` lies."""
+        """:attr:`label` without the folders of ``path``."""
         return str(self.label)[len(str(self.path)) - len(self.path.name) :]
 
     def read_bytes(self) -> bytes:
         """Return the picture as it was stored, not decoded.
 
         Raises:
-            ImageError: it cannot be read; names the place.
-            MissingDependency: a table needs pyarrow, which is absent.
+            ImageError: it cannot be read; the message names the place.
+            MissingDependency: pyarrow, which is needed for a table, is absent.
         """
         if self.within is None:
             return read_image_file(self.path)
@@ -124,20 +124,20 @@ class Location:
 
 @dataclass(frozen=True)
 class FoundPhotograph:
-    """A picture that was found, before anyone looked at it."""
+    """A picture that was found and not yet opened."""
 
     location: Location
     licence: str
-    """Empty: not stated."""
+    """Stated licence; empty if none is stated."""
     origin: str = ""
-    """Stated id of what was photographed; pictures that share one stay in one split. Empty: not stated."""
+    """Stated id of the photographed scene; pictures that share one stay in one split. Empty if none is stated."""
 
 
 def find(paths: Sequence[Path]) -> list[FoundPhotograph]:
-    """Return all pictures at the given places, in the order given.
+    """Return all pictures at the given places, in the order given. A place can be:
 
     * ``hf:owner/name``: the pictures, tar shards and tables of a dataset on the hub, or some of them
-      (:func:`~redaes.hub.dataset_files`); what states no licence has that of the dataset's card
+      (:func:`~redaes.hub.dataset_files`); where no licence is stated, that of the dataset's card holds
     * a folder: the pictures, tar shards and tables directly in it (for a folder saved by ``datasets``, or laid out
       for the hub: its tables, wherever they are)
     * ``.txt``: one path per line; ``.csv`` and ``.jsonl``: ``file``, ``licence`` and, if there is one, ``source_id``.
@@ -146,12 +146,12 @@ def find(paths: Sequence[Path]) -> list[FoundPhotograph]:
     * ``.parquet``, ``.arrow``: the one column of pictures, with columns ``licence`` and ``source_id`` if there are
     * any other file: a picture
 
-    A file's licence may also stand in ``LICENCES.csv`` beside it; for a container, there it holds for all in it.
+    A file's licence may also be stated in ``LICENCES.csv`` beside it; for a container it holds for all pictures in it.
 
     Raises:
-        InputError: a path that does not exist, a dataset that cannot be had from the hub, or a list, shard or table
-            that cannot be used.
-        MissingDependency: a table needs pyarrow, which is absent.
+        InputError: a path does not exist, a dataset cannot be fetched from the hub, or a list, shard or table
+            cannot be used.
+        MissingDependency: pyarrow, which is needed for a table, is absent.
     """
     found: list[FoundPhotograph] = []
     for path in paths:
@@ -160,7 +160,7 @@ def find(paths: Sequence[Path]) -> list[FoundPhotograph]:
             every = (one for file in files for one in _candidates(file))
             found.extend(replace(one, licence=one.licence or licence) for one in every)
             continue
-        if not path.exists():  # a slip of the user's, unlike a damaged file among good ones
+        if not path.exists():  # a mistake of the user, unlike a damaged file among good ones
             raise InputError(f"{path}: no such file or folder; check the spelling")
         for file in _files(path) if path.is_dir() else [path]:
             found.extend(_candidates(file))
@@ -168,7 +168,7 @@ def find(paths: Sequence[Path]) -> list[FoundPhotograph]:
 
 
 def read_licences(folder: Path) -> dict[str, str]:
-    """``LICENCES.csv`` beside the photographs, if there is one: file name to licence.
+    """Return the licences of files by name from ``LICENCES.csv`` in the folder, if there is one.
 
     Raises:
         InputError: the file cannot be read, or lacks the columns ``file`` and ``licence``.
@@ -185,23 +185,23 @@ def _licences(folder: Path, _changed_ns: int) -> dict[str, str]:
 
 
 def _licence_of(file: Path) -> str:
-    """Return what ``LICENCES.csv`` beside a file says of it."""
+    """Return the licence that ``LICENCES.csv`` beside a file states for it."""
     beside = file.parent / "LICENCES.csv"
     try:
         changed_ns = beside.stat().st_mtime_ns
-    except OSError:  # there is none, or the list names a folder that does not exist
+    except OSError:  # there is no LICENCES.csv, or the list names a folder that does not exist
         return ""
     return _licences(file.parent, changed_ns).get(file.name, "")
 
 
 def _files(folder: Path) -> list[Path]:
-    """Return what a folder stands for."""
+    """Return the files of a folder that hold pictures."""
     if (folder / "dataset_dict.json").is_file():
         splits = sorted(entry for entry in folder.iterdir() if (entry / "state.json").is_file())
         return [table for split in splits for table in _files(split)]
     if (folder / "state.json").is_file():
         return _saved_tables(folder / "state.json")
-    # Only where nothing lies directly in it: a dataset may have been built into a folder of photographs.
+    # Only if no pictures are directly in it: a dataset may have been built into a folder of photographs.
     tables = sorted((folder / "data").glob("*.parquet"))
     builders = folder / "plan.parquet" if (folder / "plan.json").is_file() else None
     try:
@@ -214,8 +214,8 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _saved_tables(state: Path) -> list[Path]:
-    """Return the tables of a split that ``datasets`` saved. Named there: files of cached operations may lie beside
-    them.
+    """Return the tables of a split that ``datasets`` saved, as its state file names them, since files of cached
+    operations may be beside them.
     """
     try:
         return [state.with_name(entry["filename"]) for entry in json.loads(state.read_bytes())["_data_files"]]
@@ -237,7 +237,7 @@ def _candidates(file: Path) -> Iterator[FoundPhotograph]:
 
 
 def _stated(row: Mapping[str, Any]) -> tuple[str, str]:
-    """Return the licence and origin as metadata state them."""
+    """Return the licence and the origin that metadata state."""
     licence = next((row[name] for name in LICENCE_COLUMNS if row.get(name)), "")
     origin = row.get(ORIGIN_COLUMN)
     return str(licence).strip(), "" if origin is None else str(origin).strip()
@@ -245,13 +245,13 @@ def _stated(row: Mapping[str, Any]) -> tuple[str, str]:
 
 def _csv_rows(path: Path) -> list[dict[str, Any]]:
     try:
-        # utf-8-sig: spreadsheets put a mark before the first column's name.
+        # utf-8-sig, since spreadsheets put a mark before the first column's name.
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = csv.DictReader(file)
             names = set(rows.fieldnames or ())
             if "file" not in names or names.isdisjoint(LICENCE_COLUMNS):
                 raise InputError(f"{path} needs the columns 'file' and 'licence', it has {rows.fieldnames}")
-            return list(rows)  # a short row has None for what it lacks
+            return list(rows)  # a short row has None for its missing cells
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path} cannot be read ({error}); save it as CSV in UTF-8") from error
 
@@ -314,7 +314,7 @@ def _of_tar(path: Path) -> Iterator[FoundPhotograph]:
                     stated[key] = _stated(values)
     except (tarfile.TarError, OSError, EOFError) as error:
         raise InputError(f"{path} is not a readable, uncompressed tar file ({error}); pack or copy it again") from error
-    except ValueError as error:  # also bytes that are no UTF-8
+    except ValueError as error:  # also raised for bytes that are not UTF-8
         raise InputError(f"{path}:{member.name} is not JSON ({error})") from error
     if not pictures:
         raise InputError(f"{path}: no pictures found; looked for members such as key.jpg and key.png")
@@ -356,7 +356,7 @@ def _of_table(path: Path) -> Iterator[FoundPhotograph]:
     if not any(n for _, n, _ in groups):
         raise InputError(f"{path}: the table has no rows")
     for group, n, values in groups:
-        # A table without any of the named columns has no rows of them either.
+        # If none of the named columns exists, to_pylist() would give no rows.
         rows = values.to_pylist() if values.num_columns else [{}] * n
         for index, row in enumerate(rows):
             licence, origin = _stated(row)
@@ -364,7 +364,7 @@ def _of_table(path: Path) -> Iterator[FoundPhotograph]:
 
 
 def _columns(schema: pa.Schema) -> list[str]:
-    """Return the columns of metadata that a table has."""
+    """Return the columns of a table that hold metadata."""
     return [name for name in (*LICENCE_COLUMNS, ORIGIN_COLUMN) if name in schema.names]
 
 
@@ -392,7 +392,7 @@ def _picture_column(path: Path, schema: pa.Schema) -> str:
 
 
 def _arrow_table(path: Path) -> pa.Table:
-    """Return an Arrow file or stream, memory-mapped: nothing is read before it is asked for."""
+    """Return an Arrow file or stream, memory-mapped, so that data are read only when they are used."""
     import pyarrow as pa
 
     source = pa.memory_map(str(path))
@@ -405,8 +405,8 @@ def _arrow_table(path: Path) -> pa.Table:
 
 @lru_cache(maxsize=2)
 def _column(path: Path, _changed_ns: int, column: str, row_group: int | None) -> pa.ChunkedArray:
-    """Return a column of pictures, kept because the next picture is likely to be in it too: Parquet reads whole row
-    groups.
+    """Return a column of pictures. It is cached, because the next picture is likely to be in it, too: Parquet reads
+    whole row groups.
     """
     if row_group is None:
         return _arrow_table(path).column(column)

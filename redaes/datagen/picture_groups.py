@@ -1,4 +1,4 @@
-"""The pictures of one view, and the pairs that they make: what measured and judged groups have in common."""
+"""The pictures of one view, and the pairs that they form; measured and judged groups both use this."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ JPEG_QUALITY = 92
 
 
 class StoredPicture:
-    """A picture as it is stored, so that what is said of it holds for whoever opens it; measured when that is first
-    wanted, and once.
+    """A picture decoded from its stored bytes, so that statements about it hold for everyone who opens it. It is
+    measured when that is first needed, and only once.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -42,7 +42,7 @@ class StoredPicture:
 
     @cached_property
     def pixels(self) -> NDArray[np.uint8]:
-        """(H, W, 3) sRGB bytes."""
+        """The decoded picture, (H, W, 3) sRGB bytes."""
         with Image.open(io.BytesIO(self.data)) as image:
             return np.asarray(image.convert("RGB"))
 
@@ -51,17 +51,17 @@ class StoredPicture:
         return Planes(self.pixels)
 
     def measurements(self, only: frozenset[str] | None = None) -> Measurements:
-        """Return what is measured in it.
+        """Return measurements of the picture.
 
         Args:
-            only: quantities that are wanted, which saves the time that the others take; None: all. What was measured
-                before, or along with them, is there too.
+            only: quantities that are needed, which saves time; None means all. The result may hold more of them, which
+                were measured before or together with these.
         """
         missing = frozenset(QUANTITIES if only is None else only) - self._asked
         if missing or self._measured is None:
             new = measure(self._planes, missing)
             old = self._measured
-            # What this picture does not show enough of is asked for in vain, once.
+            # Quantities that this picture does not show well enough are tried only once.
             self._asked |= measured_along(missing)
             if old is not None:
                 both = old.values | new.values
@@ -72,11 +72,11 @@ class StoredPicture:
 
     @cached_property
     def look(self) -> Look:
-        """What stands where in it."""
+        """Light, colour and detail in nine places of the picture."""
         return look(self.pixels)
 
     def forget_pixels(self) -> None:
-        """Hold the encoded picture and what was measured alone: the rest takes many times their memory."""
+        """Keep only the encoded picture and the measurements; the rest takes many times their memory."""
         for name in ("pixels", "_planes"):
             self.__dict__.pop(name, None)
 
@@ -86,11 +86,11 @@ class ViewChange:
     """How a picture differs in view from its group's reference (:mod:`redaes.datagen.overlays`)."""
 
     moved: bool = False
-    """Whether it may show another part of the scene, or the same from elsewhere."""
+    """Whether it may show another part of the scene, or the scene from another position."""
     registration: Registration | None = None
-    """How it lies over the reference, if it is moved and that was found."""
+    """How it lies over the reference, if it is moved and this could be determined."""
     changes: tuple[SceneChange, ...] = ()
-    """What it (B) shows in front of the reference."""
+    """Things that it (B) shows in front of the reference."""
 
 
 @dataclass(frozen=True)
@@ -98,17 +98,17 @@ class GroupPicture:
     """One picture of a group."""
 
     key: str
-    """Names it within the group."""
+    """Name of the picture within the group."""
     stored: StoredPicture
     """The picture."""
     edit: Edit | None
-    """The edit; None: nothing that matters aesthetically was done to the picture."""
+    """The edit; None if nothing that matters aesthetically was done to the picture."""
     loss: float
-    """What the edit cost, in points, against the group's reference: below 0 where it did good."""
+    """Points that the edit cost, relative to the group's reference; negative if it improved the picture."""
     uncertainty: float = 0.0
-    """How far ``loss`` may be off against edits of other kinds, in points; 0: known, or judged."""
+    """Uncertainty of ``loss``, in points, in comparisons with other kinds of edits; 0 if it is known or judged."""
     view_change: ViewChange | None = field(default_factory=ViewChange)
-    """How it differs in view from the group's reference; None: not known."""
+    """How it differs in view from the group's reference; None if that is not known."""
 
     @property
     def data(self) -> bytes:
@@ -118,26 +118,26 @@ class GroupPicture:
 
 @dataclass
 class BuildCounts:
-    """What became of a chunk's rows and pairs."""
+    """Counts of what became of a chunk's rows and pairs."""
 
     kept: Counter[str] = field(default_factory=Counter)
-    """Pairs by deciding factors, ``tie`` among them."""
+    """Number of kept pairs by deciding factors, or ``tie``."""
     rejected: Counter[str] = field(default_factory=Counter)
-    """Edits and pairs by reason."""
+    """Number of rejected edits and pairs by reason."""
     failed: list[dict[str, str]] = field(default_factory=list)
-    """Rows and photographs that raised: ``{"row" or "source": id, "error": message}``."""
+    """Rows and photographs that raised errors: ``{"row" or "source": id, "error": message}``."""
 
     def keep(self, record: PairRecord) -> None:
         """Count a pair that is kept."""
         self.kept[", ".join(record.pair.factors) or "tie"] += 1
 
     def fail(self, source: str, error: Exception) -> None:
-        """Note that a photograph cannot be used."""
+        """Record that a photograph cannot be used."""
         self.rejected["source_failed"] += 1
         self.failed.append({"source": source, "error": f"{type(error).__name__}: {error}"})
 
     def add(self, other: BuildCounts) -> None:
-        """Take in what became of others."""
+        """Add the counts of another chunk or view."""
         self.kept.update(other.kept)
         self.rejected.update(other.rejected)
         self.failed += other.failed
@@ -145,7 +145,7 @@ class BuildCounts:
 
 @dataclass(frozen=True)
 class OrderedPair:
-    """Two members in the places in which they are stored."""
+    """Two members in the order in which they are stored."""
 
     id: str
     """Id of the pair, derived from the pictures' bytes, their group and their editors."""
@@ -169,10 +169,12 @@ class OrderedPair:
 
 
 def seen_in(first: GroupPicture, second: GroupPicture, only: frozenset[str] | None = None) -> PairObservation:
-    """Return what the pixels of two pictures tell, ``first`` as A.
+    """Return what the pixels of two pictures show, with ``first`` as A.
 
     Args:
-        only: quantities that are wanted; None: all.
+        first: a picture of a group.
+        second: another picture of the same group.
+        only: quantities that are needed; None means all.
     """
     one, other = first.stored, second.stored
     measured = one.measurements(only), other.measurements(only)
@@ -196,16 +198,16 @@ def seen_in(first: GroupPicture, second: GroupPicture, only: frozenset[str] | No
 
 
 def encode(pixels: NDArray[np.uint8]) -> bytes:
-    """Encode pixels as JPEG, every member of a group alike, so that the coding gives nothing away."""
+    """Encode pixels as JPEG, in the same way for every member of a group, so that the encoding gives nothing away."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
     return buffer.getvalue()
 
 
 def render_view(image: Image.Image, frame: Frame, max_side: int) -> NDArray[np.uint8]:
-    """Return what the frame shows, with the longest side at most ``max_side`` pixels."""
+    """Return the part of a photograph in the frame, with a longest side of at most ``max_side`` pixels."""
     image = image.crop(frame.box(*image.size))
-    factor = min(1.0, max_side / max(image.size))  # enlarged, the reference itself would look soft
+    factor = min(1.0, max_side / max(image.size))  # not enlarged, or the reference itself would look soft
     return resized(np.asarray(image), max(1, round(image.width * factor)), max(1, round(image.height * factor)))
 
 
@@ -215,7 +217,7 @@ def resized(pixels: NDArray[np.uint8], width: int, height: int) -> NDArray[np.ui
 
 
 def ordered_pair(first: GroupPicture, second: GroupPicture, group: str, source: Source, editor: str) -> OrderedPair:
-    """Draw from the pair's id which member is stored first, so that the place tells nothing."""
+    """Decide at random, by the pair's id, which member is stored first, so that the order tells nothing."""
     contents = [hashlib.sha256(member.data).hexdigest() for member in (first, second)]
     identity = hashlib.sha256("|".join([editor, source.id, group, *contents]).encode()).hexdigest()
     if int(identity[-1], 16) % 2:
@@ -241,16 +243,16 @@ def make_record(
         ordered: the pair.
         group: id of the view with all its edits.
         source: the photograph.
-        factors: what decides; empty for a tie.
-        rationale: with ``ordered.first`` as A.
-        swapped: with ``ordered.second`` as A.
-        writer: who wrote both.
-        agreement: how far the judges agreed; None: it was not judged.
-        delta_error: standard error, in points, of a difference that follows from judgements of other pairs; None: this
-            one was judged, or measured.
+        factors: the deciding factors; empty for a tie.
+        rationale: reasoning with ``ordered.first`` as A.
+        swapped: reasoning with ``ordered.second`` as A.
+        writer: writer of both.
+        agreement: how far the judges agreed; None if the pair was not judged.
+        delta_error: standard error, in points, of a difference that follows from judgements of other pairs; None if
+            this pair was judged or measured.
 
     Raises:
-        AssertionError: the reasoning contradicts the difference. Writers are checked before: it is a fault of ours.
+        AssertionError: the reasoning contradicts the difference. Writers check this first, so it would be a bug.
     """
     delta = ordered.delta
     wrong = contradictions(rationale, delta, factors) + contradictions(swapped, -delta, factors)

@@ -1,12 +1,13 @@
 """Build a RED dataset from photographs: plan, edit, judge, explain and write; resumable by shard.
 
-The work goes by chunks of photographs: each chunk's Parquet shard is written whole or not at all, followed by a small
-JSON with its counts; a chunk with both is done. What is planned, one row for each edit of each view, is in
-`redaes.datagen.plan`: all of it at first for the embedded editor, by chunks for a panel. A run that is interrupted and
-started again with the same settings redoes only what is missing and ends with the same bytes, whichever engine ran it.
+The work is divided into chunks of photographs. Each chunk's Parquet shard is written whole or not at all, followed by a
+small JSON file with its counts; a chunk with both is done. The plan, one row for each edit of each view, is described
+in `redaes.datagen.plan`: it is made in advance for the embedded editor, and chunk by chunk for a panel. A run that was
+interrupted and is started again with the same settings makes only what is missing, and ends with the same bytes,
+whichever engine does the work.
 
-How a view's pictures are made and their differences found is in `redaes.datagen.parametric_groups`, for the embedded
-editor, and in `redaes.datagen.panel_groups`, for editors that follow instructions and a panel of judges, whose
+How a view's pictures are made and their differences found is described in `redaes.datagen.parametric_groups`, for the
+embedded editor, and in `redaes.datagen.panel_groups`, for editors that follow instructions and a panel of judges, whose
 workers (`redaes.datagen.panel_worker`) lead many views through their stages at once.
 """
 
@@ -60,7 +61,7 @@ def _photograph(
 
 
 def write_chunk(folder: Path, settings: DatasetSettings, task: tuple[int, Chunk]) -> dict[str, Any]:
-    """Make one shard of measured pairs and its counts; runs in a worker process.
+    """Make one shard of measured pairs and its counts; this runs in a worker process.
 
     Args:
         folder: the dataset.
@@ -80,7 +81,7 @@ def write_chunk(folder: Path, settings: DatasetSettings, task: tuple[int, Chunk]
     stream = records()
     first = next(stream, None)
     n_pairs = 0
-    if first is not None:  # ``datasets`` cannot read a shard without rows
+    if first is not None:  # a shard without rows is not written, because ``datasets`` cannot read one
         n_pairs = write_shard(chunk.shard(folder), itertools.chain([first], stream))
     return chunk.finish(folder, n_pairs, counts, {})
 
@@ -111,28 +112,28 @@ def build(
 ) -> dict[str, Any]:
     """Build a RED dataset, or finish one that was interrupted.
 
-    Of several processes that build the same folder one works and the others wait.
+    If several processes build the same folder, one works and the others wait.
 
     Args:
         photographs: files, folders, lists, shards and tables, as
             :func:`~redaes.datagen.photograph_files.find` takes them.
-        folder: the dataset; created, or continued when made with the same settings and photographs.
-        settings: what to make.
-        workers: processes, or Ray actors.
-        engine: who does the work, one of ``ENGINES``; the result is the same.
-        panel: editors that follow instructions, and models that judge; None: the embedded editor, measured.
-        progress: called with photographs done and photographs in all.
-        tell: called every second, from a thread, with a line that says how far a panel's work is.
-        licences: by path, for photographs that lie in a folder without ``LICENCES.csv``.
-        rules: which of the photographs to use.
-        scorer: balances the quality of the photographs drawn when there are more than the rules want.
+        folder: the dataset; it is created, or continued if it was begun with the same settings and photographs.
+        settings: settings of the dataset.
+        workers: number of processes, or Ray actors.
+        engine: the engine that does the work, one of ``ENGINES``; the result is the same.
+        panel: editors that follow instructions, and models that judge; None means the embedded editor, measured.
+        progress: called with the number of photographs done and the number of all photographs.
+        tell: called every second, from a thread, with a line about the progress of a panel's work.
+        licences: licences by path, for photographs in a folder without ``LICENCES.csv``.
+        rules: rules for which photographs are used.
+        scorer: balances the quality of the photographs drawn if there are more than the rules want.
 
     Returns:
         The report that is also written to ``report.json``.
 
     Raises:
-        InputError: unusable photographs or settings.
-        RecordError: the folder holds another dataset, or cannot be written.
+        InputError: photographs or settings cannot be used.
+        RecordError: the folder holds another dataset, or cannot be written to.
     """
     if workers < 1:
         raise InputError(f"workers is {workers}; give at least 1")
@@ -155,7 +156,7 @@ def build(
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Sole use of a dataset's folder, which is created; leftovers of a process that was killed are removed."""
+    """Lock a dataset's folder, which is created if absent, and delete leftovers of a process that was killed."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / ".lock")
@@ -164,7 +165,7 @@ def _locked(folder: Path) -> Iterator[None]:
         raise RecordError(f"{folder} cannot be written: {error.strerror}; choose another output folder") from error
     try:
         for leftover in folder.rglob(".*.tmp"):
-            leftover.unlink(missing_ok=True)  # a worker of a run that was killed may still be coming to its end
+            leftover.unlink(missing_ok=True)  # a worker of a killed run may still be ending and delete it, too
         yield
     finally:
         lock.release()
@@ -184,7 +185,7 @@ def _build(
     _claim(folder, curation.sources, settings, panel)
     if panel is None and not (folder / PLAN).exists():
         write_plan(folder / PLAN, (_rows(chunk, settings) for chunk in chunks))
-    # A panel's work is planned chunk by chunk, and the plan put together at the end.
+    # A panel's work is planned chunk by chunk, and the plan is joined at the end.
     in_parts = not (folder / PLAN).exists()
     counts: dict[str, dict[str, Any]] = {}
     for chunk in chunks:
@@ -215,7 +216,7 @@ def _build(
     if in_parts:
         write_plan(folder / PLAN, (read_plan(chunk.plan_part(folder), 0) for chunk in chunks))
     shutil.rmtree(folder / PLAN_PARTS, ignore_errors=True)
-    planning = folder / "planning.json"  # of datasets whose panel had planned everything before it edited anything
+    planning = folder / "planning.json"  # of older datasets, whose panel planned everything before editing began
     planned = read_json(planning) if planning.exists() else {"rejected": {}, "failed": []}
     report = _report(curation.rejected, curation.sources, planned, counts)
     if not report["pairs"]["train"] or not report["pairs"]["test"]:
@@ -238,10 +239,10 @@ def _build(
 
 
 def _claim(folder: Path, sources: list[Source], settings: DatasetSettings, panel: Panel | None) -> None:
-    """Write down what the folder is going to hold, or compare with what it holds.
+    """Write down what the folder is going to hold, or compare it with what was written there before.
 
     Raises:
-        RecordError: it holds another dataset; says what differs.
+        RecordError: the folder holds another dataset; the message says what differs.
     """
     plan: dict[str, Any] = {
         "schema": SCHEMA_VERSION,
@@ -266,7 +267,7 @@ def _claim(folder: Path, sources: list[Source], settings: DatasetSettings, panel
         )
     if not isinstance(before, dict) or set(before) != set(plan):
         raise RecordError(f"{file} is damaged; delete {folder} and build again")
-    # The split follows from the settings, so only the photographs themselves are compared.
+    # The split follows from the settings, so only the ids of photographs are compared.
     old_ids, new_ids = ({source.partition(":")[2] for source in side["sources"]} for side in (before, plan))
     changes = ["other photographs"] if old_ids != new_ids else []
     changes += [f"{name}: {before[name]} -> {plan[name]}" for name in ("editor", "panel") if before[name] != plan[name]]

@@ -1,8 +1,8 @@
 """The plan of a dataset: one row for each edit of each view of each photograph, before a pixel is read.
 
-A row says everything that its edit is made from, so that any worker on any machine makes the same picture of it,
-and a run that was interrupted knows what is missing. Rows of one shard form one row group of ``plan.parquet``: a
-worker reads its own and no more, however long the plan is.
+A row states everything from which its edit is made, so any worker on any machine makes the same picture from it, and a
+run that was interrupted knows what is missing. The rows of one shard form one row group of ``plan.parquet``, so that a
+worker reads only its own, however long the plan is.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 PLAN = "plan.parquet"
-"""The plan in a dataset's folder."""
+"""Name of the plan's file in a dataset's folder."""
 
 Role = Literal["shared", "twin", "member"]
-"""``shared``: under all pictures of the view, the best one included. ``twin``: a copy of the best picture with an
+"""``shared``: an edit of all pictures of the view, including the best one. ``twin``: a copy of the best picture with an
 edit that does not matter. ``member``: an edit whose effect is judged."""
 
 SHARED_SHARE = 0.4
-"""Views whose pictures share an edit, so that "looks edited" does not give the answer away."""
+"""Share of the views whose pictures share an edit, so that signs of editing do not give the answer away."""
 SHARED_STRENGTH = (0.2, 0.6)
 COVERED_SHARE = 0.3
-"""Members that carry an edit that does not matter on top."""
+"""Share of the members that carry an additional edit that does not matter."""
 CROP_SCALE = (0.6, 0.95)
-"""Sides of a view other than the whole frame, as a share of the photograph's."""
+"""Smallest and largest side of a view that is not the whole frame, as a share of the photograph's side."""
 
 DEGRADE = tuple(sorted(name for name, operation in OPERATIONS.items() if operation.direction == "degrade"))
 NEUTRAL = tuple(sorted(name for name, operation in OPERATIONS.items() if operation.direction == "neutral"))
 SHARED = tuple(name for name in DEGRADE if OPERATIONS[name].factor == "content")
-"""What a whole group may share. No later edit undoes these, composition aside (a crop can cut them off)."""
+"""Edits that a whole group may share. No later edit undoes them, except that a crop can cut them off."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class PlannedEdit:
     """One row of the plan."""
 
     id: str
-    """Id of the row, derived from seed, photograph, view and place alone."""
+    """Id of the row; it follows from seed, photograph, view and place only."""
     split: Split
     source: str
     """Id of the photograph."""
@@ -71,12 +71,12 @@ class PlannedEdit:
     role: Role
     edit: Edit
     cover: Edit | None
-    """An edit that does not matter, laid over a member."""
+    """An additional edit of a member that does not matter; None if there is none."""
     frame: Frame
 
     @property
     def group(self) -> str:
-        """The view with all its edits."""
+        """Id of the view with all its edits."""
         return f"{self.source[:12]}-{self.view}"
 
 
@@ -89,7 +89,7 @@ def whole_or_crop(view: int, rng: random.Random) -> Frame:
 
 
 def draw_frame(source: str, view: int, seed: int) -> tuple[Frame, int]:
-    """Return the frame of a view, and a seed for what is to be done to it."""
+    """Return the frame of a view, and a seed for its edits."""
     rng = random.Random(f"{seed}:{source}:{view}:judged")
     return whole_or_crop(view, rng), rng.getrandbits(31)
 
@@ -99,9 +99,9 @@ def plan_view(source: str, split: Split, view: int, variants: int, seed: int) ->
 
     Args:
         source: id of the photograph.
-        split: where it belongs.
+        split: the split of the photograph.
         view: number of the view.
-        variants: members wanted.
+        variants: number of members wanted.
         seed: seed of the dataset.
     """
     rng = random.Random(f"{seed}:{source}:{view}")
@@ -119,18 +119,18 @@ def plan_view(source: str, split: Split, view: int, variants: int, seed: int) ->
     if rng.random() < SHARED_SHARE:
         strength = round(rng.uniform(*SHARED_STRENGTH), 3)
         rows.append(row("shared", make_edit(rng.choice(SHARED), strength, rng.getrandbits(31))))
-        # What all share must stay in all: a crop could cut it off.
+        # A shared edit must stay visible in all pictures, and a crop could cut it off.
         operations = tuple(name for name in DEGRADE if OPERATIONS[name].factor != "composition")
     rows.append(row("twin", neutral()))
     again = rng.random() < 0.5
     last: Edit | None = None
     for _ in range(variants):
         if again and last is not None:
-            # The same edit, less or more: the pair whose direction is surest.
+            # The same edit, weaker or stronger, which makes a pair whose direction is most certain.
             strength = round((last.strength + rng.uniform(0.3, 0.7)) % 1.0, 3)
             last, again = make_edit(last.operation, strength, last.seed), False
         else:
-            # By factor first: factors with many operations shall not crowd out the others.
+            # The factor is drawn first, so that factors with many operations do not crowd out the others.
             factor = rng.choice(sorted({OPERATIONS[name].factor for name in operations}))
             operation = rng.choice([name for name in operations if OPERATIONS[name].factor == factor])
             last = make_edit(operation, round(rng.uniform(0.15, 1.0), 3), rng.getrandbits(31))
@@ -163,7 +163,7 @@ def write_plan(path: Path, chunks: Iterable[Sequence[PlannedEdit]]) -> int:
     Raises:
         RecordError: the folder cannot be written to.
     """
-    schema = _schema()  # first: it names what to install when Arrow is absent
+    schema = _schema()  # first, because it raises the error that says what to install if Arrow is absent
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -179,7 +179,7 @@ def read_plan(path: Path, chunk: int) -> list[PlannedEdit]:
     """Return the rows of one chunk.
 
     Raises:
-        RecordError: no plan there, or a damaged one.
+        RecordError: there is no plan, or it is damaged.
     """
     schema = _schema()
     import pyarrow as pa

@@ -1,9 +1,9 @@
-"""A vision-language model looks at the photograph and words the instructions that suit it.
+"""A vision-language model looks at a photograph and writes the instructions that suit it.
 
 What to change, in which direction and how much is drawn beforehand (:func:`redaes.datagen.instructions.draw_wishes`),
-so that a model's taste for sunsets does not decide what the dataset is about; the model says how, for this very
-picture, or leaves a wish out. Whatever it answers is checked; what is not usable is counted, and nothing is put in its
-place: what to do with a missing instruction is the caller's to decide.
+so that a model's preferences do not decide what the dataset is about. The model says how to do it in this picture, or
+leaves a wish out. Its answers are checked. Unusable instructions are counted and not replaced; the caller decides what
+to do without them.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ MAX_WORDS = 30
 """Longest instruction, in words."""
 
 SAMPLING = Sampling(max_new_tokens=1024)
-"""Greedy; room for about a dozen instructions."""
+"""Greedy sampling, with room for about a dozen instructions."""
 
 _NOT_PLAIN = re.compile(r"[\n\r<>{}|\[\]]|https?:")
 
 
 MOST_WISHES = len(FACTORS) * len(AIMS) * len(STRENGTHS)
-"""Wishes that differ: more are not asked for one picture."""
+"""Number of different wishes, which is the largest number of wishes for one picture."""
 
 
 def check_plannable(variants: int) -> None:
-    """Refuse more edits of a view than a planner can be asked for, before anything is asked.
+    """Refuse more edits of a view than there are different wishes, before a planner is asked.
 
     Raises:
         InputError: there are not so many wishes.
@@ -56,7 +56,7 @@ def check_plannable(variants: int) -> None:
 
 @dataclass(frozen=True)
 class PlanTask:
-    """A photograph, and what it is to be changed in."""
+    """A photograph, and the wishes for its edits."""
 
     picture: EncodedPicture
     wishes: tuple[Wish, ...]
@@ -67,22 +67,24 @@ class PlanTask:
 
 
 class InstructionPlan(Record):
-    """What came of one photograph."""
+    """The planner's result for one photograph."""
 
     instructions: tuple[Instruction, ...]
-    """The usable ones, in the order of the answer."""
+    """The usable instructions, in the order of the answer."""
     missing: tuple[Wish, ...]
-    """Wishes without a usable instruction: left out by the model, or rejected."""
+    """Wishes without a usable instruction: the model left them out, or the instruction was rejected."""
     rejected: dict[str, int]
-    """Unusable ones by reason: ``not_an_instruction``, ``unknown_factor``, ``unknown_direction``,
+    """Number of unusable instructions by reason: ``not_an_instruction``, ``unknown_factor``, ``unknown_direction``,
     ``unknown_strength``, ``not_asked``, ``duplicate``, ``empty``, ``too_long``, ``not_plain``."""
     failure: str | None
-    """Why there is no answer to read at all: the endpoint's reason, ``cut_off``, ``not_json`` or
-    ``not_the_schema``."""
+    """Why there is no answer at all: the endpoint's reason, ``cut_off``, ``not_json`` or ``not_the_schema``; None if
+    there is one."""
 
 
+# The docstrings of _Proposal and _Answer are sent to the server as a part of the schema, on which the stored answers
+# depend: with other words they would be asked for again.
 class _Proposal(Record):
-    """One item of the requested answer."""
+    """One item of the answer, as the server is asked for it."""
 
     factor: Factor
     direction: Aim
@@ -97,8 +99,8 @@ class _Answer(Record):
 
 
 class _Item(Record):
-    """One item of a received answer. Servers may ignore the schema, and a wrong word must cost one item only, not the
-    answer.
+    """One item of a received answer. Its fields accept anything, because servers may ignore the schema, and a wrong
+    word must spoil only its item, not the whole answer.
     """
 
     factor: str
@@ -168,10 +170,10 @@ def _plan(task: PlanTask, reply: Reply | Failure, prompt_id: str) -> Instruction
 async def plan_instructions(
     endpoint: ChatModel, tasks: Sequence[PlanTask], *, sampling: Sampling = SAMPLING
 ) -> list[InstructionPlan]:
-    """Ask a vision-language model for instructions that suit each photograph, in the tasks' order.
+    """Ask a vision-language model, in the tasks' order, for instructions that suit each photograph.
 
     Args:
-        endpoint: open.
+        endpoint: the model, already opened.
         tasks: photographs with their wishes.
         sampling: greedy by default.
 

@@ -1,4 +1,4 @@
-"""What the rationales of a dataset say, held against what is measured of their pairs, as rewards and reports do."""
+"""Check the rationales of a dataset against measurements of their pairs, as rewards and reports do."""
 
 from __future__ import annotations
 
@@ -17,40 +17,40 @@ from redaes.records import PairRecord, record_of, shards, stream_rows
 from redaes.types import SPLITS, Split
 
 CONTRADICTED = "rationale contradicted by the pixels"
-"""Kind of finding, beside those of :func:`redaes.datagen.validation.validate`."""
+"""A kind of finding, in addition to those of :func:`redaes.datagen.validation.validate`."""
 
 
 @dataclass
 class Statements:
-    """What the rationales of one split say."""
+    """Counts of the statements in the rationales of one split."""
 
     rationales: int = 0
     """Number of rationales of pairs that could be measured."""
     silent: int = 0
-    """Rationales without a statement that can be measured."""
+    """Number of rationales without a statement that can be measured."""
     contradicted: int = 0
-    """Rationales with a contradicted statement."""
+    """Number of rationales with a contradicted statement."""
     unmeasured: int = 0
-    """Rationales of pairs that could not be measured; nothing else counts them."""
+    """Number of rationales of pairs that could not be measured; they are in none of the other counts."""
     by_status: dict[Status, int] = field(default_factory=lambda: dict.fromkeys(get_args(Status), 0))
-    """Statements by what came of them."""
+    """Number of statements by the result of the check."""
 
 
 def check_claims(
     folder: Path, wrong: dict[str, Rows], *, workers: int = 1, progress: Callable[[int, int], None] = lambda *_: None
 ) -> dict[Split, Statements]:
-    """Hold each rationale, in both orders, against its pair. What is measured is kept: stage 3 begins with it.
+    """Check each rationale, in both orders, against its pair. Measurements are cached, since stage 3 needs them, too.
 
-    Rows that break the schema are passed over; :func:`redaes.datagen.validation.validate` names them.
+    Rows that break the schema are skipped; :func:`redaes.datagen.validation.validate` reports them.
 
     Args:
         folder: the dataset.
-        wrong: where rows with a contradicted rationale are noted, as :data:`CONTRADICTED`.
-        workers: threads that measure.
-        progress: called with pairs of a split that are measured, and pairs in all of it.
+        wrong: a table to which rows with a contradicted rationale are added, as :data:`CONTRADICTED`.
+        workers: number of threads that measure.
+        progress: called with the number of measured pairs of a split, and the number of all its pairs.
 
     Raises:
-        RecordError: no RED dataset, a shard that cannot be read, or a cache that cannot be written to.
+        RecordError: the folder is not a RED dataset, a shard cannot be read, or a cache cannot be written to.
     """
     found: dict[Split, Statements] = {}
     for split in SPLITS:
@@ -69,7 +69,7 @@ def check_claims(
 
 
 def _check(record: PairRecord, measured: MeasuredPairs, counts: Statements) -> list[str]:
-    """Count what the rationales of a row say; those that are contradicted, in words."""
+    """Count the statements in the rationales of a row, and return the contradicted ones as text."""
     evidence = measured.evidence(record.pair)
     said: list[str] = []
     for name, rationale in (("rationale", record.rationale), ("rationale_swapped", record.rationale_swapped)):

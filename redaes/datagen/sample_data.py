@@ -1,4 +1,4 @@
-"""Sample data for the stages if no data are named: a dataset and series of the sample photographs."""
+"""Sample data for the stages if no data are named: a dataset and series from the sample photographs."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from redaes.samples import sample_photographs
 
 
 def ensure_sample_dataset(folder: Path) -> Path:
-    """Return a small RED dataset of the sample photographs, built unless it is there already.
+    """Return a small RED dataset of the sample photographs; it is built if it does not exist.
 
-    Several processes may ask at once: one builds, the others wait.
+    Several processes may call this at once: one builds, and the others wait.
 
     Returns:
         ``folder``.
 
     Raises:
-        MissingDependency: a package that this needs is absent.
-        RecordError: the folder holds another dataset, or cannot be written.
+        MissingDependency: a needed package is absent.
+        RecordError: the folder holds another dataset, or cannot be written to.
     """
     if find_spec("datasets") is None:
         raise MissingDependency("datasets", "demo")
@@ -37,7 +37,7 @@ def ensure_sample_dataset(folder: Path) -> Path:
     except RecordError as error:
         if not (folder / "data").is_dir():
             raise
-        # The folder of the samples is no option: what an earlier version built there has to be named, or to go.
+        # Users cannot choose the samples' folder, so the message names it: data of an earlier version must be deleted.
         raise RecordError(
             f"{error} (the samples' is always {folder}: move it away, or train on what it holds: --data {folder})"
         ) from error
@@ -45,9 +45,9 @@ def ensure_sample_dataset(folder: Path) -> Path:
 
 
 def ensure_sample_series(folder: Path) -> tuple[Path, Path]:
-    """Return small lists of series and coarse pictures of the sample photographs, made unless they are there already.
+    """Return small lists of series and coarse pictures of the sample photographs; they are made if they do not exist.
 
-    The last photograph is held out. For one process at a time.
+    The last photograph is held out. Only one process at a time may call this.
 
     Raises:
         MissingDependency: a package that ships photographs is absent.

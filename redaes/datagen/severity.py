@@ -2,25 +2,25 @@
 
 **The scale.** KADID-10k (Lin, Hosu and Saupe, "KADID-10k: A Large-scale Artificially Distorted IQA Database", QoMEX
 2019) has the mean opinion of people who saw 81 photographs with 25 distortions at 5 levels beside the clean one, from 1
-(very annoying) to 5 (imperceptible). One of its levels does nothing (mean shift by 0): people gave it 4.60, so that is
-what a clean picture gets. The difference from there to 1 is the whole scale of 9 points::
+(very annoying) to 5 (imperceptible). One of its levels changes nothing (mean shift by 0), and people gave it 4.60, so
+this is the value of a clean picture. The range from there to 1 is the whole scale of 9 points::
 
     points = 9 * (CLEAN - opinion) / (CLEAN - WORST) = 2.5 * (4.6 - opinion)
 
 **From strength to points.** Operations with a counterpart in KADID-10k do what its code does, at the levels that
-:data:`COUNTERPARTS` names; one monotone curve goes through the opinions (:data:`BY_STRENGTH`). Operations without one
-have points at three strengths by an argument that is written beside them (:data:`ARGUED`), on the same scale.
+:data:`COUNTERPARTS` names; one monotone curve is fitted to the opinions (:data:`BY_STRENGTH`). For the others, points
+at three strengths are given with an argument (:data:`ARGUED`), on the same scale.
 
-**From the picture's own change to points.** A level is not equally bad for every picture. Each edited picture's own
-change is measured (the perceptual difference; of things in front of the scene, how much they cover) and read on a
-second curve (:data:`BY_CHANGE`), on which the median photograph has the points of its strength. The loss is the
-geometric mean of both: it grows with either, and what cannot be seen in this picture costs nothing.
+**From the picture's own change to points.** A level is not equally bad for every picture. So the change of each edited
+picture is measured (the perceptual difference, or for things in front of the scene how much they cover) and a second
+curve (:data:`BY_CHANGE`) turns it into points, such that the median photograph gets the points of its strength. The
+loss is the geometric mean of both: it grows with either, and a change that is invisible in this picture costs nothing.
 
-**Uncertainty.** How far opinions of pictures at one level lie apart (KADID-10k's standard deviations), what it may cost
-to carry them over (:data:`TRANSFER`), and half of what the two curves disagree. Two edits of different kind whose
-losses lie closer than that have no known order.
+**Uncertainty.** It combines the spread of opinions about pictures at one level (KADID-10k's standard deviations), the
+error of applying them here (:data:`TRANSFER`), and half of the difference between the two curves. If the losses of two
+edits of different kinds differ by less than that, their order is not known.
 
-``benchmarks/severity.py`` fits all curves anew from the opinions and photographs and compares them with these.
+``benchmarks/severity.py`` fits all curves again from the opinions and photographs and compares them with these.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ CLEAN = 4.6
 """Mean opinion of an undistorted picture in KADID-10k: distortion 18 (mean shift), level 3, a shift by 0."""
 WORST = 1.0
 TRANSFER = 0.8
-"""Uncertainty of the transfer, in points: other photographs, other screens, and people who compared with the clean
-picture rather than rated.
+"""Uncertainty, in points, of applying the opinions here: other photographs, other screens, and people who compared with
+the clean picture rather than rated.
 """
 _DIAGONAL = math.hypot(512, 384) * math.sqrt(0.5)
 """Diagonal of KADID-10k's pictures, in pixels, for blurs. A picture half as large, blurred over the same share of its
-frame, is as bad seen at the same size, and half as bad seen pixel for pixel. Pictures of 256 pixels are seen both ways,
-so the middle is taken. Faults of the size of a pixel are counted in pixels."""
+frame, is as bad when seen at the same size, and half as bad when seen pixel for pixel. Pictures of 256 pixels are seen
+in both ways, so the middle is taken. Faults of the size of a pixel are counted in pixels."""
 
 
 def points_of(opinion: float) -> float:
-    """Return points lost at a mean opinion of KADID-10k, at least 0."""
+    """Return the points lost at a mean opinion of KADID-10k, at least 0."""
     return max(0.0, MAX_DELTA * (CLEAN - opinion) / (CLEAN - WORST))
 
 
@@ -58,20 +58,20 @@ class SeverityCurve:
     power: float
 
     def __call__(self, x: float) -> float:
-        """Return points at ``x``, which is strength or change, at least 0."""
+        """Return the points at ``x``, a strength or a change of at least 0."""
         return MAX_DELTA * -math.expm1(-((max(x, 0.0) / self.scale) ** self.power))
 
 
 @dataclass(frozen=True)
 class Counterpart:
-    """A distortion of KADID-10k that an operation repeats."""
+    """A distortion of KADID-10k that an operation imitates."""
 
     distortion: str
     """Its name in the table of mean opinions."""
     levels: dict[int, float]
-    """Level to parameter, as in the database's own code (``imdist_generator``)."""
+    """The distortion's parameter at each level, as in the database's own code (``imdist_generator``)."""
     dose: Callable[[float], float]
-    """Parameter to the operation's dose (:attr:`redaes.datagen.editors.parametric.operation.Operation.dose`)."""
+    """Function from the parameter to :attr:`redaes.datagen.editors.parametric.operation.Operation.dose`."""
 
 
 def _linear(encoded: float) -> float:
@@ -79,14 +79,14 @@ def _linear(encoded: float) -> float:
 
 
 def _stops(amount: float) -> float:
-    """Stops by which the curve through (0.5, 0.5 + amount / 2) moves middle grey."""
+    """Return the stops by which the curve through (0.5, 0.5 + amount / 2) moves middle grey."""
     return math.log2(_linear(0.5 + amount / 2) / _linear(0.5))
 
 
 def _darker(amount: float) -> float:
-    """Stops of underexposure that lower the mean encoded value of even tones as much as the curve through
-    (0.5, 0.5 - amount / 2) does. That curve leaves white white, an exposure does not: at equal middle greys it would be
-    far darker. A stop is a factor of 2^(1 / 2.2) of encoded values."""
+    """Return the underexposure, in stops, that lowers the mean encoded value of evenly distributed tones as much as the
+    curve through (0.5, 0.5 - amount / 2). That curve keeps white, an exposure does not: with equal middle greys it
+    would be far darker. A stop is a factor of 2^(1 / 2.2) of encoded values."""
     return -2.2 * math.log2(1 - 2 * amount / 3)
 
 
@@ -98,46 +98,46 @@ def _slope(amount: float) -> float:
 COUNTERPARTS: dict[str, Counterpart] = {
     "exposure_down": Counterpart("darken", {1: 0.05, 2: 0.1, 3: 0.2, 4: 0.4, 5: 0.8}, _darker),
     "exposure_up": Counterpart("brighten", {1: 0.1, 2: 0.2, 3: 0.4, 4: 0.7, 5: 1.1}, _stops),
-    # The database's one distortion of contrast goes both ways; at its amount of -0.2 it would do nothing.
+    # The database has one distortion of contrast for both directions; at an amount of -0.2 it would change nothing.
     "contrast_up": Counterpart("contrast_change", {1: 0.3, 2: 0.15, 3: 0.0}, lambda p: _slope(p) - 1),
     "contrast_down": Counterpart("contrast_change", {4: -0.4, 5: -0.6}, lambda p: 1 - _slope(p)),
-    # Level 5 inverts the colours, which no strength of ours does.
+    # Level 5 inverts the colours, which our operation does at no strength.
     "saturation_down": Counterpart("color_saturation_1", {1: 0.4, 2: 0.2, 3: 0.1, 4: 0.0}, lambda p: 1 - p),
     "saturation_up": Counterpart("color_saturation_2", {1: 1, 2: 2, 3: 3, 4: 6, 5: 9}, lambda p: p - 1),
     "posterize": Counterpart("quantization", {1: 20, 2: 16, 3: 13, 4: 10, 5: 7}, float),
     "defocus": Counterpart("lens_blur", {1: 1, 2: 2, 3: 4, 4: 6, 5: 8}, lambda p: p / _DIAGONAL),
-    # The database's kernels are rows of whole pixels, ours are interpolated: these lengths have equal variance.
+    # The database's kernels are rows of whole pixels, ours are interpolated; these lengths have equal variance.
     "motion_blur": Counterpart(
         "motion_blur", {1: 1, 2: 2, 3: 4, 4: 6, 5: 10}, lambda p: math.sqrt(max(0.0, p * p - 3)) / _DIAGONAL
     ),
-    # Halos as wide as the database's in shares of the frame: half as many pixels, by the argument of ``_DIAGONAL``.
+    # Halos as wide as the database's in shares of the frame, so half as many pixels, for the reason at ``_DIAGONAL``.
     "oversharpen": Counterpart("high_sharpen", {1: 1, 2: 2, 3: 3, 4: 6, 5: 12}, lambda p: math.sqrt(2) * p),
     "noise_luma": Counterpart("white_noise", {1: 0.001, 2: 0.002, 3: 0.003, 4: 0.005, 5: 0.01}, math.sqrt),
     "noise_chroma": Counterpart(
         "white_noise_color_component", {1: 0.0001, 2: 0.0005, 3: 0.001, 4: 0.002, 5: 0.003}, math.sqrt
     ),
-    # Level 5 is a quality of 4; ours ends at 6.
+    # Level 5 is a quality of 4; ours goes down to 6 only.
     "jpeg_blocks": Counterpart("jpeg", {1: 43, 2: 36, 3: 24, 4: 7}, float),
     "impulse": Counterpart("impulse_noise", {1: 0.001, 2: 0.005, 3: 0.01, 4: 0.02, 5: 0.03}, float),
     "pixelation": Counterpart("pixelate", {1: 0.01, 2: 0.05, 3: 0.1, 4: 0.2, 5: 0.5}, lambda p: 1 / (0.95 - p**0.6)),
 }
-"""By operation."""
+"""Counterparts by operation."""
 
 
 @dataclass(frozen=True)
 class Argument:
-    """What an operation without a counterpart costs, and why."""
+    """The cost of an operation without a counterpart, and the reason for it."""
 
     points: tuple[float, float, float]
     """Points at strengths 0.3, 0.6 and 1."""
     spread: float
-    """How far that may be off for one picture, in points."""
+    """Uncertainty of these points for one picture."""
     because: str
 
 
 ARGUED_STRENGTHS = (0.3, 0.6, 1.0)
 _SURE, _USUAL, _TASTE = 1.3, 1.6, 2.0
-"""Spreads, in points: a plain defect, the usual, and what may be a matter of taste or hang on the scene."""
+"""Spreads, in points: for a plain defect, for the usual case, and for what depends on taste or on the scene."""
 
 ARGUED: dict[str, Argument] = {
     "haze": Argument(
@@ -183,12 +183,12 @@ ARGUED: dict[str, Argument] = {
     ),
     "finger": Argument((1.5, 3.8, 6.5), _SURE, "5, 13 and 23 % of the frame, up to its middle"),
 }
-"""By operation."""
+"""Arguments by operation."""
 
 COVERING = frozenset(
     {"glare", "clutter", "date_stamp", "watermark", "lens_dirt", "lens_flare", "power_lines", "finger"}
 )
-"""Operations whose own change is how much they cover (:mod:`redaes.datagen.judges.cover`)."""
+"""Operations whose change is measured by how much they cover (:mod:`redaes.datagen.judges.cover`)."""
 
 LIKED = frozenset(
     {
@@ -196,10 +196,10 @@ LIKED = frozenset(
         "crushed_shadows",
     }
 )  # fmt: skip
-"""What photographers do on purpose, a little of it. People who are asked how far a picture is from the clean one, as
-KADID-10k asked them, count it against the picture; people who are asked which one they like better may not."""
+"""Operations that photographers use on purpose, in small doses. People who are asked how far a picture is from the
+clean one, as for KADID-10k, count them against the picture; people who are asked which one they like better may not."""
 TASTE = 1.5
-"""How much further, in points, the loss by one of :data:`LIKED` may be off."""
+"""Additional uncertainty, in points, of the loss by an operation of :data:`LIKED`."""
 LIKED_LOSS = 3.0
 """Points below which a loss by one of :data:`LIKED` may be a gain: about doubled colour, a slope of 1.6, or half of the
 detail added once more."""
@@ -271,31 +271,31 @@ SPREAD: dict[str, float] = {
     "impulse": 0.69,
     "pixelation": 1.16,
 } | {name: argument.spread for name, argument in ARGUED.items()}
-"""How far opinions of pictures at one level lie apart, with the misfit of the curve, or what the argument says, in
-points."""
+"""Spread of opinions about pictures at one level together with the misfit of the curve, or the spread that an argument
+states, in points."""
 
 
 @dataclass(frozen=True)
 class Severity:
-    """What one edit costs one picture."""
+    """The cost of one edit for one picture."""
 
     loss: float
-    """Points, in [0, 9)."""
+    """Loss in points, in [0, 9)."""
     uncertainty: float
-    """Standard deviation of the loss against edits of other kinds, in points."""
+    """Standard deviation of the loss in comparisons with edits of other kinds, in points."""
 
 
 def severity(operation: str, strength: float, change: float) -> Severity:
-    """Return what an edit costs.
+    """Return the cost of an edit.
 
     Args:
         operation: a degrading operation of the embedded editor.
-        strength: in [0, 1].
+        strength: strength of the edit, in [0, 1].
         change: change of this picture: :func:`redaes.datagen.judges.cover.covered` for :data:`COVERING`, else the
             perceptual difference.
 
     Raises:
-        InputError: no curve for the operation.
+        InputError: there is no curve for the operation.
     """
     if operation not in BY_STRENGTH:
         raise InputError(f"no severity is known of {operation!r}; known: {', '.join(sorted(BY_STRENGTH))}")

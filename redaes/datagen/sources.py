@@ -1,4 +1,4 @@
-"""Curate source photographs: read safely, drop duplicates and unfit pictures, balance, split by photograph."""
+"""Curate source photographs: read safely, drop duplicates and unfit pictures, balance, and split by photograph."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ DUPLICATE_BITS = 4
 """Perceptual hashes (64 bits) that differ in at most this many bits are the same photograph."""
 
 FINGERPRINT_PIXELS = 128 * 128
-"""Area at which a photograph is decoded to be recognised. Over 594 photographs the hash is that of the megapixel
-picture, up to 4 bits in 2 of them and 2 bits in 64."""
+"""Area at which a photograph is decoded to be recognised. For 594 photographs, the hash was the same as at a megapixel,
+except for 2 bits in 64 photographs and up to 4 bits in 2."""
 
 N_STRATA = 10
-"""Parts of equal size into which scored photographs are cut before drawing."""
+"""Number of parts of equal size into which scored photographs are divided before drawing."""
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -47,13 +47,13 @@ class Source:
     id: str
     """SHA-256 of the stored bytes."""
     path: Path
-    """The file that is it, or holds it."""
+    """The file of the photograph, or the container that holds it."""
     licence: str
     split: Split
     within: Span | Cell | None = None
-    """The place in ``path``; None: it is the picture itself."""
+    """The place inside ``path``; None if ``path`` is the picture itself."""
     origin: str = ""
-    """Stated id of what was photographed; sources that share one are in one split. Empty: not stated."""
+    """Stated id of the photographed scene; sources that share one are in one split. Empty if none is stated."""
 
     def read_bytes(self) -> bytes:
         """Return the picture as it was stored.
@@ -74,22 +74,22 @@ class Source:
 
 
 class PhotographScorer(Protocol):
-    """What gives a photograph a number for its quality as it is, on any scale."""
+    """Gives a photograph, as it is, a number for its quality, on any scale."""
 
     def __call__(self, image: Image.Image, /) -> float:
         """Return the score of an upright 8-bit RGB picture of at most ``MAX_PIXELS``; larger is better."""
 
 
 class PhotographRules(WrittenSettings):
-    """Which photographs to use."""
+    """Rules for which photographs are used."""
 
     min_side: Annotated[int, whole_number(MIN_SIDE, 1024)] = MIN_SIDE
-    """Shortest side of the picture as the editor sees it, that is at most ``MAX_PIXELS`` in area, in pixels. Edits need
-    ``MIN_SIDE``."""
+    """Smallest length of the shorter side, in pixels, of the picture as the editor sees it (with an area of at most
+    ``MAX_PIXELS``). Edits need ``MIN_SIDE``."""
     max_aspect: Annotated[FiniteFloat, Field(strict=True, ge=1)] | None = None
-    """Largest ratio of the longer to the shorter side; None: any."""
+    """Largest ratio of the longer to the shorter side; None means any."""
     max_photographs: Annotated[int, whole_number(2)] | None = None
-    """Draw so many when there are more; None: use all."""
+    """Number of photographs that are drawn if there are more; None uses all."""
 
 
 ANY_PHOTOGRAPH = PhotographRules()
@@ -97,18 +97,18 @@ ANY_PHOTOGRAPH = PhotographRules()
 
 @dataclass
 class Curation:
-    """What came of the places that were named."""
+    """The result of looking at all photographs."""
 
     sources: list[Source] = field(default_factory=list)
     rejected: list[tuple[str, str]] = field(default_factory=list)
-    """Name and reason; a reason starts with a countable word."""
+    """Name and reason of each rejected photograph; a reason begins with a word that can be counted."""
 
 
 class Fingerprints:
-    """Perceptual hashes that find their near copies without comparing each with each.
+    """Perceptual hashes, among which near copies are found without comparing each with each.
 
-    Of ``DUPLICATE_BITS + 1`` parts of two hashes that differ in at most ``DUPLICATE_BITS`` bits, one is equal; so
-    only the hashes that share a part have to be compared.
+    If two hashes differ in at most ``DUPLICATE_BITS`` bits, then of their ``DUPLICATE_BITS + 1`` parts at least one is
+    equal; so only hashes that share a part have to be compared.
     """
 
     def __init__(self) -> None:
@@ -116,7 +116,7 @@ class Fingerprints:
         self._sharing: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
 
     def add(self, fingerprint: int) -> int | None:
-        """Return the number of the first hash that is near; None when there is none, and then this one is kept.
+        """Return the number of the first hash that is near. If there is none, keep this one and return None.
 
         Numbers count the kept hashes from 0.
         """
@@ -146,17 +146,17 @@ class Fingerprints:
 
 @dataclass(frozen=True)
 class _Look:
-    """What one reading of a candidate told."""
+    """What one reading of a candidate gave."""
 
     id: str
-    """Id of the photograph; empty: its bytes could not be read."""
+    """Id of the photograph; empty if its bytes could not be read."""
     problem: str | None
     fingerprint: int | None
-    """Perceptual hash; None: not computed, because of a problem or because the same bytes were met before."""
+    """Perceptual hash; None if it was not computed, because of a problem or because the same bytes occurred before."""
 
 
 def _look(candidate: FoundPhotograph, rules: PhotographRules, met: set[str]) -> _Look:
-    """Read once; decode only what was not met before and passes the header's checks. Runs in a thread."""
+    """Read once, and decode only new photographs that pass the checks of the header; this runs in a thread."""
     location = candidate.location
     identity = ""
     try:
@@ -178,7 +178,7 @@ def _look(candidate: FoundPhotograph, rules: PhotographRules, met: set[str]) -> 
 
 
 def _in_order(work: Callable[[_T], _R], items: Iterable[_T], workers: int) -> Iterator[_R]:
-    """Yield results in the order of the items, a few of them made ahead; Pillow decodes outside Python's lock."""
+    """Yield results in the order of the items; a few are made ahead, as Pillow decodes outside Python's lock."""
     with ThreadPoolExecutor(workers) as pool:
         waiting: deque[Future[_R]] = deque()
         try:
@@ -193,7 +193,7 @@ def _in_order(work: Callable[[_T], _R], items: Iterable[_T], workers: int) -> It
 
 
 def draw(scores: Mapping[str, float], n: int, seed: int) -> set[str]:
-    """``n`` ids, as many from each of ``N_STRATA`` equal parts of the order by score as can be.
+    """Return ``n`` ids, as equally as possible from each of ``N_STRATA`` equal parts of the order by score.
 
     The same scores and seed give the same ids on every machine.
 
@@ -204,7 +204,7 @@ def draw(scores: Mapping[str, float], n: int, seed: int) -> set[str]:
     n_strata = min(N_STRATA, n)
     bounds = [len(ordered) * index // n_strata for index in range(n_strata + 1)]
     strata = [_shuffled(ordered[low:high], seed) for low, high in itertools.pairwise(bounds)]
-    # Rank within the stratum first: that is one from each in turn. Who gets an odd one is a matter of the seed too.
+    # Sorted by rank within the stratum, so that strata take turns. The seed also decides who gets an odd one.
     turns = sorted((rank, _seeded(identity, seed), identity) for ids in strata for rank, identity in enumerate(ids))
     return {identity for _, _, identity in turns[:n]}
 
@@ -234,19 +234,19 @@ def curate(
     out, at least one, so that the same files give the same split on every machine.
 
     Args:
-        paths: as :func:`~redaes.datagen.photograph_files.find` takes them.
+        paths: places, as :func:`~redaes.datagen.photograph_files.find` takes them.
         test_fraction: share of photographs held out, in (0, 1).
-        seed: seed of the split, and of the draw.
-        licences: by path, for photographs that lie in a folder without ``LICENCES.csv``.
-        rules: which photographs to use.
-        scorer: balances the quality of the photographs drawn; asked only when there are more than
+        seed: seed of the split and of the draw.
+        licences: licences by path, for photographs in a folder without ``LICENCES.csv``.
+        rules: rules for which photographs are used.
+        scorer: balances the quality of the photographs drawn; it is called only if there are more than
             ``rules.max_photographs``, from one thread.
-        workers: threads that read and decode.
+        workers: number of threads that read and decode.
 
     Raises:
-        InputError: a path that does not exist, a list or container that cannot be used, fewer than two usable
-            photographs, or a fraction out of range.
-        MissingDependency: a table needs pyarrow, which is absent.
+        InputError: a path does not exist, a list or container cannot be used, there are fewer than two usable
+            photographs, or the fraction is out of range.
+        MissingDependency: pyarrow, which is needed for a table, is absent.
     """
     if not 0 < test_fraction < 1:
         raise InputError(f"test fraction {test_fraction} is not between 0 and 1")
@@ -289,7 +289,7 @@ def curate(
 def _distinct(
     candidates: list[FoundPhotograph], rules: PhotographRules, workers: int, curation: Curation
 ) -> dict[str, FoundPhotograph]:
-    """Return the usable photographs by id, without copies; says of the others why not."""
+    """Return the usable photographs by id, without copies; the reasons for the others are noted in ``curation``."""
     usable: dict[str, FoundPhotograph] = {}
     first: dict[str, str] = {}
     names: list[str] = []
@@ -304,7 +304,7 @@ def _distinct(
         if look.id:
             first[look.id] = name
         if look.problem is None and look.fingerprint is None:
-            # Another thread met the same bytes later in the list but earlier in time.
+            # Another thread saw the same bytes first, though they are later in the list.
             look = _look(candidate, rules, set())  # noqa: PLW2901
         if look.problem is not None or look.fingerprint is None:
             curation.rejected.append((name, look.problem or "unreadable: it changed while it was looked at"))

@@ -1,4 +1,4 @@
-"""Statistics of a dataset, from all columns but the pictures."""
+"""Statistics of a dataset, from all columns except the pictures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LIGHT = ("id", "delta", "factors", "group", "source", "licence", "agreement")
 
 TIE = "tie"
 NOT_STATED = "not stated"
-"""What decides a pair of which only the better side is known."""
+"""Text in place of the deciding factors if only the better side of a pair is known."""
 MOSTLY = 0.75
 
 
@@ -37,7 +37,7 @@ class Row:
 
     @property
     def decided_by(self) -> str:
-        """The factors, ``tie``, or that they are not stated."""
+        """The deciding factors, ``tie``, or that the factors are not stated."""
         tie = winner_of(self.values["delta"] or 0.0) == "tie"
         return ", ".join(self.values["factors"] or ()) or (TIE if tie else NOT_STATED)
 
@@ -50,9 +50,9 @@ class Sizes:
     labelled: int
     tied: int
     first_better: int
-    """Pairs, ties aside, whose first picture is better."""
+    """Number of pairs, ties aside, whose first picture is better."""
     quantiles: tuple[float, float, float] | None
-    """10 %, 50 % and 90 % of the size of the difference in points, ties aside; None: there are none."""
+    """10 %, 50 % and 90 % quantiles of the size of the difference in points, ties aside; None if there are none."""
 
 
 @dataclass(frozen=True)
@@ -60,30 +60,30 @@ class PanelAgreement:
     """How far the judges of the judged pairs agree."""
 
     judges: tuple[str, ...]
-    """All that judged any pair."""
+    """Names of all judges that judged any pair."""
     pairs: int
     unanimous: int
-    """Pairs on whose better side all judges agree."""
+    """Number of pairs on whose better side all judges agree."""
     mostly: int
-    """Others on which less than a quarter of the judges is in the smaller camp."""
+    """Number of other pairs on which less than a quarter of the judges disagree with the majority."""
     spread: float
     """Median distance of the answers from their common difference, in points."""
     failed: int
-    """Unusable answers."""
+    """Number of unusable answers."""
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """What a dataset holds."""
+    """Statistics of a dataset."""
 
     by_split: Mapping[Split, Sizes]
     by_factor: Mapping[str, Sizes]
     deltas: Mapping[Split, tuple[float, ...]]
     """Labelled differences in points."""
     licences: Mapping[str, int]
-    """Photographs per licence."""
+    """Number of photographs for each licence."""
     judged: PanelAgreement | None
-    """Agreement of the panel; None: no pair was judged, all were measured."""
+    """Agreement of the panel; None if no pair was judged, because all were measured."""
 
 
 def light_rows(folder: Path, columns: Sequence[str] = LIGHT) -> Iterator[Row]:
@@ -91,10 +91,10 @@ def light_rows(folder: Path, columns: Sequence[str] = LIGHT) -> Iterator[Row]:
 
     Args:
         folder: the dataset.
-        columns: which are read.
+        columns: names of the columns that are read.
 
     Raises:
-        RecordError: no RED dataset, or a shard that cannot be read.
+        RecordError: the folder is not a RED dataset, or a shard cannot be read.
     """
     for split in SPLITS:
         for file in shards(folder, split):
@@ -103,10 +103,10 @@ def light_rows(folder: Path, columns: Sequence[str] = LIGHT) -> Iterator[Row]:
 
 
 def statistics(folder: Path) -> Statistics:
-    """Count a dataset.
+    """Return the statistics of a dataset.
 
     Raises:
-        RecordError: no RED dataset, or a shard that cannot be read.
+        RecordError: the folder is not a RED dataset, or a shard cannot be read.
     """
     by_split: dict[Split, list[float | None]] = {split: [] for split in SPLITS}
     by_factor: defaultdict[str, list[float | None]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""Check every row of a dataset against what a RED dataset promises, one row at a time."""
+"""Check every row of a dataset against the rules for RED datasets, one row at a time."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from redaes.records import PairRecord, record_of, shards, stream_rows
 from redaes.types import MAX_DELTA, SIDES, SPLITS, Rationale, Split, winner_of
 
 N_NAMED = 5
-"""Rows named for each kind of finding; the others are counted."""
+"""Number of rows listed for each kind of finding; the others are counted."""
 
 POTENTIAL_TOLERANCE = 0.01
-"""Points by which a difference may miss those around it: each is stored to four decimals."""
+"""Points by which a difference may deviate from what others imply, since each is stored with four decimals."""
 
 
 @dataclass
@@ -27,12 +27,12 @@ class Rows:
 
     n: int = 0
     first: list[str] = field(default_factory=list)
-    """The first ``N_NAMED``: shard, row, id, and what is the matter."""
+    """The first ``N_NAMED`` rows: shard, row, id, and the problem."""
 
 
 @dataclass
 class SplitCounts:
-    """What one split holds."""
+    """Counts of one split."""
 
     pairs: int = 0
     groups: int = 0
@@ -41,16 +41,16 @@ class SplitCounts:
 
 @dataclass
 class DatasetValidation:
-    """What came of checking a dataset."""
+    """The result of checking a dataset."""
 
     counts: dict[Split, SplitCounts]
     wrong: dict[str, Rows] = field(default_factory=dict)
-    """Faulty rows by kind of fault; empty: the dataset is sound."""
+    """Faulty rows by kind of fault; empty if the dataset is sound."""
     warnings: dict[str, Rows] = field(default_factory=dict)
 
 
 class PotentialCheck:
-    """Whether signed differences between pictures can all come from one number per picture."""
+    """Checks whether signed differences between pictures can all come from one number for each picture."""
 
     def __init__(self) -> None:
         self._towards: dict[str, tuple[str, float]] = {}  # picture -> (another, by how much it is better than that)
@@ -63,7 +63,7 @@ class PotentialCheck:
         return picture, ahead
 
     def add(self, first: str, second: str, delta: float) -> float:
-        """Note a difference; by how many points it misses what those before it imply (0 when they imply nothing)."""
+        """Add a difference; return by how many points it deviates from what earlier ones imply (0 if nothing)."""
         root_first, ahead_first = self._root(first)
         root_second, ahead_second = self._root(second)
         if root_first == root_second:
@@ -74,34 +74,34 @@ class PotentialCheck:
 
 @dataclass
 class _Seen:
-    """What has to be remembered over all rows: names, never pictures."""
+    """What must be remembered over all rows: names, never pictures."""
 
     ids: set[str] = field(default_factory=set)
     groups: dict[str, tuple[Split, str]] = field(default_factory=dict)
-    """Group -> split and photograph."""
+    """Split and photograph of each group."""
     sources: dict[str, Split] = field(default_factory=dict)
 
 
 @dataclass
 class _Shard:
-    """What is remembered over one shard."""
+    """What is remembered within one shard."""
 
     sizes: dict[str, tuple[int, int] | str] = field(default_factory=dict)
-    """Picture -> width and height, or why it does not decode."""
+    """Width and height of each picture, or why it does not decode."""
     potentials: defaultdict[str, PotentialCheck] = field(default_factory=lambda: defaultdict(PotentialCheck))
 
 
 def validate(folder: Path, *, progress: Callable[[int, int], None] = lambda done, total: None) -> DatasetValidation:
-    """Check a dataset. Memory holds one row with its pictures, and the names of all.
+    """Check a dataset. Memory holds one row with its pictures, and the names of all rows.
 
     Differences are checked against each other within a group and a shard.
 
     Args:
         folder: the dataset.
-        progress: called with shards done and shards in all.
+        progress: called with the number of shards done and the number of all shards.
 
     Raises:
-        RecordError: no RED dataset. (A shard that cannot be read is a finding.)
+        RecordError: the folder is not a RED dataset. (A shard that cannot be read is a finding.)
         MissingDependency: pyarrow is absent.
     """
     files = [(split, file) for split in SPLITS for file in shards(folder, split)]
@@ -119,7 +119,7 @@ def validate(folder: Path, *, progress: Callable[[int, int], None] = lambda done
 
 
 def note(table: dict[str, Rows], kind: str, where: str, detail: str = "") -> None:
-    """Count a row with a finding, and name it where it is one of the first."""
+    """Count a row with a finding, and list it if it is one of the first."""
     rows = table.setdefault(kind, Rows())
     rows.n += 1
     if len(rows.first) < N_NAMED:
@@ -162,7 +162,7 @@ def _faults(record: PairRecord, split: Split, seen: _Seen, shard: _Shard) -> Ite
         yield "group of two photographs", f"group {pair.group} is of {known_source}, here of {pair.source}"
     yield from _picture_faults(record, shard)
     yield from _label_faults(record)
-    # A difference at the end of the scale was cut off there, so it says only "at least"; people's need not add up.
+    # A difference at the end of the scale may be cut off there, so it is left out; people's need not be consistent.
     if pair.delta is not None and abs(pair.delta) < MAX_DELTA and record.label_source != "people":
         missed = shard.potentials[pair.group].add(pair.first.id, pair.second.id, pair.delta)
         if missed > POTENTIAL_TOLERANCE:
@@ -184,7 +184,7 @@ def _picture_faults(record: PairRecord, shard: _Shard) -> Iterator[tuple[str, st
             yield "picture does not decode", f"{side}: {size}"
         else:
             sizes.append(size)
-    # People compare whole photographs; what an editor made has the size of its view.
+    # People compare whole photographs, which may differ in size; edited pictures have the size of their view.
     if len(set(sizes)) == 2 and record.label_source != "people":
         yield "pictures differ in size", " and ".join(f"{width}x{height}" for width, height in sizes)
     if len(set(identities)) == 1:
@@ -192,9 +192,7 @@ def _picture_faults(record: PairRecord, shard: _Shard) -> Iterator[tuple[str, st
 
 
 def _decoded_size(data: bytes, path: Path) -> tuple[int, int] | str:
-    """Return the width and height in pixels, upright, of a picture that decodes to its last byte, or why it does
-    not.
-    """
+    """Return the upright width and height, in pixels, of a picture that decodes to its end, or why it does not."""
     try:
         return decode_image(data, path, max_pixels=MAX_FILE_PIXELS).image.size
     except ImageError as error:
@@ -207,7 +205,7 @@ def _label_faults(record: PairRecord) -> Iterator[tuple[str, str]]:
         ("rationale", record.rationale, 1),
         ("rationale_swapped", record.rationale_swapped, -1),
     )
-    # People say which they prefer: neither why nor what was done to the pictures is known.
+    # People state only which picture they prefer; neither the reason nor the edits are known.
     built = record.label_source != "people"
     for name, rationale, _ in orders:
         if rationale is None and built:
@@ -219,7 +217,7 @@ def _label_faults(record: PairRecord) -> Iterator[tuple[str, str]]:
         yield "factors contradict the difference", f"{pair.delta:+.2f} with factors {', '.join(pair.factors) or 'none'}"
     worse = {"A": pair.edit_second, "B": pair.edit_first, "tie": None}[better]
     gained = {"A": pair.edit_first, "B": pair.edit_second, "tie": None}[better]
-    # Judges may find that an edit did the opposite of what was asked for; a measured difference cannot.
+    # Judges may find that an edit did the opposite of its instruction; with a measured difference that is impossible.
     if (
         record.label_source == "edits"
         and better != "tie"
@@ -234,7 +232,7 @@ def _label_faults(record: PairRecord) -> Iterator[tuple[str, str]]:
 
 
 def _check_report(folder: Path, found: DatasetValidation) -> None:
-    """``report.json``, where there is one, must count what is there."""
+    """Check that the counts in ``report.json``, if it exists, are right."""
     file = folder / "report.json"
     if not file.is_file():
         return

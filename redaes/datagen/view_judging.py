@@ -1,6 +1,6 @@
 """Choose the questions about the pictures of one view, round by round, until their differences are settled.
 
-Pure: who asks, and how, is the caller's. ``judging_rounds`` yields what is to be asked and is sent the judgements::
+This module asks nobody itself: ``judging_rounds`` yields what is to be asked, and the caller sends the judgements::
 
     rounds = judging_rounds("view", 11, pairs, n_judges=3, rules=rules, savings=savings)
     try:
@@ -25,23 +25,23 @@ from redaes.ranking import components
 
 @dataclass(frozen=True)
 class JudgingRound:
-    """Questions that can be asked at once."""
+    """Questions that can be asked at the same time."""
 
     pairs: tuple[PicturePlaces, ...]
     """The pairs, by the places of the view's pictures."""
     judges: tuple[int, ...]
-    """Who is asked about each of them, by places in the panel."""
+    """Places in the panel of the judges that are asked about each pair."""
 
 
 @dataclass(frozen=True)
 class JudgedPair:
-    """What was said about one pair."""
+    """The judgements of one pair."""
 
     label: Consensus
     """Consensus of the judges that decide: the reserve if it was asked, otherwise those that are always asked."""
     everyone: Consensus
-    """Consensus of all judges that were asked; if the reserve was asked too, its ``delta`` and ``rejected`` decide
-    nothing.
+    """Consensus of all judges that were asked. If the reserve was asked, too, ``delta`` and ``rejected`` of this
+    consensus are not used.
     """
     judgements: tuple[Judgement, ...]
     """The judgements of the judges that were asked, in the panel's order."""
@@ -49,22 +49,23 @@ class JudgedPair:
 
 @dataclass(frozen=True)
 class ViewJudgements:
-    """What became of a view's pairs."""
+    """The result for all pairs of a view."""
 
     judged: Mapping[PicturePlaces, JudgedPair]
     """The pairs that were asked about, labelled or rejected, in the order of their places."""
     not_asked: tuple[PicturePlaces, ...]
-    """The others that could have been."""
+    """Pairs that could have been asked about and were not."""
     counts: Mapping[str, int] = field(default_factory=dict)
-    """Pairs that were asked to join pictures which rejected pairs had left apart (``joining``), and pairs that the
-    reserve was asked about (``reserve``)."""
+    """Number of pairs that were asked about to connect pictures which rejected pairs had left apart (``joining``), and
+    of pairs about which the reserve was asked (``reserve``)."""
 
 
 JOINING_ROUNDS = 2
-"""Judges that reject most pairs would be asked about all of them otherwise, for few labels."""
+"""Largest number of joining rounds. Without it, judges that reject most pairs would be asked about all, for few labels.
+"""
 
 Judgements = Sequence[Sequence[Judgement]]
-"""For each pair of a round one judgement of each of the round's judges, in their order."""
+"""For each pair of a round, one judgement by each of the round's judges, in their order."""
 
 
 def judging_rounds(
@@ -78,24 +79,24 @@ def judging_rounds(
 ) -> Generator[JudgingRound, Judgements, ViewJudgements]:
     """Ask about as few of a view's pairs as ``savings`` allows.
 
-    First the chosen pairs, of those judges that are no reserve; then the reserve, where these do not agree, and there
-    it alone decides. Where rejected pairs leave pictures unconnected, further pairs that would join them are asked
-    about in the same way, as few as could do it, at most :data:`JOINING_ROUNDS` times.
+    First, the judges outside the reserve are asked about the chosen pairs. Where they do not agree, the reserve is
+    asked, and then it alone decides. If rejected pairs leave pictures unconnected, further pairs that would connect
+    them are asked about in the same way, as few as possible, at most :data:`JOINING_ROUNDS` times.
 
     Args:
         group: id of the view, which decides between pairs that are worth the same.
-        n: its pictures.
-        pairs: that can be asked about, each once.
-        n_judges: in the panel.
-        rules: when judges agree.
-        savings: how much to leave out.
+        n: number of its pictures.
+        pairs: the pairs that can be asked about, each once.
+        n_judges: number of judges in the panel.
+        rules: conditions under which judges agree.
+        savings: settings of what is left out.
         reserve: places of the judges that are asked only where the others do not agree.
 
     Returns:
-        What was found, once there is nothing left to ask.
+        The judgements, once there is nothing left to ask.
 
     Raises:
-        InputError: as :func:`~redaes.datagen.pair_choice.choose_pairs` and
+        InputError: see :func:`~redaes.datagen.pair_choice.choose_pairs` and
             :func:`~redaes.datagen.consensus.consensus`.
     """
     always = tuple(judge for judge in range(n_judges) if judge not in reserve)
@@ -131,7 +132,7 @@ def judging_rounds(
 def _joining(
     group: str, n: int, pairs: Sequence[PicturePlaces], judged: Mapping[PicturePlaces, JudgedPair]
 ) -> list[PicturePlaces]:
-    """Return pairs not yet asked about that could join what labelled pairs leave apart: one for each gap."""
+    """Return pairs not yet asked about that could connect the parts left by labelled pairs: one for each gap."""
     labelled = [pair for pair, each in judged.items() if each.label.delta is not None]
     parts = components(n, [(i, j, 0.0, 1.0) for i, j in labelled])
     part_of = {place: number for number, part in enumerate(parts) for place in part}

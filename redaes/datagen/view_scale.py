@@ -16,7 +16,7 @@ from redaes.ranking import Z_SETTLED, components, difference_variance, fit_poten
 from redaes.types import TIE_MARGIN
 
 ASSUMED_NOISE = 1.0
-"""Standard deviation of an answer, in points, where answers to one question cannot show any."""
+"""Assumed standard deviation of an answer, in points, if answers to one question cannot show it."""
 
 
 @dataclass(frozen=True)
@@ -24,32 +24,32 @@ class ViewScale:
     """Consistent scores of a view's pictures."""
 
     parts: tuple[tuple[int, ...], ...]
-    """Pictures that labelled pairs join, even by way of others; a picture in no labelled pair is a part of its own."""
+    """Pictures connected by labelled pairs, even by way of others; one in no labelled pair is a part of its own."""
     scores: NDArray[np.float64]
-    """Shape (n,), in points, with zero mean in each part; between parts differences mean nothing."""
+    """Shape (n,), in points, with zero mean in each part; differences between parts have no meaning."""
     errors: NDArray[np.float64]
     """Standard errors of all differences, shape (n, n), in points; infinite between parts."""
     noise: float
     """Standard deviation of a single answer around the scale, in points, as :func:`view_scale` estimates it."""
 
     def delta(self, pair: PicturePlaces) -> float:
-        """Return the score of the first less score of the second."""
+        """Return the score of the first picture minus the score of the second."""
         return float(self.scores[pair[0]] - self.scores[pair[1]])
 
 
 def view_scale(n: int, labels: Mapping[PicturePlaces, Consensus], names: Sequence[str] = ()) -> ViewScale:
     """Fit a potential to the labelled pairs; each answer counts.
 
-    How much answers scatter is taken from what the potential leaves unexplained (which counts once for each pair beyond
-    those that a tree needs) together with how far the judges' answers about a pair lie apart (which counts once for
-    each picture but one): a few pairs alone would say little about it. Of one judge that answers once in each order
-    nothing is known beforehand, and :data:`ASSUMED_NOISE` takes the place of the latter.
+    The scatter of answers is estimated from what the potential leaves unexplained (weighted by the number of pairs
+    beyond those that a tree needs) and from how far the judges' answers about a pair differ (weighted by the number of
+    pictures minus one): a few pairs alone would say little about it. One judge that answers once in each order gives no
+    such differences, and :data:`ASSUMED_NOISE` is used in their place.
 
     Args:
-        n: pictures.
-        labels: by pair; rejected ones do not count.
-        names: names of the pictures, so that scores do not depend on their order, not even in how they are rounded;
-            none: their places are.
+        n: number of pictures.
+        labels: labels by pair; rejected ones do not count.
+        names: names of the pictures, so that scores do not depend on the pictures' order, not even by rounding; if
+            empty, their places are used.
     """
     kept = {pair: label for pair, label in sorted(labels.items()) if label.delta is not None}
     edges = [(i, j, label.delta or 0.0, float(label.n_answers)) for (i, j), label in kept.items()]
@@ -68,7 +68,7 @@ def view_scale(n: int, labels: Mapping[PicturePlaces, Consensus], names: Sequenc
         n_beyond, n_fitted = len(edges) - (n - len(parts)), max(1, n - len(parts))
         variance = (unexplained + n_fitted * stated) / (n_beyond + n_fitted)
     unit = difference_variance(n, edges)
-    unit[np.isfinite(unit)] *= variance  # infinity times no noise is no number
+    unit[np.isfinite(unit)] *= variance  # infinity times zero would be NaN
     return ViewScale(
         parts=tuple(map(tuple, parts)),
         scores=scores,
@@ -79,7 +79,7 @@ def view_scale(n: int, labels: Mapping[PicturePlaces, Consensus], names: Sequenc
 
 def _variance(label: Consensus) -> float | None:
     """Return the variance of a label around the mean of infinitely many such judges, estimated from its answers, in
-    squared points; None: one answer in each order shows nothing, for what sets them apart may be the order.
+    squared points. None if there is only one answer in each order, whose difference may be due to the order.
     """
     if label.disagreement is None or label.spread is None:
         return None
@@ -89,11 +89,11 @@ def _variance(label: Consensus) -> float | None:
 
 
 def why_not_inferred(scale: ViewScale, pair: PicturePlaces, max_error: float) -> str | None:
-    """Return why a pair that nobody was asked about gets no label from the scale, or None: it gets one.
+    """Return why a pair that nobody was asked about gets no label from the scale; None if it gets one.
 
-    Nobody has looked at these two pictures side by side, so more is wanted than of judged pairs: the difference has to
-    be known well (else ``imprecise``), and which picture is better has to be settled (else ``undecided``). So a tie is
-    never inferred.
+    Nobody has looked at these two pictures side by side, so the conditions are stricter than for judged pairs: the
+    difference must be known well (else ``imprecise``), and it must be clear which picture is better (else
+    ``undecided``). So a tie is never inferred.
 
     Args:
         scale: scale of the view.

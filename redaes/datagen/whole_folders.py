@@ -13,13 +13,13 @@ from redaes.errors import RecordError
 
 @contextmanager
 def whole_folder(out: Path) -> Iterator[Path]:
-    """A temporary folder that becomes ``out`` when all went well, and is removed otherwise.
+    """Yield a temporary folder that becomes ``out`` if all goes well, and is removed otherwise.
 
-    It lies beside ``out`` and is hidden. A process that is killed leaves it; the next one that makes ``out`` removes
-    it, where the system's locks show that nobody works on it any more (not on Windows, nor on some network drives).
+    It is beside ``out`` and hidden. A process that is killed leaves it; the next one that makes ``out`` removes it
+    if the system's locks show that nobody works on it (not on Windows, nor on some network drives).
 
     Raises:
-        RecordError: ``out`` exists or cannot be written.
+        RecordError: ``out`` exists or cannot be written to.
     """
     if out.exists():
         raise RecordError(f"{out} exists; choose another --out, nothing is overwritten")
@@ -33,18 +33,18 @@ def whole_folder(out: Path) -> Iterator[Path]:
         raise RecordError(f"{out} cannot be written: {error.strerror or error}; choose another --out") from error
     finally:
         if making is not None:
-            shutil.rmtree(making, ignore_errors=True)  # after a success there is nothing
+            shutil.rmtree(making, ignore_errors=True)  # after a success it does not exist any more
         if lock is not None:
             os.close(lock)
 
 
 def _begin(out: Path) -> tuple[Path, int | None]:
-    """Return a new folder and what holds its lock; None: there are no locks."""
+    """Return a new folder and the handle that holds its lock; the handle is None if there are no locks."""
     while True:
         making = out.with_name(f".{out.name}.{os.urandom(6).hex()}.tmp")
         making.mkdir(parents=True)
         lock = _lock(making)
-        if lock is None or making.exists():  # else somebody took it for left over before it was locked
+        if lock is None or making.exists():  # otherwise another process took it for left over and removed it
             return making, lock
         os.close(lock)
 
@@ -58,8 +58,8 @@ def _remove_left(out: Path) -> None:
 
 
 def _lock(folder: Path) -> int | None:
-    """Return an open folder that no other process can lock until it is closed; None: one has it, or there are no
-    locks.
+    """Return an open folder that no other process can lock until it is closed; None if another process has locked it,
+    or there are no locks.
     """
     try:
         import fcntl

@@ -1,4 +1,4 @@
-"""Every pair of the demonstration that was answered with reasons, before and after training, as rows of a table."""
+"""Rows of a table of all pairs of the demonstration that were answered with reasons, before and after training."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from redaes.viewer.pair_table import Outcome, PairPicture, PairRow
 
 
 def answered_pairs(records: Sequence[PairRecord], moments: Sequence[Moment]) -> list[PairRow]:
-    """Return two rows for each pair: of the model before training and of the last one.
+    """Return two rows for each pair: one of the model before training and one of the last model.
 
     Args:
         records: the held-out pairs, with their pictures.
-        moments: the evaluations, before training first.
+        moments: the evaluations; that before training comes first.
     """
     by_id = {record.pair.id: record for record in records}
     rows = []
@@ -27,7 +27,7 @@ def answered_pairs(records: Sequence[PairRecord], moments: Sequence[Moment]) -> 
             record = by_id.get(item.outcome.pair)
             if record is not None:
                 rows.append(_row(record, item, moment))
-    return sorted(rows, key=lambda row: row.id)  # stable: before training stands above after it
+    return sorted(rows, key=lambda row: row.id)  # sorting is stable, so the row before training stays first
 
 
 def _row(record: PairRecord, item: ReasonedOutcome, moment: Moment) -> PairRow:

@@ -1,4 +1,4 @@
-"""How the demonstration shows where it is, and keeps the libraries' chatter in a log file."""
+"""Display the progress of the demonstration, and write the libraries' output to a log file."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from redaes.file_writing import read_json, write_json
 from redaes.progress_lines import ProgressLines, duration_in_words
 
 Advance = Callable[[int, int], None]
-"""Called with work done and work in all."""
+"""A function that is called with the amount of work done and the amount of all work."""
 
 TIMES = "times.json"
 
 
 class _LogFile(io.TextIOBase):
-    """A text stream into a file that is opened for each write: nothing has to be closed, and loggers that
-    hold on to the stream for the rest of the process can go on writing."""
+    """A text stream into a file that is opened for each write. Nothing has to be closed, and loggers that keep the
+    stream for the rest of the process can go on writing."""
 
     def __init__(self, path: Path, on_write: Callable[[str], None]) -> None:
         self._path = path
@@ -41,14 +41,14 @@ class _LogFile(io.TextIOBase):
 
 
 class DemoSteps:
-    """Runs the steps in order; what is finished is not done again.
+    """Runs the steps in order; finished steps are skipped.
 
     Attributes:
         seconds: wall time of each finished step, in this run or an earlier one.
     """
 
     def __init__(self, out: Path, n_steps: int) -> None:
-        # The stream is taken now: while a step runs, ``sys.stdout`` leads to the log.
+        # The stream is saved now, because while a step runs ``sys.stdout`` leads to the log.
         self.console = Console(file=sys.stdout, highlight=False, markup=False)
         self.log = out / "demo.log"
         self._times = out / TIMES
@@ -62,11 +62,11 @@ class DemoSteps:
         """Run a step, unless it is done.
 
         Args:
-            name: under which its wall time is kept.
-            title: what is shown.
+            name: name under which its wall time is stored.
+            title: title that is shown.
             done: whether its output is complete already.
-            expected_s: about how long it takes on two cores.
-            work: does it; an exception ends the demonstration after a line that names the step.
+            expected_s: about how many seconds it takes on two cores.
+            work: does the step; an exception ends the demonstration after a line that names the step.
         """
         self._number += 1
         label = f"[{self._number}/{self._n_steps}] {title}"
@@ -98,7 +98,7 @@ class DemoSteps:
             redirect_stderr=False,
         )
         if progress.disable:
-            # The lines go to the log as well: who looks there sees that it goes on.
+            # The lines go to the log, too, so that its readers see the progress.
             with ProgressLines("working", self._say) as lines:
                 self._advance = lambda n_done, total: lines.update("working", n_done, total)
                 yield self._advance
@@ -111,7 +111,7 @@ class DemoSteps:
     def _say(self, line: str) -> None:
         self.console.print(f"{' ' * 8}{line}", soft_wrap=True)
         with self.log.open("a+b") as file:
-            # What is printed comes in pieces: this line may fall between a text and its end.
+            # Output comes in pieces, so this line may fall between a text and its end.
             file.seek(max(0, file.tell() - 1))
             begun = file.read(1) not in (b"", b"\n")
             file.write(b"\n" * begun + f"{line}\n".encode())
@@ -131,7 +131,7 @@ class DemoSteps:
 
     @contextmanager
     def _to_log(self) -> Iterator[None]:
-        """Send what the libraries print to the log file; their log lines also move the bar."""
+        """Send the libraries' output to the log file; their log lines also move the progress bar."""
         lines = _LogFile(self.log, self._on_write)
         self._watch = None
         with redirect_stdout(lines), redirect_stderr(lines):
@@ -150,10 +150,10 @@ class DemoSteps:
 
 
 def claim(out: Path, settings: dict[str, object]) -> None:
-    """Bind a folder to the settings of a demonstration.
+    """Reserve a folder for a demonstration with these settings.
 
     Raises:
-        RecordError: it holds one with other settings, or cannot be written.
+        RecordError: it holds a demonstration with other settings, or cannot be written to.
     """
     file = out / "demo.json"
     if file.exists():

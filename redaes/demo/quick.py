@@ -1,14 +1,14 @@
-"""The tour of a minute: pairs made, two pictures compared with checked reasons, a series ranked.
+"""The one-minute tour: pairs are made, two pictures compared with checked reasons, and a series is ranked.
 
 ::
 
-    OUT/pairs/        a RED dataset, of four photographs that come in the package      (step 1)
+    OUT/pairs/        a RED dataset of four photographs that come with the package     (step 1)
     OUT/comparison/   a pair of it, as two files                                       (2)
-    OUT/series/       five versions of one photograph, as a burst would have them      (3)
-    OUT/ranking/      what ``redaes rank`` writes of them
-    OUT/tour.log      what the libraries said
+    OUT/series/       five versions of one photograph, like a burst                    (3)
+    OUT/ranking/      the output of ``redaes rank`` for them
+    OUT/tour.log      the libraries' output
 
-Whatever is there of an earlier tour is gone on with, or written again.
+Results of an earlier tour in the folder are continued or overwritten.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from redaes.records import PairRecord
 
 PACKAGES = ("datasets", "filelock", "pyarrow", "threadpoolctl")
-"""Modules beyond what redaes always needs; each has the name of its package, and the extra ``edit`` brings them."""
+"""Modules beyond those that redaes always needs. Each has the name of its package; the extra ``edit`` installs them."""
 
 LOG = "tour.log"
 
@@ -47,12 +47,12 @@ SEED = 0
 
 @dataclass(frozen=True)
 class TourScale:
-    """How much is made."""
+    """The size of the tour."""
 
     views: int = 1
-    """Of each photograph: the whole frame, then crops."""
+    """Number of views of each photograph: the whole frame, then crops."""
     variants: int = 3
-    """Edited versions of each view."""
+    """Number of edited versions of each view."""
     max_side: int = 384
     """Longest side of the pictures, in pixels."""
 
@@ -70,16 +70,16 @@ SERIES_OF = "coffee.jpg"
 
 
 class _Teller:
-    """Prints the story: wrapped in a terminal, a line each elsewhere."""
+    """Prints the tour's text: wrapped in a terminal, otherwise one line for each paragraph."""
 
     def __init__(self) -> None:
         from rich.console import Console
 
-        # The stream is taken now: while a step works, ``sys.stdout`` leads to the log.
+        # The stream is saved now, because while a step works ``sys.stdout`` leads to the log.
         self.console: Console = Console(file=sys.stdout, highlight=False, markup=False)
 
     def say(self, text: str = "", indent: int = 0, style: str = "") -> None:
-        """Print lines, as they are or indented."""
+        """Print a text, with every line indented by ``indent`` spaces."""
         from rich.padding import Padding
         from rich.text import Text
 
@@ -91,19 +91,19 @@ class _Teller:
 
 
 def run_tour(out: Path, *, scale: TourScale | None = None, model: str = nano.NAME) -> LocalBackend:
-    """Run the tour, and print its story.
+    """Run the tour, and print its text.
 
     Args:
-        out: folder of the results: a new or an empty one, or that of an earlier tour.
-        scale: how much is made; None: the defaults.
-        model: the one that is asked, a name or a folder.
+        out: folder of the results: a new or empty one, or that of an earlier tour.
+        scale: the size of the tour; None means the defaults.
+        model: name or folder of the model that is asked.
 
     Returns:
         The model, loaded.
 
     Raises:
         MissingDependency: a package is absent.
-        RecordError: ``out`` cannot be written, or holds something else.
+        RecordError: ``out`` cannot be written to, or holds something else.
         BackendError: the model cannot be loaded.
     """
     for package in PACKAGES:
@@ -162,10 +162,10 @@ def run_tour(out: Path, *, scale: TourScale | None = None, model: str = nano.NAM
 
 
 def _claim(out: Path, scale: TourScale) -> None:
-    """Take a folder for a tour: nothing of somebody else's is written over or ranked.
+    """Reserve a folder for a tour, so that no other files are overwritten or ranked.
 
     Raises:
-        RecordError: it cannot be written, or holds something else.
+        RecordError: it cannot be written to, or holds something else.
     """
     check_writable(out)
     file = out / "tour.json"
@@ -185,7 +185,7 @@ def _claim(out: Path, scale: TourScale) -> None:
 
 @contextmanager
 def _to_log(file: Path) -> Iterator[None]:
-    """Send what the libraries print to a file, so that the story can be read."""
+    """Send the libraries' output to a file, so that the tour's text can be read."""
     with (
         file.open("a", encoding="utf-8", errors="backslashreplace") as log,
         redirect_stdout(log),
@@ -195,7 +195,7 @@ def _to_log(file: Path) -> Iterator[None]:
 
 
 def _pairs(folder: Path, scale: TourScale) -> tuple[dict[str, Any], PairRecord]:
-    """Build the dataset, or find it finished; and the pair to be shown."""
+    """Build the dataset, unless it is finished, and return its report and the pair to be shown."""
     import datasets
 
     from redaes.datagen.dataset_settings import DatasetSettings
@@ -214,10 +214,10 @@ def _pairs(folder: Path, scale: TourScale) -> tuple[dict[str, Any], PairRecord]:
 
 
 def plainest(records: list[PairRecord]) -> PairRecord:
-    """Return the pair with the largest difference of those that show a photograph beside an edited version.
+    """Return the pair with the largest difference among those of a photograph and an edited version of it.
 
     Raises:
-        InputError: there is none.
+        InputError: there is no such pair.
     """
     shown = [
         one for one in records if one.pair.delta and (one.pair.edit_first is None) != (one.pair.edit_second is None)
@@ -228,7 +228,7 @@ def plainest(records: list[PairRecord]) -> PairRecord:
 
 
 def _pair_files(record: PairRecord, folder: Path) -> tuple[Path, Path]:
-    """Write the two pictures of a pair, in its order, named by what they are."""
+    """Write the two pictures of a pair, in its order, to files named by their content."""
     names = ("as_it_was.jpg", "edited.jpg") if record.pair.edit_first is None else ("edited.jpg", "as_it_was.jpg")
     files = folder / names[0], folder / names[1]
     for file, data in zip(files, (record.first_bytes, record.second_bytes), strict=True):
@@ -237,7 +237,7 @@ def _pair_files(record: PairRecord, folder: Path) -> tuple[Path, Path]:
 
 
 def _tell_result(teller: _Teller, result: Result, better: Path) -> None:
-    """What came out of the comparison: verdict, reasons with what became of them, and what was measured."""
+    """Print the result of the comparison: verdict, reasons with the results of their checks, and measurements."""
     from redaes.assessing.shown import fact_lines, table_lines
 
     shown = result.shown()
@@ -280,7 +280,7 @@ def _shots(folder: Path) -> str:
 
 
 def _ranked(out: Path, assessor: Assessor) -> tuple[tuple[SeriesWinner, ...], int]:
-    """Rank the series, as ``redaes rank --one-series`` does; what came out, and how many questions were asked."""
+    """Rank the series, as ``redaes rank --one-series`` does; return the winners and the number of questions."""
     from redaes.culling.folder import rank_folder
     from redaes.culling.grouping import GroupingLimits
     from redaes.culling.rankers import AssessorRanker
@@ -290,7 +290,7 @@ def _ranked(out: Path, assessor: Assessor) -> tuple[tuple[SeriesWinner, ...], in
 
 
 def _tell_next(teller: _Teller, out: Path) -> None:
-    """What to type next."""
+    """Print what to type next."""
     page = "a page in the browser, at http://127.0.0.1:8080, where you drop your own pictures" + _first(
         "uvicorn", "serve"
     )
@@ -310,7 +310,7 @@ def _tell_next(teller: _Teller, out: Path) -> None:
 
 
 def _first(package: str, extra: str) -> str:
-    """Say what has to be installed before a command; empty: it is there."""
+    """Return what has to be installed before a command can be used; empty if nothing has to."""
     if find_spec(package) is not None:
         return ""
     what = f"'redaes[{extra}]'"

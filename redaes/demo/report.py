@@ -1,4 +1,4 @@
-"""The demonstration's page: numbers with their intervals, curves, pictures; one file, nothing fetched."""
+"""The demonstration's page: numbers with their intervals, curves, and pictures, in one file that fetches nothing."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from redaes.types import FACTORS, TIE_MARGIN, Edit, Factor, winner_of
 from redaes.viewer.pair_table import PairRow, pair_table
 
 MISSING = "–"
-"""Shown for a number that is not defined."""
+"""Text in place of a number that is not defined."""
 
 
 @dataclass(frozen=True)
 class LearningCurve:
-    """What a stage logged."""
+    """A quantity that a stage logged."""
 
     title: str
     label: str
     """Name of the quantity."""
     points: tuple[tuple[int, float], ...]
-    """Step and value."""
+    """Pairs of step and value."""
 
 
 @dataclass(frozen=True)
@@ -41,33 +41,33 @@ class Moment:
     name: str
     evaluation: HeldOut
     curve: LearningCurve | None
-    """Learning curve of the stage before it; None: it is the first evaluation."""
+    """Learning curve of the stage before it; None for the first evaluation."""
     checked: Mapping[str, CheckedPair] = field(default_factory=dict)
-    """Its checked reasonings, by pair; empty: nothing was measured."""
+    """Its checked reasonings, by pair; empty if nothing was measured."""
 
     @property
     def truth(self) -> ReasonTruth | None:
-        """How true all its answers are; None: nothing was measured."""
+        """How true the reasons of all its answers are; None if nothing was measured."""
         if not self.checked:
             return None
         return reason_truth([one for pair in self.checked.values() for one in pair.answers], self.evaluation.seed)
 
     def reason(self, pair: str) -> Reason | None:
-        """Return how true the reasoning shown for a pair is; None: it was not measured."""
+        """Return how true the reasoning shown for a pair is; None if it was not measured."""
         found = self.checked.get(pair)
         return None if found is None else found.shown.reason
 
 
 @dataclass(frozen=True)
 class GalleryItem:
-    """A held-out pair with the model's answers before and after."""
+    """A held-out pair with the model's answers before and after training."""
 
     pictures: tuple[bytes, bytes]
     captions: tuple[str, str]
     label: float
     factors: tuple[Factor, ...]
     reasoning: str
-    """The data's, with the first picture as A."""
+    """The dataset's reasoning, with the first picture as A."""
     before: ReasonedOutcome
     after: ReasonedOutcome
 
@@ -79,7 +79,7 @@ class DemoComparison:
     title: str
     about: str
     label: float | None
-    """True difference, first minus second, in points; None: not known."""
+    """True difference, first minus second, in points; None if it is not known."""
     pictures: tuple[bytes, ...]
     captions: tuple[str, ...]
     result: Mapping[str, Any]
@@ -87,7 +87,7 @@ class DemoComparison:
 
 
 def number(value: float | None, digits: int = 2) -> str:
-    """Return a number to be read, or a dash.
+    """Return a number as text, or a dash for None.
 
     >>> number(0.5), number(None), number(-0.001)
     ('0.50', '–', '0.00')
@@ -99,7 +99,7 @@ def number(value: float | None, digits: int = 2) -> str:
 
 
 def percent(value: float | None) -> str:
-    """Return a share to be read: ``83 %``."""
+    """Return a share as text: ``83 %``."""
     return MISSING if value is None else f"{number(100 * value, 0)} %"
 
 
@@ -112,7 +112,7 @@ def signed(value: float | None, digits: int = 1) -> str:
 
 
 def interval(estimate: Estimate, scale: float = 100.0, digits: int = 0) -> str:
-    """Return the bounds in brackets; says so when there are none."""
+    """Return the bounds in brackets, or a text that says that there are none."""
     if estimate.value is None:
         return ""
     if estimate.low is None or estimate.high is None:
@@ -121,7 +121,7 @@ def interval(estimate: Estimate, scale: float = 100.0, digits: int = 0) -> str:
 
 
 def settled(change: MeasureChange) -> bool:
-    """Return whether the interval of a change lies on one side of zero."""
+    """Return whether the interval of a change is entirely on one side of zero."""
     return change.low is not None and change.high is not None and (change.low > 0 or change.high < 0)
 
 
@@ -139,7 +139,7 @@ def truth(label: float | None) -> str:
 
 
 def headline(moments: Sequence[Moment]) -> str:
-    """Return the result in one sentence, with what it is worth."""
+    """Return the result in one sentence, with its uncertainty."""
     before, after = moments[0].evaluation, moments[-1].evaluation
     change = paired_change(before, after)
     old, new = before.fast.accuracy, after.fast.accuracy
@@ -216,7 +216,7 @@ def curve_svg(curve: LearningCurve) -> Markup:
 
 
 def accuracy_svg(moments: Sequence[Moment]) -> Markup:
-    """Return the accuracy with interval at each moment, on a scale from 0 to 100 %, with chance marked."""
+    """Return a chart of the accuracy with its interval at each moment, from 0 to 100 %, with chance marked."""
     row, left, width, right, top = 34, 128, 640, 150, 8
     height = top + row * len(moments) + 22
 
@@ -263,14 +263,14 @@ def render(
     """Return the page.
 
     Args:
-        moments: the evaluations, before training first; all of the same pairs.
-        build: the dataset's ``report.json``.
-        gallery: from :func:`gallery`.
-        comparisons: what the trained model was asked besides.
-        seconds: wall time per step.
+        moments: the evaluations, all of the same pairs; that before training comes first.
+        build: content of the dataset's ``report.json``.
+        gallery: the result of :func:`gallery`.
+        comparisons: further comparisons by the trained model.
+        seconds: wall time of each step.
         provenance: ``data`` (hash), ``settings`` (plan of the dataset), ``scale``, ``stages`` (run records),
             ``environment``.
-        credits: name, licence and author of each photograph, where known.
+        credits: name, licence and author of each photograph, if they are known.
         pairs: rows of the table of pairs (:func:`redaes.demo.answered_pairs.answered_pairs`).
 
     Raises:
@@ -313,7 +313,7 @@ def render(
 
 
 def _changes(moments: Sequence[Moment], mode: Any) -> list[tuple[MeasureChange, MeasureChange] | None]:
-    """Return for each moment the changes against the first and the previous one; None: it is the first."""
+    """Return for each moment the changes from the first and from the previous one; None for the first."""
     changes: list[tuple[MeasureChange, MeasureChange] | None] = [None]
     for previous, moment in itertools.pairwise(moments):
         changes.append(
@@ -326,7 +326,7 @@ def _changes(moments: Sequence[Moment], mode: Any) -> list[tuple[MeasureChange, 
 
 
 def edit_in_words(edit: Edit | None) -> str:
-    """Return what was done to a picture, in words."""
+    """Return the edit of a picture as text."""
     return "no edit of its own" if edit is None else f"{edit.instruction.rstrip('.')} (strength {edit.strength:.2f})"
 
 

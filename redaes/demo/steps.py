@@ -9,8 +9,8 @@
     OUT/report.html     everything on one page                                 (10)
     OUT/demo.log        what the libraries said
 
-A step whose result is complete is skipped; every result is written whole or not at all, and a stage goes on
-from its last checkpoint. So a run that was stopped, however hard, continues with the same command.
+A step whose result is complete is skipped; every result is written whole or not at all, and a stage continues from its
+last checkpoint. So a run that was stopped in any way continues with the same command.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ PACKAGES = {
     "peft": "peft",
     "trl": "trl",
 }
-"""Module to the package that brings it, beyond what redaes always needs."""
+"""The package that installs each module, for modules beyond those that redaes always needs."""
 
 SEED = 0
 EVALUATION_SAMPLING = Sampling(seed=SEED)
@@ -49,19 +49,19 @@ EVALUATION_SAMPLING = Sampling(seed=SEED)
 
 @dataclass(frozen=True)
 class DemoScale:
-    """How much of everything; the defaults fit two CPU cores and a quarter of an hour."""
+    """The size of the demonstration; the defaults fit two CPU cores and a quarter of an hour."""
 
     n_groups: int = 160
-    """Views of photographs aimed at: few photographs are looked at more often, up to ``max_views``."""
+    """Number of views aimed at; of few photographs more views are made, up to ``max_views`` of each."""
     max_views: int = 27
     variants: int = 3
     max_side: int = 256
     """Longest side of the pictures, in pixels."""
     test_fraction: float = 0.34
     n_evaluated: int = 240
-    """Held-out pairs for the fast mode, at most."""
+    """Largest number of held-out pairs for the fast mode."""
     n_reasoned: int = 32
-    """Held-out pairs for the reasoned mode, at most."""
+    """Largest number of held-out pairs for the reasoned mode."""
     lora_r: int = 32
     sft_steps: int = 40
     sft_batch: int = 16
@@ -69,7 +69,7 @@ class DemoScale:
     align_batch: int = 12
     grpo_steps: int = 16
     grpo_completions: int = 12
-    """Completions in one step; 2 steps hold a ranking group, at most 3 pairs x 2 orders x 4 generations = 24."""
+    """Completions in one step. Two steps hold a ranking group: at most 3 pairs x 2 orders x 4 generations = 24."""
     max_completion_length: int = 224
 
 
@@ -80,28 +80,28 @@ class DemoStage:
     key: str
     title: str
     run: Callable[[Path, Path, str, str | None, DemoScale], Path]
-    """(output folder, dataset, model, adapter to go on from, scale) -> folder of the result."""
+    """Function from (output folder, dataset, model, adapter to continue, scale) to the folder of the result."""
     n_logs: Callable[[DemoScale], int]
     expected_s: float
 
 
 def run(photos: Path | None, out: Path, *, model: str = nano.BASE, scale: DemoScale | None = None) -> Path:
-    """Run the demonstration, or go on with one that was stopped.
+    """Run the demonstration, or continue one that was stopped.
 
     Args:
-        photos: a folder of photographs; None: those that scikit-image and scikit-learn ship.
-        out: folder of the results; created, or continued.
+        photos: a folder of photographs; None means those that come with scikit-image and scikit-learn.
+        out: folder of the results; it is created, or continued.
         model: the base model, a folder or ``redaes/nano-base``.
-        scale: None: the defaults.
+        scale: size of the demonstration; None means the defaults.
 
     Returns:
-        The report, an HTML file.
+        The path of the report, an HTML file.
 
     Raises:
-        InputError: photographs that cannot be used.
-        RecordError: ``out`` holds another demonstration, or cannot be written.
+        InputError: the photographs cannot be used.
+        RecordError: ``out`` holds another demonstration, or cannot be written to.
         MissingDependency: a package is absent.
-        BackendError, TrainingError: from the stages.
+        BackendError, TrainingError: a stage fails.
     """
     for module, package in PACKAGES.items():
         if find_spec(module) is None:
@@ -117,7 +117,7 @@ def run(photos: Path | None, out: Path, *, model: str = nano.BASE, scale: DemoSc
     steps.run(
         "build",
         "make pairs from the photographs",
-        # A finished dataset is checked against the photographs each time, which takes a moment.
+        # A finished dataset is still checked against the photographs each time, which takes only a moment.
         done=False,
         expected_s=15,
         work=lambda advance: _build(files, credits, data, scale, advance),
@@ -163,11 +163,11 @@ def run(photos: Path | None, out: Path, *, model: str = nano.BASE, scale: DemoSc
 
 
 def photographs(folder: Path | None) -> tuple[list[Path], dict[Path, str]]:
-    """Return the files to work on, and what is known about the licence of each.
+    """Return the photographs to use, and what is known about the licence of each.
 
     Raises:
-        InputError: no such folder, or no pictures in it.
-        MissingDependency: the sample photographs are wanted and not there.
+        InputError: there is no such folder, or it holds no pictures.
+        MissingDependency: the sample photographs are wanted but not installed.
     """
     from redaes.images import list_images
     from redaes.samples import sample_photographs
@@ -179,7 +179,7 @@ def photographs(folder: Path | None) -> tuple[list[Path], dict[Path, str]]:
 
 
 def held_out(data: Path, n: int) -> list[PairRecord]:
-    """Return the held-out pairs to evaluate on: all, or ``n`` that are drawn by their ids."""
+    """Return the held-out pairs for evaluation: all, or ``n`` that are drawn by their ids."""
     records = sorted(
         read_records(data, "test"),
         key=lambda record: hashlib.sha256(f"{SEED}:{record.pair.id}".encode()).digest(),
@@ -188,13 +188,13 @@ def held_out(data: Path, n: int) -> list[PairRecord]:
 
 
 def _quieten() -> None:
-    """Fewer progress bars and less advice from the libraries, whose output goes to the log anyway."""
+    """Turn off progress bars and advice of the libraries, whose output goes to the log anyway."""
     import datasets
     from transformers.utils import logging
 
     datasets.disable_progress_bars()
     logging.disable_progress_bar()
-    logging.set_verbosity_error()  # advice; errors are raised as ever
+    logging.set_verbosity_error()  # turns off advice; errors are still raised
 
 
 def _build(files: list[Path], credits: dict[Path, str], data: Path, scale: DemoScale, advance: Advance) -> None:
@@ -244,7 +244,7 @@ def read_evaluation(file: Path) -> HeldOut:
     """Return an evaluation that a step has written.
 
     Raises:
-        RecordError: missing or damaged.
+        RecordError: the file is missing or damaged.
     """
     from pydantic import ValidationError
 
@@ -375,7 +375,7 @@ class _Picture:
 
 
 def _clean(records: list[PairRecord], source: str) -> _Picture:
-    """Return a picture of that photograph without a degrading edit, of its first view that has one."""
+    """Return a picture of a photograph without a degrading edit, from its first view that has one."""
     for record in sorted((r for r in records if r.pair.source == source), key=lambda r: r.pair.group):
         for data, edit in (
             (record.first_bytes, record.pair.edit_first),
@@ -387,7 +387,7 @@ def _clean(records: list[PairRecord], source: str) -> _Picture:
 
 
 def _compare(out: Path, model: str, adapter: Path | None) -> None:
-    """Ask the trained model about two pairs of pictures, in reasoned mode."""
+    """Ask the trained model about two pairs of pictures, in the reasoned mode."""
     from redaes.assessor import Assessor
     from redaes.images import load_image
 

@@ -1,5 +1,5 @@
-"""Label files as their owners publish them, read in one place for all who need them: evaluation, import, training.
+"""Label files in their published formats, read in one place for evaluation, import and training.
 
-Readers go through a file entry by entry and say of each what it states or why it states nothing; whether one bad entry
-spoils a file is for the caller to decide.
+Readers go through a file entry by entry and return what each states, or why it states nothing; the caller decides
+whether one bad entry spoils the file.
 """

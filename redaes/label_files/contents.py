@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 from redaes.errors import MissingDependency, RecordError
 
 Box = tuple[int, int, int, int]
-"""Left, top, right, bottom in pixels of the file at full size."""
+"""Left, top, right, bottom, in pixels of the picture at full size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class LabelFault:
     """An entry of a label file that states nothing usable."""
 
     where: str
-    """Its place in the file."""
+    """The place of the entry in the file."""
     problem: str
 
 
@@ -32,7 +32,7 @@ def read_text(file: Path) -> str:
     """Return the text of a label file.
 
     Raises:
-        RecordError: it cannot be read or is no UTF-8.
+        RecordError: it cannot be read or is not UTF-8.
     """
     try:
         return file.read_text(encoding="utf-8-sig")
@@ -46,7 +46,7 @@ def read_rows(file: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     """Return the rows of a CSV file that has these columns, and perhaps others.
 
     Raises:
-        RecordError: it cannot be read, a column is missing, or a row is cut.
+        RecordError: the file cannot be read, a column is missing, or a row is incomplete.
     """
     reader = csv.DictReader(io.StringIO(read_text(file)))
     missing = [name for name in columns if name not in (reader.fieldnames or ())]
@@ -66,7 +66,7 @@ def read_json_list(file: Path, keys: Sequence[str]) -> list[dict[str, Any]]:
     """Return a JSON list of objects that each have these keys.
 
     Raises:
-        RecordError: it is something else; names the entry.
+        RecordError: the file is something else; the message names the entry.
     """
     try:
         entries = json.loads(read_text(file))
@@ -81,7 +81,7 @@ def read_json_list(file: Path, keys: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def read_mat(file: Path) -> dict[str, Any]:
-    """Return the variables of a MATLAB file (version 5), cells and structures without their useless dimensions.
+    """Return the variables of a MATLAB file (version 5), with superfluous dimensions of cells and structures removed.
 
     Raises:
         RecordError: the file is something else.
@@ -103,7 +103,7 @@ def finite(value: Any) -> float:
     """Return a finite number.
 
     Raises:
-        ValueError: it is none; says what it is.
+        ValueError: the value is not one; the message says what it is.
     """
     try:
         found = float(value)
@@ -118,7 +118,7 @@ def integer(value: Any) -> int:
     """Return a whole number.
 
     Raises:
-        ValueError: it is none; says what it is.
+        ValueError: the value is not one; the message says what it is.
     """
     found = finite(value)
     if found != int(found):
@@ -130,7 +130,7 @@ def number(value: Any, file: Path, where: object) -> float:
     """Return a finite number from a label file.
 
     Raises:
-        RecordError: it is none; names file and place.
+        RecordError: the value is not one; the message names file and place.
     """
     try:
         return finite(value)
@@ -142,7 +142,7 @@ def whole(value: Any, file: Path, where: object) -> int:
     """Return a whole number from a label file.
 
     Raises:
-        RecordError: it is none; names file and place.
+        RecordError: the value is not one; the message names file and place.
     """
     try:
         return integer(value)
@@ -154,7 +154,7 @@ def share(value: Any, file: Path, where: object) -> float:
     """Return a number in [0, 1] from a label file.
 
     Raises:
-        RecordError: it is none; names file and place.
+        RecordError: the value is not one; the message names file and place.
     """
     found = number(value, file, where)
     if not 0.0 <= found <= 1.0:
@@ -163,9 +163,9 @@ def share(value: Any, file: Path, where: object) -> float:
 
 
 def refuse_fault(file: Path, fault: LabelFault) -> NoReturn:
-    """Refuse a file for one of its entries.
+    """Refuse a file because of one of its entries.
 
     Raises:
-        RecordError: always; names file, place and problem.
+        RecordError: always; the message names file, place and problem.
     """
     raise RecordError(f"{file}, {fault.where}: {fault.problem}")

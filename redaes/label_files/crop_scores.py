@@ -1,7 +1,7 @@
-"""GAIC (Zeng et al.: CVPR 2019): some 86 crops of each of 1,236 photographs with mean opinion scores from 1 to 5.
+"""GAIC (Zeng et al.: CVPR 2019): about 86 crops of each of 1,236 photographs with mean opinion scores from 1 to 5.
 
 ``imdb_GAIC1000.mat`` holds for each photograph a box of four rows (first row, first column, last row, last column of
-the crop, in pixels) and a score for each crop, and which photographs are for training and which for testing. The
+the crop, in pixels), a score for each crop, and whether the photograph is for training or for testing. The
 photographs are named ``dataset/GAIC/images/train/211085.jpg``.
 """
 
@@ -25,16 +25,16 @@ class ScoredCrops:
     """A photograph with its crops."""
 
     photograph: str
-    """Relative to the folder of the pictures, such as ``test/2.jpg``."""
+    """Path relative to the folder of the pictures, such as ``test/2.jpg``."""
     held_out: bool
     """Whether it is in the test set."""
     boxes: tuple[Box, ...]
     scores: tuple[float, ...]
-    """Per crop, higher is better."""
+    """A score for each crop; higher is better."""
 
 
 def crop_scores(file: Path) -> Iterator[ScoredCrops | LabelFault]:
-    """Yield the photographs of all sets, as the file has them; those of the test set in its order, and first.
+    """Yield the photographs of all sets: first those of the test set, in its order, then the others in file order.
 
     Raises:
         RecordError: the file is something else.

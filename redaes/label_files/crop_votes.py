@@ -21,22 +21,22 @@ class VotedCrops:
     """Two crops of one photograph."""
 
     where: str
-    """Its place in the file."""
+    """The place of the pair in the file."""
     photograph: str
-    """The end of its address, which is its file's name."""
+    """The last part of the photograph's address, which is the name of its file."""
     first: Box
     second: Box
     votes: tuple[int, int]
-    """Votes for the first and for the second; at least one."""
+    """Votes for the first and for the second crop; there is at least one."""
 
 
 def holds_crop_votes(columns: Collection[str]) -> bool:
-    """Return whether a list of objects with these keys is one."""
+    """Return whether a list of objects with these keys is such a list."""
     return set(_KEYS) <= set(columns)
 
 
 def crop_name(photograph: str, box: Box) -> str:
-    """Return what a crop is called.
+    """Return the name of a crop.
 
     >>> crop_name("1_c.jpg", (0, 10, 300, 410))
     '1_c.jpg#0,10,300,410'
@@ -48,7 +48,7 @@ def crop_votes(file: Path) -> Iterator[VotedCrops | LabelFault]:
     """Yield the pairs of a list.
 
     Raises:
-        RecordError: it cannot be read, or is no list of photographs with their crops.
+        RecordError: the file cannot be read, or is not a list of photographs with their crops.
     """
     for entry in read_json_list(file, _KEYS):
         name = str(entry["url"]).rsplit("/", 1)[-1]

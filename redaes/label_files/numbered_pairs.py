@@ -1,7 +1,8 @@
 """Lines of six numbers, as PhotoTriage and FGAesthetics publish them: series, picture a, picture b, P(a is preferred),
 a value for a, a value for b; separated by blanks or commas.
 
-PhotoTriage's values are ranks, 1 the best. Those of FGAesthetics are not documented; its readers check them.
+The values of PhotoTriage are ranks, where 1 is the best. Those of FGAesthetics are not documented; its readers check
+them.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ class NumberedPair:
     """One line of a list."""
 
     line: int
-    """Its number, from 1."""
+    """Number of the line, from 1."""
     series: int
     first: int
     """Number of picture a in its series."""
@@ -35,20 +36,20 @@ class NumberedPair:
 
     @property
     def where(self) -> str:
-        """Its place in the file."""
+        """The place of the pair in the file."""
         return f"line {self.line}"
 
     @property
     def series_name(self) -> str:
-        """The series as pictures are named by it."""
+        """The name of the series in the names of its pictures."""
         return f"{self.series:06d}"
 
 
 def numbered_pairs(file: Path) -> Iterator[NumberedPair | LabelFault]:
-    """Yield the lines of a list; blank ones are passed over.
+    """Yield the lines of a list; blank lines are skipped.
 
     Raises:
-        RecordError: it cannot be read, or holds nothing.
+        RecordError: the file cannot be read, or is empty.
     """
     n_lines = 0
     for number, line in enumerate(read_text(file).splitlines(), start=1):
@@ -79,7 +80,7 @@ def _numbered(number: int, line: str) -> NumberedPair:
 
 
 def numbered_name(series: int, index: int, ending: str = "jpg") -> str:
-    """Return the file of a picture.
+    """Return the name of a picture's file.
 
     >>> numbered_name(7, 1)
     '000007-01.jpg'
@@ -88,7 +89,7 @@ def numbered_name(series: int, index: int, ending: str = "jpg") -> str:
 
 
 def in_folders(file: str) -> tuple[str, ...]:
-    """Return where a picture that is named flat lies if every series has a folder.
+    """Return the possible paths of a picture, given by its plain name, if every series has a folder.
 
     >>> in_folders("000007-01.jpg")
     ('000007/000007-01.jpg', '000007/01.jpg')
@@ -98,8 +99,8 @@ def in_folders(file: str) -> tuple[str, ...]:
 
 
 def numbered_file(pictures: Path, series: int, index: int) -> Path:
-    """Return where a picture lies, flat or in a folder of its series, its ending in small or capital letters; where it
-    should lie if it is nowhere.
+    """Return the file of a picture: directly in the folder or in a folder of its series, with its ending in small or
+    capital letters. If there is none, return where it should be.
     """
     names = [numbered_name(series, index, ending) for ending in _ENDINGS]
     places = [pictures / place for name in names for place in (name, *in_folders(name))]

@@ -1,1 +1,1 @@
-"""Audit a dataset: people judge pairs blind, and their answers are compared with its labels."""
+"""Audit a dataset: people judge pairs without seeing their labels, and their answers are compared with the labels."""

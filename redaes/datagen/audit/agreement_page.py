@@ -1,4 +1,4 @@
-"""The results of an audit, as a self-contained page and as words for a table."""
+"""The results of an audit, as a self-contained page and as text for tables."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def agreement_page(name: str, report: AuditReport, given: GivenAnswers) -> str:
 
     Args:
         name: name of the dataset.
-        report: what it says.
-        given: the answers, for the pictures of pairs whose label people contradict.
+        report: the results.
+        given: the answers; they are used for the pictures of pairs whose label people contradict.
 
     Raises:
         MissingDependency: jinja2 is absent.
@@ -67,7 +67,7 @@ def agreement_page(name: str, report: AuditReport, given: GivenAnswers) -> str:
 
 
 def _card(row: ContradictedPair, pair: DrawnPair, pictures: dict[str, bytes] | RecordError) -> dict[str, Any]:
-    if isinstance(pictures, RecordError):  # validate names it; the line without its pictures is still true
+    if isinstance(pictures, RecordError):  # `validate` reports it; the line is true without its pictures, too
         return {"row": row, "pictures": []}
     better = pair.pictures[0] if pair.delta > 0 else pair.pictures[1]
     return {

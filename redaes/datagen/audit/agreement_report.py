@@ -17,10 +17,10 @@ from redaes.types import FACTORS, TAU, Record, winner_of
 
 N_RESAMPLES = 1000
 LEAST_PHOTOGRAPHS = 10
-"""Fewer of them give a bootstrap too little to draw from."""
+"""With fewer photographs the bootstrap has too little to draw from."""
 
 N_CONTRADICTED = 24
-"""Pairs whose label people contradict that are named, at most."""
+"""Largest number of pairs to be listed whose label people contradict."""
 
 
 class LabelAgreement(Record):
@@ -28,16 +28,15 @@ class LabelAgreement(Record):
 
     n_pairs: int
     n_answers: int
-    """Number of answers, one for each person and pair; of a pair that a person judged twice, the first."""
+    """Number of answers, one for each person and pair; if a person judged a pair twice, the first answer counts."""
     agrees: Proportion
-    """Share of answers that call the same picture better as the label, over answers and labels that both call one
-    better.
+    """Share of answers that call the same picture better as the label does. Answers and labels that call no picture
+    better are left out.
     """
     alike: Proportion
     """Share of all answers that call the pictures alike."""
     expected: float | None
-    """The mean of Φ(size / TAU) over the answers of ``agrees``: how many would be such if points were worth what the
-    scale says."""
+    """The share ``agrees`` that the scale of points predicts: the mean of Φ(size / TAU) over the same answers."""
 
 
 class PersonReport(Record):
@@ -50,38 +49,38 @@ class PersonReport(Record):
     consistent: Proportion
     """Share of the pairs shown twice, in swapped order, that got the same answer."""
     left: Proportion
-    """Share of the answers with a better picture that call the left one better; one half means no position bias."""
+    """Share of the answers preferring one picture that prefer the left one; one half means no position bias."""
     median_seconds: float
 
 
 class ContradictedPair(Record):
-    """A pair of whose label people say the opposite."""
+    """A pair for which people say the opposite of the label."""
 
     pair: str
     delta: float
     factor: str
     editor: str
     n_for: int
-    """People who agree with the label."""
+    """Number of people who agree with the label."""
     n_against: int
     n_alike: int
 
 
 class AuditReport(Record):
-    """What people say of a dataset's labels."""
+    """What people say about a dataset's labels."""
 
     dataset: str
-    """SHA-256 over its shards."""
+    """SHA-256 over the dataset's shards."""
     draws: tuple[AuditDraw, ...]
     n_labelled: int
-    """Pairs in the dataset that could be drawn."""
+    """Number of pairs in the dataset that could be drawn."""
     n_drawn: int
     overall: LabelAgreement
-    """Over what was judged: rare kinds of pairs weigh as much in it as frequent ones."""
+    """Agreement over all judged pairs, in which rare kinds of pairs weigh as much as frequent ones."""
     weighted: Estimate
-    """``overall.agrees`` with each kind of pair weighed as it is frequent in the dataset."""
+    """``overall.agrees`` with each kind of pair weighted by its frequency in the dataset."""
     covered: float
-    """Which share of the dataset's pairs is of a kind that somebody has called better or worse, ties aside."""
+    """Share of the dataset's pairs, ties aside, that are of a kind for which somebody has preferred a picture."""
     by_factor: dict[str, LabelAgreement]
     by_editor: dict[str, LabelAgreement]
     by_size: dict[str, LabelAgreement]
@@ -89,22 +88,23 @@ class AuditReport(Record):
     """Agreement by the source of the label: measurements, a panel's answers, and so on."""
     persons: dict[str, PersonReport]
     consistent: Proportion
-    """All people's pairs that came twice."""
+    """Share of the pairs shown twice that got the same answer from the same person, over all people."""
     alpha_nominal: Estimate
-    """Krippendorff's alpha between people, every difference alike; ``n``: pairs that at least two have judged. With an
-    interval where :data:`LEAST_PHOTOGRAPHS` are among them and not all agree."""
+    """Krippendorff's alpha between people, with all differences weighted alike; ``n`` is the number of pairs that at
+    least two people have judged. There is an interval if these pairs come from at least :data:`LEAST_PHOTOGRAPHS`
+    photographs and not all people agree."""
     alpha_ordinal: Estimate
     """Krippendorff's alpha with "alike" ordered between "the first" and "the second"."""
     n_contradicted: int
-    """Pairs with more people against the label than for it."""
+    """Number of pairs with more people against the label than for it."""
     contradicted: tuple[ContradictedPair, ...]
     """The contradicted pairs with the largest differences."""
     remarks: dict[str, Remarks]
-    """What was left out, by kind."""
+    """The lines that were left out, by kind."""
 
 
 def audit_report(found: Population, given: GivenAnswers) -> AuditReport:
-    """Count the answers.
+    """Return the report of an audit.
 
     Raises:
         MissingDependency: evalica is absent.
@@ -160,8 +160,8 @@ def label_agreement(answers: Sequence[GivenAnswer]) -> LabelAgreement:
 def shares(right: Sequence[bool], clusters: Sequence[str]) -> Proportion:
     """Return a share with its 95 % interval over photographs.
 
-    By bootstrap; where that has too little to draw from (few photographs, or all alike) by Wilson, over as many
-    cases as there are photographs: answers about one photograph are not independent.
+    The interval comes from a bootstrap. Where that has too little to draw from (few photographs, or all alike) it is
+    Wilson's, with the number of photographs as the number of cases: answers about one photograph are not independent.
 
     >>> round(shares([True, True, True], ["a", "b", "c"]).low, 3)
     0.439
@@ -175,10 +175,10 @@ def shares(right: Sequence[bool], clusters: Sequence[str]) -> Proportion:
 
 
 def _is_spread(found: Estimate, n_photographs: int) -> bool:
-    """Return whether resampling photographs has told how far a share can be off."""
+    """Return whether resampling photographs gave a usable interval."""
     if found.low is None or found.high is None or n_photographs < LEAST_PHOTOGRAPHS:
         return False
-    return found.high - found.low > 1e-9  # resamples of weighed answers that are all alike differ by rounding
+    return found.high - found.low > 1e-9  # resamples of weighted answers that are all alike differ by rounding
 
 
 def wilson(share: float, n: float) -> tuple[float, float]:
@@ -198,7 +198,7 @@ def _label(answer: GivenAnswer) -> int:
 
 
 def _decided(answers: Sequence[GivenAnswer]) -> list[GivenAnswer]:
-    """Return those that call one picture better, about pairs whose label does, too."""
+    """Return the answers that prefer one picture, about pairs whose label does so, too."""
     return [one for one in answers if _label(one) and one.says]
 
 
@@ -237,14 +237,14 @@ def _person(person: str, given: GivenAnswers) -> PersonReport:
 
 
 def _weighted(found: Population, answers: Sequence[GivenAnswer]) -> tuple[Estimate, float]:
-    """Return the agreement with every stratum weighed by its pairs in the dataset, and which share of its pairs that
-    covers.
+    """Return the agreement with every stratum weighted by its number of pairs in the dataset, and the share of the
+    dataset's pairs that the judged strata cover.
     """
     both = _decided(answers)
     judged: defaultdict[Stratum, int] = defaultdict(int)
     for one in both:
         judged[one.pair.stratum] += 1
-    # Ties have no side to agree with; they are no part of what is estimated.
+        # Ties have no better picture to agree with, so they are not part of the estimate.
     all_decided = sum(n for stratum, n in found.strata.items() if stratum.size != SIZES[0][1])
     rows = []
     of_photograph: defaultdict[str, float] = defaultdict(float)
@@ -260,7 +260,7 @@ def _weighted(found: Population, answers: Sequence[GivenAnswer]) -> tuple[Estima
     table = np.array(rows, dtype=np.float64).reshape(-1, 2)
     estimate = bootstrap(table, [one.pair.source for one in both], ratio, n_resamples=N_RESAMPLES)
     if estimate.value is not None and not _is_spread(estimate, len(of_photograph)):
-        # As many photographs as would tell as much if all had the same weight (L. Kish, Survey Sampling, 1965).
+        # The number of photographs that would tell as much with equal weights (L. Kish, Survey Sampling, 1965).
         weights = of_photograph.values()
         low, high = wilson(estimate.value, sum(weights) ** 2 / sum(weight**2 for weight in weights))
         estimate = estimate.model_copy(update={"low": low, "high": high})
@@ -269,7 +269,7 @@ def _weighted(found: Population, answers: Sequence[GivenAnswer]) -> tuple[Estima
 
 
 def _contradicted(by_pair: Mapping[str, Sequence[GivenAnswer]]) -> list[ContradictedPair]:
-    """Return the largest differences first."""
+    """Return the pairs whose label people contradict, those with the largest differences first."""
     rows = []
     for name, answers in by_pair.items():
         label, pair = _label(answers[0]), answers[0].pair

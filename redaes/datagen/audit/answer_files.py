@@ -1,8 +1,8 @@
 """Files of people's answers about the pairs that they were shown: one line of JSON for each answer.
 
-A line says by itself what it belongs to, so files of several people can be put together, and a damaged line takes no
-other with it. Nothing is ever changed in a file: a person who goes back and answers again adds a line, and the later
-one counts.
+Each line says what it belongs to, so files of several people can be concatenated, and a damaged line affects no other
+line. Nothing is ever changed in a file: a person who goes back and answers again adds a line, and the later line
+counts.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from redaes.file_locks import lock_file
 from redaes.types import Record
 
 MAX_PERSON = 60
-"""Characters of a person's name."""
+"""Largest number of characters of a person's name."""
 MAX_LINE_BYTES = 4096
 
 Choice = Literal["left", "right", "alike", "unseen"]
-"""Which picture is better; ``unseen``: a picture could not be shown, and nothing was judged."""
+"""Which picture is better; ``unseen`` if a picture could not be shown, so that nothing was judged."""
 
 
 def person_name(name: str) -> str:
-    """Return a person's name as it is kept: any words, put by each person for themselves.
+    """Return a name, as a person typed it, with single spaces between its words.
 
     >>> person_name("  Anna  K. ")
     'Anna K.'
 
     Raises:
-        ValueError: nothing is left of it, it is too long, or it holds what cannot be printed.
+        ValueError: the name is empty, too long, or contains characters that cannot be printed.
     """
     found = " ".join(name.split())
     if not found or len(found) > MAX_PERSON or not found.isprintable():
@@ -51,13 +51,13 @@ class AuditAnswer(Record):
     draw: AuditDraw
     person: Annotated[str, AfterValidator(person_name)]
     showing: str
-    """Token of the pair, and which time it was shown: ``…/1`` or ``…/2``."""
+    """Token of the pair and whether it was shown for the first or second time: ``…/1`` or ``…/2``."""
     left: str
     """Token of the picture on the left."""
     right: str
     choice: Choice
     seconds: Annotated[FiniteFloat, Field(ge=0.0)]
-    """Seconds from when both pictures were visible to the answer."""
+    """Seconds from the moment when both pictures were visible to the answer."""
     at: AwareDatetime
 
     @property
@@ -75,10 +75,10 @@ class AuditAnswer(Record):
 
 
 def read_audit_answer(line: bytes) -> AuditAnswer:
-    """Return an answer of a line.
+    """Return the answer in a line.
 
     Raises:
-        InputError: it is none; says why.
+        InputError: the line is not an answer; the message says why.
     """
     if len(line) > MAX_LINE_BYTES:
         raise InputError(f"longer than {MAX_LINE_BYTES} bytes")
@@ -91,7 +91,7 @@ def read_audit_answer(line: bytes) -> AuditAnswer:
 
 
 def read_lines(file: Path) -> Iterator[tuple[int, AuditAnswer | InputError]]:
-    """Yield the answers of a file with the numbers of their lines, from 1; of those that are none, why.
+    """Yield, with the number of each line (from 1), its answer, or the error that says why it is none.
 
     Raises:
         RecordError: the file cannot be read.
@@ -109,10 +109,10 @@ def read_lines(file: Path) -> Iterator[tuple[int, AuditAnswer | InputError]]:
 
 
 class AnswerFile:
-    """A file to which answers are added, by one server at a time."""
+    """A file to which one server at a time adds answers."""
 
     def __init__(self, path: Path) -> None:
-        """Go on with a file, or begin one.
+        """Open a file to continue it, or create it.
 
         Raises:
             RecordError: it cannot be written, or another server writes to it.
@@ -127,12 +127,12 @@ class AnswerFile:
             raise RecordError(f"{path} cannot be written: {error.strerror}; give another --keep") from error
 
     def add(self, answer: AuditAnswer) -> None:
-        """Keep an answer; it is on the disk when this returns.
+        """Store an answer; it is on the disk when this returns.
 
         Raises:
             RecordError: it cannot be written.
         """
-        # What a kill or a full disk cut off stays a line of its own; blank ones are passed over.
+        # A line that a kill or a full disk cut off stays a separate line; blank lines are skipped when reading.
         line = (b"\n" if self._is_cut else b"") + answer.line()
         self._is_cut = True
         try:
@@ -144,7 +144,7 @@ class AnswerFile:
         self._is_cut = False
 
     def close(self) -> None:
-        """Let another server have it."""
+        """Close the file, so that another server can use it."""
         self._file.close()
 
 

@@ -1,4 +1,4 @@
-"""Pictures for blind judging: pixels alone, all encoded alike, so that nothing shows which was edited."""
+"""Pictures for blind judging: pixels only, all encoded alike, so that nothing shows which picture was edited."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from redaes.records import PairRecord, pick_rows, picture_of, record_of
 from redaes.types import SIDES
 
 QUALITY = 95
-"""Quality of the JPEG files, at which faint noise and small blurs must stay visible."""
+"""Quality of the JPEG files; faint noise and slight blur must stay visible."""
 
 MIN_SIDE, MAX_SIDE = 128, 8192
 
 
 def check_side(longest: int) -> None:
-    """Refuse a size of pictures that shows nothing or cannot be.
+    """Refuse a size of pictures that is too small to show anything or too large.
 
     Raises:
         InputError: it is out of range.
@@ -33,8 +33,8 @@ def blind_pictures(pair: DrawnPair, longest: int) -> dict[str, bytes]:
     """Return both pictures of a pair as JPEG files by their tokens.
 
     Args:
-        pair: as drawn.
-        longest: side in pixels; what is larger is shrunk, nothing is enlarged.
+        pair: a drawn pair.
+        longest: longest side in pixels; larger pictures are shrunk, smaller ones are not enlarged.
 
     Raises:
         RecordError: the row is no longer there, or one of its pictures does not decode.
@@ -46,7 +46,7 @@ def blind_pictures(pair: DrawnPair, longest: int) -> dict[str, bytes]:
 def all_blind_pictures(
     pairs: Sequence[DrawnPair], longest: int
 ) -> Iterator[tuple[DrawnPair, dict[str, bytes] | RecordError]]:
-    """Yield the pictures of all pairs, shard by shard, or why those of one cannot be shown."""
+    """Yield the pictures of all pairs, shard by shard, or the error that says why a pair cannot be shown."""
     files: dict[Path, list[DrawnPair]] = {}
     for pair in pairs:
         files.setdefault(pair.file, []).append(pair)
@@ -71,7 +71,7 @@ def _encoded(pair: DrawnPair, record: PairRecord, longest: int) -> dict[str, byt
 
 
 def bare_jpeg(image: Image.Image, longest: int) -> bytes:
-    """Return the pixels as a JPEG file with nothing beside them: no EXIF, no comment, no profile, no name."""
+    """Return the pixels as a JPEG file without EXIF data, comment, colour profile or name."""
     bare = Image.new("RGB", image.size)
     bare.paste(image.convert("RGB"))
     bare.thumbnail((longest, longest), Image.Resampling.LANCZOS)

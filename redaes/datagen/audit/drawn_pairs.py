@@ -1,7 +1,7 @@
-"""Which pairs people judge: drawn by factor, editor and size of the difference, the same ones for a seed and a dataset.
+"""Which pairs people judge: drawn by factor, editor and size of the difference; the seed and the dataset fix the draw.
 
-Each stratum gets a turn after the other, so that what is rare in the dataset is judged too. Pairs and pictures are
-called by tokens that tell nothing: no name, no editor, no place in the dataset.
+The strata take turns, so that what is rare in the dataset is judged, too. Pairs and pictures are named by tokens that
+reveal nothing: no file name, no editor, no place in the dataset.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from redaes.records import data_hash
 from redaes.types import TIE_MARGIN, Record, Split
 
 DRAW_VERSION = 1
-"""Version of how pairs are drawn, named and ordered; answers record it."""
+"""Version of the rules by which pairs are drawn, named and ordered; answers record it."""
 
 MAX_PAIRS = 5000
 MAX_REPEATED = 0.3
-"""Share of pairs that is shown twice, at most: they come from the first third, and come again in the second half."""
+"""Largest share of pairs that is shown twice. They come from the first third and are repeated in the second half."""
 
 SIZES: tuple[tuple[float, str], ...] = (
     (TIE_MARGIN, f"under {TIE_MARGIN}"),
@@ -32,14 +32,14 @@ SIZES: tuple[tuple[float, str], ...] = (
     (4.0, "2 to 4"),
     (float("inf"), "4 and more"),
 )
-"""Sizes of differences in points: below which, and what they are called. The first are ties."""
+"""Sizes of differences: the limit in points below which a difference has the size, and its name. The first is ties."""
 
 NO_EDITOR = "no edit"
 _COLUMNS = (*LIGHT, "edit_first", "edit_second", "label_source")
 
 
 class AuditDraw(Record):
-    """What decides which pairs are shown, in which order, under which names."""
+    """Settings that decide which pairs are shown, in which order, under which names."""
 
     version: int
     """:data:`DRAW_VERSION`."""
@@ -47,17 +47,17 @@ class AuditDraw(Record):
     """SHA-256 over its shards (:func:`redaes.records.data_hash`)."""
     seed: int
     n_pairs: int
-    """Pairs that were asked for; there may be fewer in the dataset."""
+    """Number of pairs that were asked for; there may be fewer in the dataset."""
     repeated: float
-    """Share of them that is shown a second time, in exchanged order."""
+    """Share of the pairs that is shown a second time, with the pictures exchanged."""
 
     @property
     def key(self) -> str:
-        """What all tokens are made with."""
+        """The text from which all tokens are derived."""
         return f"{self.version}/{self.dataset}/{self.seed}"
 
     def token(self, what: str) -> str:
-        """Return a name that says nothing of what it names."""
+        """Return a name that reveals nothing about what it names."""
         return hashlib.sha256(f"{self.key}/{what}".encode()).hexdigest()[:20]
 
 
@@ -66,7 +66,7 @@ class Stratum:
     """What pairs that are drawn together have in common."""
 
     factor: str
-    """What decides them, as :attr:`redaes.datagen.statistics.Row.decided_by` has it."""
+    """The factor that decides these pairs, see :attr:`redaes.datagen.statistics.Row.decided_by`."""
     editor: str
     size: str
 
@@ -81,10 +81,10 @@ class DrawnPair:
     pair: str
     """Its id in the dataset."""
     delta: float
-    """First less second, in points."""
+    """Difference of the label in points, positive if the first picture is better."""
     stratum: Stratum
     label_source: str
-    """What the difference comes from, as the dataset says."""
+    """The source of the label according to the dataset, such as measurements or a panel."""
     source: str
     """Id of the photograph."""
     split: Split
@@ -95,7 +95,7 @@ class DrawnPair:
 
 @dataclass(frozen=True)
 class Population:
-    """The labelled pairs of a dataset, to be drawn from."""
+    """The labelled pairs of a dataset, from which pairs are drawn."""
 
     dataset: str
     """SHA-256 over the shards."""
@@ -104,15 +104,15 @@ class Population:
 
     @cached_property
     def strata(self) -> Mapping[Stratum, int]:
-        """How many pairs there are of each kind."""
+        """The number of pairs in each stratum."""
         return Counter(map(stratum_of, self.rows))
 
 
 def population(folder: Path) -> Population:
-    """Read all rows but their pictures.
+    """Read all rows of a dataset without their pictures.
 
     Raises:
-        RecordError: no RED dataset, a shard that cannot be read, or no pair with a label.
+        RecordError: the folder is not a RED dataset, a shard cannot be read, or no pair has a label.
     """
     rows = tuple(light_rows(folder, _COLUMNS))
     labelled = tuple(row for row in rows if row.values["delta"] is not None)
@@ -122,7 +122,7 @@ def population(folder: Path) -> Population:
 
 
 def new_draw(dataset: str, *, n_pairs: int, seed: int, repeated: float) -> AuditDraw:
-    """Return a draw as somebody asks for it.
+    """Return a draw with these settings.
 
     Raises:
         InputError: a number is out of range.
@@ -132,7 +132,7 @@ def new_draw(dataset: str, *, n_pairs: int, seed: int, repeated: float) -> Audit
 
 
 def check_draw(n_pairs: int, repeated: float) -> None:
-    """Refuse a draw that cannot be, before the dataset is read.
+    """Refuse impossible settings of a draw before the dataset is read.
 
     Raises:
         InputError: a number is out of range.
@@ -146,7 +146,8 @@ def check_draw(n_pairs: int, repeated: float) -> None:
 def drawn_pairs(found: Population, draw: AuditDraw) -> list[DrawnPair]:
     """Return the pairs of a draw, in the order of their tokens.
 
-    Of every stratum one pair, then the next of each, until there are enough; in a stratum first one of each photograph.
+    The strata take turns: one pair of each, then the next of each, until there are enough. Within a stratum every
+    photograph comes once before any comes again.
     """
     strata: defaultdict[Stratum, list[Row]] = defaultdict(list)
     for row in found.rows:
@@ -162,13 +163,13 @@ def drawn_pairs(found: Population, draw: AuditDraw) -> list[DrawnPair]:
 
 
 def stratum_of(row: Row) -> Stratum:
-    """Return what a labelled row is drawn as."""
+    """Return the stratum of a labelled row."""
     editors = {str(edit["editor"]) for edit in (row.values["edit_first"], row.values["edit_second"]) if edit}
     return Stratum(row.decided_by, " + ".join(sorted(editors)) or NO_EDITOR, size_of(row.values["delta"]))
 
 
 def size_of(delta: float) -> str:
-    """Return what a difference of that size is called.
+    """Return the name of the size of a difference.
 
     >>> size_of(-0.1), size_of(1.5), size_of(-4.0)
     ('under 0.25', '1 to 2', '4 and more')
@@ -177,10 +178,10 @@ def size_of(delta: float) -> str:
 
 
 def _photographs_first(rows: Iterable[Row], draw: AuditDraw) -> list[Row]:
-    """Return rows by lot, but each photograph once before any comes again."""
+    """Return rows in random order, but every photograph once before any comes again."""
     turns: Counter[str] = Counter()
     placed = []
-    lots = {draw.token(f"lot/{row.values['id']}"): row for row in rows}  # of rows with one id the last
+    lots = {draw.token(f"lot/{row.values['id']}"): row for row in rows}  # if rows share an id, the last one counts
     for lot, row in sorted(lots.items(), key=lambda one: one[0]):
         placed.append((turns[row.values["source"]], lot, row))
         turns[row.values["source"]] += 1

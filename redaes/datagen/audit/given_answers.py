@@ -14,58 +14,58 @@ from redaes.errors import InputError, RecordError
 from redaes.types import Record
 
 N_NAMED = 5
-"""Lines of each kind that are named; the others are counted."""
+"""Number of lines of each kind that are listed; the others are counted."""
 
 REVISED = "answers that their person has replaced by a later one"
-"""The one remark that is no fault: people may go back."""
+"""The one remark that is not about a fault: people may go back and answer again."""
 UNSEEN = "pairs of which a picture could not be shown"
 
 
 class Remarks(Record):
-    """Lines that do not count, of one kind."""
+    """Lines of one kind that do not count."""
 
     n: int
     first: tuple[str, ...]
-    """File, line and reason of the first ones."""
+    """File, line number and reason of the first of these lines."""
 
 
 @dataclass(frozen=True)
 class GivenAnswer:
-    """What one person says of one pair, in the dataset's order of its pictures."""
+    """What one person says about one pair, in terms of the dataset's first and second picture."""
 
     person: str
     pair: DrawnPair
     says: int
-    """1: the first picture is better; -1: the second one; 0: alike."""
+    """1 if the first picture is better, -1 if the second one is, 0 if they are alike."""
     on_left: int
-    """Which picture was on the left: 1: the first; -1: the second."""
+    """Which picture was on the left: 1 for the first, -1 for the second."""
     seconds: float
 
 
 @dataclass
 class GivenAnswers:
-    """All that can be counted in."""
+    """All answers that count."""
 
     draws: tuple[AuditDraw, ...]
     """The draws, one for each seed, with the largest number of pairs that the answers name."""
     pairs: dict[str, DrawnPair] = field(default_factory=dict)
     """The pairs of those draws, by token."""
     first: list[GivenAnswer] = field(default_factory=list)
-    """What each person said of each pair when they first saw it."""
+    """The first answer of each person about each pair."""
     repeated: list[tuple[GivenAnswer, GivenAnswer]] = field(default_factory=list)
     """Both answers to pairs that a person has judged twice."""
     remarks: dict[str, Remarks] = field(default_factory=dict)
 
 
 def given_answers(found: Population, files: Sequence[Path]) -> GivenAnswers:
-    """Read answers and put them to their pairs.
+    """Read answers and assign them to their pairs.
 
     Args:
-        found: the dataset that they are said to be about.
+        found: the dataset that the answers are about.
         files: files of answers.
 
     Raises:
-        RecordError: a file cannot be read, or no line of all is an answer about this dataset.
+        RecordError: a file cannot be read, or no line in any file is an answer about this dataset.
     """
     notes: defaultdict[str, list[str]] = defaultdict(list)
     lines: dict[bytes, tuple[str, AuditAnswer]] = {}
@@ -98,7 +98,7 @@ def given_answers(found: Population, files: Sequence[Path]) -> GivenAnswers:
 
 
 def _unfit(one: AuditAnswer | InputError, found: Population) -> str:
-    """Return what is wrong with a line by itself; empty: nothing."""
+    """Return what is wrong with a line by itself; empty if nothing is."""
     if isinstance(one, InputError):
         return "lines that are not answers"
     if one.draw.dataset != found.dataset:
@@ -136,7 +136,7 @@ def _latest(
 
 
 def _count(latest: Iterable[tuple[str, AuditAnswer]], given: GivenAnswers, notes: defaultdict[str, list[str]]) -> None:
-    """Put each answer where it counts."""
+    """Add each answer to the answers that count, or note why it does not count."""
     earlier: dict[tuple[str, str], GivenAnswer] = {}
     for place, one in latest:
         pair = given.pairs[one.pair]

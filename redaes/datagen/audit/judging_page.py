@@ -1,7 +1,7 @@
-"""The page on which people judge: two pictures, three answers, and nothing that tells what was done to which.
+"""The page on which people judge: it shows two pictures and three answers, and not what was done to which picture.
 
-One page serves two ways: before a server it asks that one for pictures and hands it the answers; as a file it holds
-the pictures, and the browser keeps the answers until they are saved. Neither fetches anything else.
+The page works in two ways. With a server it fetches the pictures from there and sends the answers back; as a file it
+contains the pictures, and the browser keeps the answers until they are saved. It fetches nothing else.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ POLICIES = {
     True: "default-src 'none'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'",
     False: "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'",
 }
-"""What the page may load before a server, and as a file; besides its own style and script."""
+"""What the page may load with a server (True) and as a file (False), besides its own style and script."""
 
 
 def judging_page(draw: AuditDraw, pairs: Sequence[DrawnPair], pictures: Mapping[str, bytes] | None) -> str:
     """Return the page.
 
     Args:
-        draw: what the answers belong to.
-        pairs: as drawn.
-        pictures: JPEG files by token; those that are missing cannot be judged. None: a server has them.
+        draw: the draw to which the answers belong.
+        pairs: the drawn pairs.
+        pictures: JPEG files by token; pairs with missing ones cannot be judged. None if a server has the pictures.
 
     Raises:
         MissingDependency: jinja2 is absent.
@@ -44,7 +44,7 @@ def judging_page(draw: AuditDraw, pairs: Sequence[DrawnPair], pictures: Mapping[
     data: dict[str, Any] = {
         "served": served,
         "draw": draw.as_json(),
-        # In the order of tokens: which picture is the first of the dataset must not show.
+        # In the order of tokens, so that the page does not show which picture is the dataset's first.
         "pairs": [[pair.token, *sorted(pair.pictures)] for pair in pairs],
         "orders": [
             [[one.pair, int(one.exchanged), one.time] for one in showings(pairs, draw, order)]
@@ -58,5 +58,5 @@ def judging_page(draw: AuditDraw, pairs: Sequence[DrawnPair], pictures: Mapping[
         policy=policy,
         style=Markup(_STYLE),
         script=Markup(_SCRIPT),
-        data=Markup(json.dumps(data)),  # tokens, numbers and base64: nothing of it can end a script
+        data=Markup(json.dumps(data)),  # holds only tokens, numbers and base64, so nothing in it can end the script
     )

@@ -1,4 +1,4 @@
-"""A server for the page on which people judge: on this machine alone, for several people at once."""
+"""A server for the page on which people judge; it is reachable from this machine only, by several people at once."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
 _KEPT_PAIRS = 16
-"""Whose pictures are kept in memory: those that are on screens, and the next ones."""
+"""Number of pairs whose pictures are kept in memory: those on screens, and the next ones."""
 
 
 class AuditDesk:
-    """What is shown, and what has been said of it."""
+    """The pairs that are shown, and the answers that people have given."""
 
     def __init__(
         self,
@@ -48,11 +48,11 @@ class AuditDesk:
     ) -> None:
         """
         Args:
-            draw: see there.
-            pairs: as drawn.
-            answers: the file that keeps them; what it holds of this draw is gone on with.
-            longest: side of the pictures, in pixels.
-            tell: called with what is wrong with a picture, which people are not told: it would name the row.
+            draw: the draw to which the answers belong.
+            pairs: the drawn pairs.
+            answers: the file of answers; if it already holds some of this draw, the audit is continued.
+            longest: longest side of the pictures, in pixels.
+            tell: called with what is wrong with a picture. People who judge are not told, as it would name the row.
 
         Raises:
             RecordError: the file cannot be read or written, or another server writes to it.
@@ -64,7 +64,7 @@ class AuditDesk:
         self._lock = threading.Lock()
         self._given: dict[str, dict[str, str]] = {}
         self.n_unreadable = 0
-        """Lines of the file that are no answers; they stay as they are."""
+        """Number of lines of the file that are not answers; they stay as they are."""
         for _, found in read_lines(answers):
             if isinstance(found, InputError):
                 self.n_unreadable += 1
@@ -77,16 +77,16 @@ class AuditDesk:
 
     @property
     def given(self) -> dict[str, int]:
-        """How many showings each person has answered."""
+        """Number of showings that each person has answered."""
         return {person: len(answers) for person, answers in sorted(self._given.items())}
 
     def given_by(self, person: str) -> dict[str, str]:
-        """Return what a person has answered, by showing."""
+        """Return the answers of a person, by showing."""
         with self._lock:
             return dict(self._given.get(person, {}))
 
     def picture(self, token: str) -> bytes | None:
-        """Return a picture; None: there is no such token, or it does not decode."""
+        """Return a picture; None if there is no such token or the picture does not decode."""
         pair = self._pair_of.get(token)
         if pair is None:
             return None
@@ -100,10 +100,10 @@ class AuditDesk:
                 return None
 
     def take(self, answer: AuditAnswer) -> None:
-        """Keep an answer.
+        """Check and store an answer.
 
         Raises:
-            InputError: it is not of this draw, of no pair that is shown, or with other pictures than that pair's.
+            InputError: it is of another draw, or names a pair or pictures that are not shown together.
             RecordError: it cannot be written.
         """
         pair = self._pairs.get(answer.pair)
@@ -121,7 +121,7 @@ class AuditDesk:
         self._given.setdefault(answer.person, {})[answer.showing] = answer.choice
 
     def close(self) -> None:
-        """Let another server have the file."""
+        """Close the file, so that another server can use it."""
         self._file.close()
 
 
@@ -184,12 +184,12 @@ def serve_audit(desk: AuditDesk, port: int, announce: Callable[[str], object]) -
     """Serve the page until an interrupt or SIGTERM.
 
     Args:
-        desk: see there.
-        port: port of this machine's own address; 0: any that is free.
-        announce: called with the page's address once it can be asked.
+        desk: the pairs and the file of answers.
+        port: port on this machine's loopback address; 0 takes any free one.
+        announce: called with the page's address once it can be reached.
 
     Raises:
-        InputError: the port is taken, or is none.
+        InputError: the port is in use, or its number is not possible.
         MissingDependency: the packages of ``redaes[audit]`` are absent.
     """
     serve_page(judging_app(desk), port, announce, option="--serve PORT", extra="audit")

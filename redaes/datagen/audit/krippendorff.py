@@ -1,8 +1,8 @@
-"""How far several people agree beyond chance: Krippendorff's alpha, by evalica.
+"""How far several people agree beyond chance: Krippendorff's alpha, calculated by evalica.
 
-K. Krippendorff, Content Analysis: An Introduction to Its Methodology, chapter on reliability. 1: they agree; 0: as far
-as people would who draw their answers from what all have said together; below: less than that. Pairs that fewer than
-two people have judged do not count.
+See K. Krippendorff, Content Analysis: An Introduction to Its Methodology, chapter on reliability. The value is 1 if
+people agree; 0 if they agree as often as people would who draw their answers at random from all answers together; and
+below 0 if they agree less than that. Pairs that fewer than two people have judged do not count.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from redaes.errors import MissingDependency
 from redaes.estimates import Estimate, bootstrap
 
 Distance = Literal["nominal", "ordinal"]
-"""What it counts when two answers differ: every difference alike, or more the farther apart they are in order."""
+"""How two different answers count: all differences alike, or more the farther apart the answers are in their order."""
 
 
 def check_evalica() -> None:
-    """Refuse to begin where the coefficient could not be computed in the end.
+    """Check at the start that the coefficient can be computed at the end.
 
     Raises:
         MissingDependency: evalica is absent.
@@ -32,11 +32,11 @@ def check_evalica() -> None:
 
 
 def krippendorff_alpha(ratings: NDArray[np.float64], distance: Distance) -> float | None:
-    """Return the coefficient; None where nothing was judged by two people, or all gave one and the same answer.
+    """Return the coefficient; None if no pair was judged by two people, or all answers are the same.
 
     Args:
         ratings: shape (n_pairs, n_people); NaN where a person has not judged a pair.
-        distance: between two answers.
+        distance: how the distance between two answers is measured.
 
     Raises:
         MissingDependency: evalica or pandas is absent.
@@ -62,20 +62,20 @@ def alpha_estimate(
     n_resamples: int = 1000,
     seed: int = 0,
 ) -> Estimate:
-    """Return the coefficient with its interval, by resampling what belongs together.
+    """Return the coefficient with its interval, which comes from resampling clusters of pairs.
 
-    Where all people agree, every resample does: the interval is left out, for it would be of no width.
+    There is no interval where all people agree, because every resample would agree, too, and it would have no width.
 
     Args:
-        said: for each pair, what people say of it, by their names.
-        clusters: for each pair, what it belongs to, such as its photograph.
-        distance: between two answers.
-        least_clusters: fewer of them give no interval.
+        said: for each pair, the answer of each person, by name.
+        clusters: for each pair, the cluster that it belongs to, such as its photograph.
+        distance: how the distance between two answers is measured.
+        least_clusters: with fewer clusters there is no interval.
         n_resamples: number of resamples.
         seed: seed of the resampling.
 
     Returns:
-        Over pairs that at least two people have judged; ``n`` is their number.
+        The estimate over pairs that at least two people have judged; ``n`` is their number.
 
     Raises:
         MissingDependency: evalica or pandas is absent.

@@ -1,8 +1,8 @@
 """The order in which pairs are shown, and which of their pictures is on the left.
 
-Half of the pairs stand one way and half the other. Some are shown twice, with many others between and the pictures
-exchanged, so that a person's own consistency shows. There are several such orders, and a person's name decides which
-one is taken, so that what an order does to the answers is not the same for all.
+In half of the showings the picture with the later token is on the left. Some pairs are shown twice, with many others
+between and the pictures exchanged, which tells how consistent a person is. There are several such orders, and a
+person's name decides which one is used, so that effects of the order are not the same for everybody.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ class Showing:
     pair: int
     """Its place among the drawn pairs."""
     exchanged: bool
-    """Whether the picture with the later token stands on the left."""
+    """Whether the picture with the later token is on the left."""
     time: int
-    """1, or 2 where the pair comes again."""
+    """1 for the first time, 2 for the second."""
 
 
 def showings(pairs: Sequence[DrawnPair], draw: AuditDraw, order: int) -> list[Showing]:
     """Return one of the orders in which the pairs are shown.
 
     Args:
-        pairs: as drawn.
-        draw: see there.
-        order: below :data:`N_ORDERS`; those with odd numbers show every pair the other way round than the even ones.
+        pairs: the drawn pairs.
+        draw: the draw to which they belong.
+        order: number of the order, below :data:`N_ORDERS`; odd ones show every pair the other way round than even ones.
     """
     lots = sorted(range(len(pairs)), key=lambda place: draw.token(f"side/{pairs[place].token}"))
     exchanged = {place: (rank + order) % 2 == 1 for rank, place in enumerate(lots)}
@@ -55,5 +55,5 @@ def sides(pair: DrawnPair, exchanged: bool) -> tuple[str, str]:
 
 
 def showing_name(pair: DrawnPair, time: int) -> str:
-    """Return what an answer calls a showing."""
+    """Return the name of a showing in an answer."""
     return f"{pair.token}/{time}"

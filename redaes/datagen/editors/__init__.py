@@ -29,7 +29,7 @@ EDITORS: dict[str, Callable[..., Editor]] = {
     "embedded": _embedded,
     "diffusers": _diffusers,
 }
-"""Loaders by name. ``diffusers`` alone is its default model; any folder or hub name is another one."""
+"""Loaders by name. ``diffusers`` loads the default model; another model is given by its folder or hub name."""
 
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -42,8 +42,8 @@ def load_editor(name: str, **options: Any) -> Editor:
         options: as :meth:`redaes.datagen.editors.diffusion.DiffusionEditor.load` takes them.
 
     Raises:
-        InputError: no such editor, or an option that it does not have.
-        BackendError: the model cannot be had, is incomplete, or does not fit the device.
+        InputError: there is no such editor, or it does not have an option.
+        BackendError: the model cannot be fetched, is incomplete, or does not fit on the device.
         MissingDependency: a package that the editor needs is not installed.
     """
     if name in EDITORS:

@@ -18,11 +18,12 @@ Failure = Literal[
     "not_finite",
     "withheld",
 ]
-"""Why a job gave no picture: fit for counting.
+"""Why a job gave no picture; these words are meant to be counted.
 
-``unknown_instruction``: the editor knows a fixed list and this is not on it. ``instruction_too_long``: its end
-would be cut off. ``out_of_memory``, ``editor_error``: the editor gave up; the detail says with what words.
-``not_finite``: the picture holds values that are no numbers. ``withheld``: the editor's safety filter blackened it.
+``unknown_instruction``: the editor has a fixed list of instructions, and this one is not on it.
+``instruction_too_long``: its end would be cut off. ``out_of_memory``, ``editor_error``: the editor failed; the detail
+holds its message. ``not_finite``: the picture has values that are not numbers. ``withheld``: the editor's safety filter
+replaced the picture with black.
 """
 
 MAX_SEED = 2**63 - 1
@@ -35,7 +36,7 @@ class EditJob:
     instruction: str
     """What to do, as a sentence."""
     seed: int
-    """Fixes the random part: the same job on the same editor gives the same picture."""
+    """Seed of all random choices: the same job on the same editor gives the same picture."""
 
     def __post_init__(self) -> None:
         if not self.instruction.strip():
@@ -46,13 +47,13 @@ class EditJob:
 
 @dataclass(frozen=True)
 class EditOutcome:
-    """What became of a job: a picture, or the reason why there is none."""
+    """The outcome of a job: a picture, or the reason why there is none."""
 
     image: Image.Image | None = None
-    """RGB, of the source's size."""
+    """RGB picture of the source's size; None after a failure."""
     failure: Failure | None = None
     detail: str = ""
-    """The editor's message, for a failure."""
+    """The editor's message after a failure."""
 
     def __post_init__(self) -> None:
         if (self.image is None) == (self.failure is None):
@@ -63,25 +64,25 @@ class Editor(Protocol):
     """Something that edits pictures by instruction."""
 
     name: str
-    """Kind, version or model, as an :class:`~redaes.types.Edit` carries it."""
+    """Kind with version, or model, as an :class:`~redaes.types.Edit` stores it."""
     revision: str
-    """What pins the editor: a content hash or a hub revision."""
+    """Content hash or hub revision that identifies exactly this editor."""
     licence: str
-    """SPDX expression; ``LicenseRef-unknown`` where it is not known."""
+    """SPDX expression; ``LicenseRef-unknown`` if it is not known."""
     commercial: bool
     """Whether the licence is known to permit commercial use."""
     settings: dict[str, str | int | float | bool | None]
-    """What else decides the pictures, for a dataset's plan: numbers and words that JSON holds."""
+    """Other settings on which the pictures depend, as JSON values; they are stored in a dataset's plan."""
 
     def edit(self, source: Image.Image, jobs: Sequence[EditJob]) -> list[EditOutcome]:
         """Edit one picture in several ways.
 
         Args:
-            source: RGB; left untouched.
-            jobs: what to do, each to the source itself.
+            source: RGB; it is not modified.
+            jobs: the edits; each is made from the source itself.
 
         Returns:
-            One outcome per job, in their order. A job that fails does not affect the others.
+            One outcome for each job, in their order. A job that fails does not affect the others.
 
         Raises:
             InputError: the picture is not RGB or is empty.
@@ -90,10 +91,10 @@ class Editor(Protocol):
 
 
 def check_source(source: Image.Image) -> None:
-    """Refuse what no editor takes.
+    """Refuse pictures that no editor accepts.
 
     Raises:
-        InputError: not RGB, or without pixels.
+        InputError: the picture is not RGB, or has no pixels.
     """
     if source.mode != "RGB" or not source.width or not source.height:
         width, height = source.size

@@ -1,1 +1,1 @@
-"""Reasoning for the pairs of a dataset that have none: of people's judgements, which come without."""
+"""Write reasoning for pairs of a dataset that have none, such as people's judgements."""

@@ -1,4 +1,4 @@
-"""The card of a dataset whose pairs were given reasoning: what it said before, and who wrote how much."""
+"""The card of a dataset to which reasoning was added: its old content, and how much each writer wrote."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ had said what decides, the column `factors` has the factors that the reasoning n
 
 
 def write_explained_card(folder: Path, out: Path, report: Mapping[str, Any]) -> None:
-    """Write ``README.md``.
+    """Write the ``README.md`` of the new dataset.
 
     Args:
-        folder: the dataset as it was.
-        out: the new one.
-        report: report of the new one.
+        folder: the dataset before.
+        out: the new dataset.
+        report: report of the new dataset.
 
     Raises:
-        RecordError: it cannot be written.
+        RecordError: the file cannot be written.
     """
-    if {"origin", "votes", "rationales"} <= report.keys():  # an imported set, whose card has tables of reasoning
+    if {"origin", "votes", "rationales"} <= report.keys():  # an imported dataset, whose card has tables of reasoning
         write_import_card(out, report)
         before = (out / "README.md").read_text(encoding="utf-8")
     else:

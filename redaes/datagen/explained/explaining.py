@@ -1,8 +1,8 @@
-"""Write the missing reasoning of a dataset's pairs, as far as a writer can: shard by shard, into a folder of
-its own beside the one that is to be there in the end.
+"""Write the missing reasoning of a dataset's pairs, where the writer can: shard by shard, into a working folder
+beside the final one.
 
-A killed run is gone on with: finished shards stay, and what a model answered is kept. Pictures, labels, ids and splits
-are as they were; a pair of which nobody had said what decides gets the factors that its reasoning names.
+After a kill the run can be continued: finished shards and a model's answers are kept. Pictures, labels, ids and splits
+stay as they were; a pair whose deciding factors were not stated gets the factors that its reasoning names.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from redaes.records import (
 from redaes.types import SPLITS, Split, winner_of
 
 PAIRS_AT_ONCE = 64
-"""Pairs that a writer is given at a time."""
+"""Number of pairs that a writer is given at a time."""
 
 Progress = Callable[[str, int, int], None]
 
@@ -56,23 +56,23 @@ def explain_dataset(
     workers: int = 1,
     progress: Progress = lambda work, done, total: None,
 ) -> dict[str, Any]:
-    """Write the reasoning that pairs lack; ``out`` appears whole, or not yet.
+    """Write the reasoning that pairs lack; ``out`` appears only when it is complete.
 
     Args:
         folder: a RED dataset.
-        out: a folder that does not exist yet. Until all is done, ``.NAME.explaining`` beside it holds what is.
-        panel: whose writer is asked; None: the embedded writer, from measurements alone.
-        workers: threads that measure.
-        progress: called with what is done, how much of it, and of how much.
+        out: a folder that does not exist yet. Until all is done, ``.NAME.explaining`` beside it holds the work.
+        panel: the panel whose writer is asked; None means the embedded writer, which uses measurements alone.
+        workers: number of threads that measure pictures.
+        progress: called with the name of the work, how much of it is done, and how much there is.
 
     Returns:
-        What ``report.json`` of the new dataset says of it under ``explained``.
+        The counts that ``report.json`` of the new dataset holds under ``explained``.
 
     Raises:
-        RecordError: no RED dataset, a row that breaks the schema, an ``out`` that exists or cannot be written to, or
-            one that another process works on.
-        BackendError: the model cannot be asked, or its budget is spent; what is done is kept.
-        InputError: a variable that holds no key.
+        RecordError: the folder is not a RED dataset, a row breaks the schema, or ``out`` exists, cannot be written to,
+            or is being made by another process.
+        BackendError: the model cannot be asked, or its budget is spent; finished work is kept.
+        InputError: an environment variable that should hold a key does not.
     """
     if out.exists():
         raise RecordError(f"{out} exists; choose another --out, nothing is overwritten")
@@ -110,7 +110,7 @@ def explain_dataset(
 
 
 def _silent_groups(folder: Path, split: Split) -> set[str]:
-    """Return the groups of a split in which a pair lacks reasoning: only those are measured."""
+    """Return the groups of a split in which a pair lacks reasoning; only those are measured."""
     return {
         str(row["group"])
         for file in shards(folder, split)
@@ -120,7 +120,7 @@ def _silent_groups(folder: Path, split: Split) -> set[str]:
 
 
 def _begin(making: Path, settings: Mapping[str, Any]) -> None:
-    """Go on with what is there if it was made by the same settings; else only answers stay."""
+    """Continue the work in the folder if it was begun with the same settings; otherwise keep only a model's answers."""
     file = making / "settings.json"
     if file.is_file() and read_json(file) == json.loads(json.dumps(settings)):
         return
@@ -171,7 +171,7 @@ def _unexplained(file: Path, split: Split, measured: MeasuredPairs, counts: Coun
 
 
 def _write(file: Path, split: Split, making: Path, found: Mapping[str, Explained], counts: Counter[str]) -> None:
-    """Write a shard, and then its counts: what has counts is finished."""
+    """Write a shard, and then its counts; a shard with counts is finished."""
     import pyarrow.parquet as pq
 
     optional = set(OPTIONAL_COLUMNS) & set(pq.read_schema(current_shard(file)).names)
@@ -187,10 +187,10 @@ def _write(file: Path, split: Split, making: Path, found: Mapping[str, Explained
 
 
 def _explained(record: PairRecord, found: Explained, counts: Counter[str]) -> PairRecord:
-    """Return the record with its new texts, who wrote them, and what they say decides.
+    """Return the record with its new texts, their writers, and the factors that they name.
 
     Raises:
-        AssertionError: a text contradicts the difference. Writers are checked before: it is a fault of ours.
+        AssertionError: a text contradicts the difference. Writers check this first, so it would be a bug.
     """
     if not found.writers:
         counts[f"without: {found.failure}"] += 1
@@ -224,7 +224,7 @@ def _counted(making: Path, files: list[tuple[Split, Path]]) -> dict[str, Any]:
 
 
 def _finish(folder: Path, making: Path, counts: Mapping[str, Any]) -> None:
-    """What else a dataset has: as it was, with the account of the reasoning."""
+    """Copy all other files of the dataset, and write report and card with the account of the reasoning."""
     for one in folder.iterdir():
         if one.name.startswith(".") or one.name in ("data", "answers", "report.json", "README.md"):
             continue
@@ -243,7 +243,7 @@ def _finish(folder: Path, making: Path, counts: Mapping[str, Any]) -> None:
 
 
 def _recounted(making: Path, report: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those tables of a report that the new reasoning changes, where it has them."""
+    """Return the tables of a report that the new reasoning changes, if the report has them."""
     reasoning: Counter[str] = Counter()
     decided: Counter[str] = Counter()
     for split in SPLITS:

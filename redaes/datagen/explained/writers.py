@@ -1,4 +1,4 @@
-"""Writers of the reasoning of a dataset's pairs: the embedded writer from measurements, or a panel's model."""
+"""Writers of reasoning for a dataset's pairs: the embedded writer from measurements, or a panel's model."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from redaes.types import Rationale, winner_of
 
 MEASURED = "measured"
 EMBEDDED = "embedded"
-"""What the column ``writer`` calls the embedded writer."""
+"""Name of the embedded writer in the column ``writer``."""
 NOTHING_SPEAKS = "nothing measurable speaks for the preferred picture"
 _OF_A_WRITER = ("endpoint", "writer", "api_key_env", "max_rewrites", "concurrency", "max_calls")
-"""What of a panel a recipe may have at its top, where nobody judges."""
+"""Settings of a panel that a recipe without judges may have at its top level."""
 
 
 @dataclass(frozen=True)
@@ -37,32 +37,32 @@ class UnexplainedPair:
 
     @property
     def seed(self) -> int:
-        """Draws the wording: the same for a pair, whatever else is in its dataset."""
+        """Seed of the wording; it depends on the pair alone, not on the rest of its dataset."""
         return int.from_bytes(self.record.pair.id.encode()[-6:], "big")
 
 
 @dataclass
 class Explained:
-    """What came of a pair."""
+    """The result of writing for a pair."""
 
     texts: tuple[Rationale | None, Rationale | None]
-    """The reasoning with the first picture as A, and with the second as A; None: there is still none."""
+    """The reasoning with the first picture as A, and with the second as A; None where there is still none."""
     writers: frozenset[str]
-    """Who wrote those that are new; empty: there are none."""
+    """Writers of the new texts; empty if there are none."""
     failure: str = ""
-    """Why there is none; empty: there is one, at least for one order."""
+    """Why there is no new text; empty if there is one for at least one order."""
 
 
 class ExplainingWriter(Protocol):
-    """Writes what pairs lack. Used as ``async with writer: …``."""
+    """Writes the reasoning that pairs lack. It is used as ``async with writer: …``."""
 
     @property
     def counts(self) -> Counter[str]:
-        """What was held against texts, and what became of requests."""
+        """Counts of the reasons why texts were rejected, and of the outcomes of requests."""
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What decides its texts."""
+        """The settings on which its texts depend."""
 
     async def __aenter__(self) -> Self: ...
 
@@ -71,18 +71,18 @@ class ExplainingWriter(Protocol):
     ) -> None: ...
 
     async def explain(self, pairs: Sequence[UnexplainedPair]) -> list[Explained]:
-        """Return the reasoning of each pair, in their order."""
+        """Return the reasoning for each pair, in the pairs' order."""
 
 
 @dataclass
 class EmbeddedExplainer:
-    """Writes from measurements alone, and nothing where they do not speak for the preferred picture."""
+    """Writes from measurements alone; it writes nothing where they do not support the preferred picture."""
 
     counts: Counter[str] = field(default_factory=Counter)
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What decides its texts."""
+        """The settings on which its texts depend."""
         return {"writer": EMBEDDED}
 
     async def __aenter__(self) -> Self:
@@ -94,7 +94,7 @@ class EmbeddedExplainer:
         return
 
     async def explain(self, pairs: Sequence[UnexplainedPair]) -> list[Explained]:
-        """Return the reasoning of each pair, in their order."""
+        """Return the reasoning for each pair, in the pairs' order."""
         return [self._explained(pair) for pair in pairs]
 
     def _explained(self, pair: UnexplainedPair) -> Explained:
@@ -122,16 +122,16 @@ def _of_texts(record: PairRecord, texts: Sequence[Rationale | None], writers: se
 
 
 class ModelExplainer:
-    """A model behind a server writes, as in a build with a panel; each text is held against the measurements."""
+    """A model behind a server writes, as in a build with a panel; each text is checked against the measurements."""
 
     def __init__(self, panel: Panel, folder: Path) -> None:
         """
         Args:
-            panel: whose writer is asked.
-            folder: answers are kept in ``answers/`` in it, so that none is paid for twice.
+            panel: the panel whose writer is asked.
+            folder: its subfolder ``answers/`` keeps all answers, so that none is paid for twice.
 
         Raises:
-            InputError: a variable that holds no key.
+            InputError: an environment variable that should hold a key does not.
         """
         self._panel = panel
         alone = {"judges": (), "planner": None, "checker": None, "similarity": None, "min_similarity": None}
@@ -140,12 +140,12 @@ class ModelExplainer:
 
     @property
     def counts(self) -> Counter[str]:
-        """What was held against texts, and what became of requests."""
+        """Counts of the reasons why texts were rejected, and of the outcomes of requests."""
         return self._rejected + self._models.counts()
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What decides its texts."""
+        """The settings on which its texts depend."""
         entry = self._panel.writer_entry
         return {"writer": entry.decides(), "revision": entry.revision, "max_rewrites": self._panel.max_rewrites}
 
@@ -159,9 +159,10 @@ class ModelExplainer:
         await self._models.__aexit__(kind, error, traceback)
 
     async def explain(self, pairs: Sequence[UnexplainedPair]) -> list[Explained]:
-        """Return the reasoning of each pair, in their order.
+        """Return the reasoning for each pair, in the pairs' order.
 
-        Where nobody said what decides, the model says it of the pair as it is stored, and argues so in the other order.
+        Where the deciding factors are not stated, the model names them for the pair in the stored order, and uses the
+        same factors in the other order.
 
         Raises:
             BackendError: the model cannot be asked at all, or its budget is spent.
@@ -209,7 +210,7 @@ def _why(written: Written) -> str:
 
 
 def _task(pair: UnexplainedPair, texts: Sequence[Rationale | None]) -> RationaleTask:
-    """Return what the writer is to know of a pair, as it is stored."""
+    """Return the writer's task for a pair in the stored order."""
     record, shown = pair.record, pair.record.pair
     known = next((text.factors for text in texts if text is not None), ()) or shown.factors
     delta = shown.delta or 0.0
@@ -227,13 +228,13 @@ def _task(pair: UnexplainedPair, texts: Sequence[Rationale | None]) -> Rationale
 
 
 def read_writer(name: str) -> Panel | None:
-    """Return the panel that ``--writer`` names, of which the writer is asked; None: :data:`MEASURED`.
+    """Return the panel that ``--writer`` names and whose writer is asked; None for :data:`MEASURED`.
 
     Args:
-        name: ``measured``, or a YAML file with a ``panel``, or with ``endpoint`` and ``writer`` alone.
+        name: ``measured``, or a YAML file with a ``panel``, or with ``endpoint`` and ``writer`` only.
 
     Raises:
-        InputError: it is neither; says what is missing.
+        InputError: it is neither; the message says what is missing.
     """
     if name == MEASURED:
         return None
@@ -251,5 +252,5 @@ def read_writer(name: str) -> Panel | None:
     if "writer" not in values:
         raise InputError(f"{path} names no writer; give a model's name there")
     entry = ModelEntry.model_validate(values["writer"]) if isinstance(values["writer"], Mapping) else None
-    # A panel has judges; this one is never asked to judge.
+    # A panel needs judges; this one is never asked to judge.
     return Panel.model_validate({**values, "judges": [values["writer"] if entry is None else entry.model]})

@@ -1,1 +1,1 @@
-"""Other people's judgements as a RED dataset: who preferred which picture, from files that already exist."""
+"""Make a RED dataset of other people's judgements, from existing files that say who preferred which picture."""

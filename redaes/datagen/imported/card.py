@@ -63,10 +63,10 @@ _BY_PHOTOGRAPH = (
 
 
 def write_import_card(folder: Path, report: Mapping[str, Any]) -> None:
-    """Write ``README.md``.
+    """Write the ``README.md`` of an imported dataset.
 
     Raises:
-        RecordError: the folder cannot be written.
+        RecordError: the folder cannot be written to.
     """
     body = _BODY.format(
         origin=report["origin"],

@@ -1,4 +1,4 @@
-"""Preferences that go round in circles: A over B, B over C, C over A."""
+"""Circular preferences: A over B, B over C, C over A."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ def circular_triples(decided: Sequence[tuple[str, str, float]], n_named: int) ->
     (1, [('a', 'b', 'c')])
 
     Args:
-        decided: two items and by how much the first is better; 0 closes no circle.
-        n_named: how many are named.
+        decided: two items, and by how much the first is better; an amount of 0 is part of no circle.
+        n_named: largest number of triples to return.
 
     Returns:
-        Their number, and up to ``n_named`` of them, each from its better to its worse items, the smallest name first.
+        Their number, and up to ``n_named`` of them, each from better to worse, beginning with the smallest name.
     """
     names = sorted({name for first, second, _ in decided for name in (first, second)})
     place = {name: number for number, name in enumerate(names)}

@@ -1,4 +1,4 @@
-"""Crops of photographs, as FCDB publishes them in pairs with votes, and GAIC with a score for each."""
+"""Crops of photographs, which FCDB publishes as pairs with votes, and GAIC with a score for each crop."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ SCORES_ENDING = ".mat"
 
 
 def read_voted_crops(file: Path, *, pictures: Path | None = None) -> Iterator[StatedPair | UnusableRow]:
-    """Yield the pairs of FCDB's list; crops of one photograph are of one source.
+    """Yield the pairs of FCDB's list; crops of one photograph have the same source.
 
     Args:
         file: ``ranking_annotation.json``.
-        pictures: folder of the photographs, named as the end of their ``url``; None: that of the list.
+        pictures: folder of the photographs, named by the end of their ``url``; None means the folder of the list.
 
     Raises:
-        RecordError: it cannot be read.
+        RecordError: the file cannot be read.
     """
     folder = file.parent if pictures is None else pictures
     for pair in crop_votes(file):
@@ -41,14 +41,14 @@ def read_voted_crops(file: Path, *, pictures: Path | None = None) -> Iterator[St
 
 
 def read_scored_crops(file: Path, *, pictures: Path | None = None) -> Iterator[StatedSeries | UnusableRow]:
-    """Yield the photographs of GAIC, each a series of its crops, in the split that the file gives it.
+    """Yield the photographs of GAIC, each as a series of its crops, in the split that the file states.
 
     Args:
         file: ``imdb_GAIC1000.mat``.
-        pictures: folder of ``train`` and ``test``; None: that of the list.
+        pictures: folder that holds ``train`` and ``test``; None means the folder of the list.
 
     Raises:
-        RecordError: it is something else.
+        RecordError: the file is something else.
         MissingDependency: scipy is absent.
     """
     folder = file.parent if pictures is None else pictures
@@ -68,7 +68,7 @@ def read_scored_crops(file: Path, *, pictures: Path | None = None) -> Iterator[S
 
 
 def unusable(file: Path, fault: LabelFault) -> UnusableRow:
-    """Return what a reader could not read, as a row of which no pair is made."""
+    """Return a fault of a reader as an unusable row, from which no pair is made."""
     return UnusableRow(f"{file.name} {fault.where}", "row says nothing usable", fault.problem)
 
 

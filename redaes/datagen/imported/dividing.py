@@ -1,4 +1,4 @@
-"""Which pairs are held out, so that no photograph, and no near copy of one, is on both sides."""
+"""Which pairs are held out, so that no photograph or near copy of one is in both splits."""
 
 from __future__ import annotations
 
@@ -14,55 +14,56 @@ from redaes.types import Split
 
 @dataclass(frozen=True)
 class PlacedPair:
-    """What decides where a pair goes."""
+    """What determines the split of a pair."""
 
     first: str
-    """Id of a picture."""
+    """Id of the first picture."""
     second: str
     source: str = ""
-    """What was photographed; empty: not stated."""
+    """Id of the photographed scene; empty if it is not stated."""
     split: Split | None = None
-    """Where its list has it; None: not stated."""
+    """The split that the pair's list states; None if it states none."""
     series: frozenset[str] = frozenset()
-    """The large series of whose parts it is a pair."""
+    """The large series whose pictures this pair compares."""
 
 
 @dataclass(frozen=True)
 class Division:
-    """The split of each pair and what it belongs to."""
+    """The split and the group of each pair."""
 
     splits: tuple[Split | None, ...]
-    """Per pair; None: its pictures are in two splits, so it is in neither."""
+    """The split of each pair; None for a pair in neither split, because its pictures are in two splits."""
     units: tuple[str, ...]
-    """Per pair: what it shares pictures with, and no other split has any of."""
+    """For each pair, the name of its group: pairs of different groups share no pictures, and no group is in two splits.
+    """
     cut: bool
-    """Whether nearly all pairs hang together, so that pictures were held out and the pairs between left out."""
+    """Whether nearly all pairs are connected, so that pictures were held out and the pairs in between left out."""
     stated: bool = False
     """Whether the list states the splits."""
     n_moved: int = 0
-    """Pairs that their list trains on and that are held out, because they share a picture with held-out ones."""
+    """Number of pairs that the list trains on but that are held out, because they share pictures with held-out ones."""
 
 
 def divide(
     pairs: Sequence[PlacedPair], near_copies: Iterable[tuple[Hashable, Hashable]], *, test_fraction: float, seed: int
 ) -> Division:
-    """Hold pairs out.
+    """Decide which pairs are held out.
 
     Pairs that share a picture, a near copy or a stated source are held out together, and so are the parts of a large
-    series where that leaves others to be trained on. Where both splits are stated, they decide: what belongs to
-    anything that is held out is held out, and the fraction is of pairs that belong to nothing with a stated split.
-    Where they are not and the pairs outside the largest such set are fewer than are to be held out, photographs are
-    drawn in their place, and the pairs between a held-out photograph and another are left out.
+    series, if other pairs are then left for training. If the list states both splits, they decide: pairs connected to
+    anything held out are held out, and the fraction applies to pairs that are connected to no stated split.
+    If it does not, and the pairs outside the largest connected set are fewer than are to be held out, photographs are
+    drawn instead of pairs, and the pairs between a held-out photograph and another are left out.
 
     Args:
         pairs: in any order.
         near_copies: ids of pictures that look alike; also a picture's id with ``("source", name)``, where pictures of
             one pair show different sources.
-        test_fraction: share that is held out, in (0, 1): of the pairs; of the photographs, where those are drawn.
+        test_fraction: share that is held out, in (0, 1): of the pairs, or of the photographs if those are drawn.
         seed: seed of the draw.
 
     Raises:
-        InputError: a fraction out of range, or no split that has pairs on both sides.
+        InputError: the fraction is out of range, or no division has pairs in both splits.
     """
     if not 0 < test_fraction < 1:
         raise InputError(f"test fraction {test_fraction} is not between 0 and 1")
@@ -109,7 +110,7 @@ def divide(
 
 
 def _hang_together(roots: Sequence[Hashable], test_fraction: float) -> bool:
-    """Return whether the pairs outside the largest set are fewer than are to be held out."""
+    """Return whether the pairs outside the largest connected set are fewer than are to be held out."""
     others = len(roots) - max(Counter(roots).values(), default=0)
     return others < min(test_fraction * len(roots), len(roots) / 2)
 
@@ -129,7 +130,7 @@ def _as_stated(
 def _between_photographs(
     pairs: Sequence[PlacedPair], photographs: LinkedNames, test_fraction: float, seed: int
 ) -> list[Split | None]:
-    """Return Photographs held out: about the share that is wanted, but so many that a pair is among them."""
+    """Hold photographs out: about the wanted share of them, but enough that at least one pair is held out."""
     names = [(photographs.root(pair.first), photographs.root(pair.second)) for pair in pairs]
     order = _shuffled({one for both in names for one in both}, seed)
     splits: list[Split | None] = []
@@ -147,7 +148,7 @@ def _shuffled(items: Iterable[Hashable], seed: int) -> list[Hashable]:
 
 
 def _draw(sizes: Counter[Hashable], fraction: float, seed: int) -> set[Hashable]:
-    """Return items that together have about a share of the whole size, at least one and never all."""
+    """Return items that together have about the given share of the total size, at least one and never all."""
     wanted = fraction * sum(sizes.values())
     drawn: set[Hashable] = set()
     total = 0
@@ -155,7 +156,7 @@ def _draw(sizes: Counter[Hashable], fraction: float, seed: int) -> set[Hashable]
         if total and total + sizes[item] / 2 > wanted:
             continue
         if not total and sizes[item] > max(wanted * 2, min(sizes.values())):
-            continue  # one of the smaller ones comes
+            continue  # a smaller item may still fit
         drawn.add(item)
         total += sizes[item]
         if total >= wanted:

@@ -1,4 +1,4 @@
-"""Which form a source has: told by what it is and by its columns, before anything is made."""
+"""Recognise the format of a source by its kind and its columns, before anything is made."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ class ReadingSettings:
     """How a source is read."""
 
     pictures: Path | None = None
-    """Folder from which a list names pictures; None: its own."""
+    """Folder to which a list's picture names are relative; None means the list's own."""
     encoding: str = "utf-8-sig"
-    """Encoding of text."""
+    """Encoding of text files."""
     labels: Sequence[str] = field(default_factory=tuple)
     """Names of labels in a folder of pictures, best first."""
     series_pictures: int = PART
-    """Pictures of a series of which all pairs are made; larger ones are drawn into parts."""
+    """Largest series of which all pairs are made; larger ones are divided at random into parts."""
     seed: int = 0
-    """Seed of the parts."""
+    """Seed of the division into parts."""
 
     def __post_init__(self) -> None:
         if self.series_pictures < 2:
@@ -39,15 +39,15 @@ class ReadingSettings:
 
 
 def read_source(found: SourceFiles, settings: ReadingSettings, unread: set[str]) -> Iterator[StatedPair | UnusableRow]:
-    """Yield all pairs that the files of a source speak of, one by one.
+    """Yield all pairs in the files of a source, one by one.
 
     Args:
         found: the files.
         settings: how they are read.
-        unread: gets the names of columns that are not read.
+        unread: a set to which the names of columns that are not read are added.
 
     Raises:
-        InputError: as :func:`judgements_in`.
+        InputError: see :func:`judgements_in`.
         MissingDependency: pyarrow or scipy is absent.
     """
     for file, split in zip(found.files, found.splits, strict=True):
@@ -56,15 +56,15 @@ def read_source(found: SourceFiles, settings: ReadingSettings, unread: set[str])
 
 
 def judgements_in(source: Path, settings: ReadingSettings, unread: set[str]) -> Iterator[StatedPair | UnusableRow]:
-    """Yield all pairs that a source speaks of.
+    """Yield all pairs in a source.
 
     Args:
         source: a list of pairs or of series, or a folder of pictures with stars, picks or labels.
         settings: how it is read.
-        unread: gets the names of columns that are not read.
+        unread: a set to which the names of columns that are not read are added.
 
     Raises:
-        InputError: it cannot be read, is of no known form, or a setting does not go with its form.
+        InputError: the source cannot be read, its format is unknown, or a setting does not fit its format.
         MissingDependency: pyarrow or scipy is absent.
     """
     most, seed = settings.series_pictures, settings.seed

@@ -1,4 +1,4 @@
-"""All that the rows of a source say about each two pictures, put together: what is left to be divided and written."""
+"""Join all rows of a source about the same two pictures; the result is then divided into splits and written."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://|data:image/", re.ASCII)
 
 @dataclass(frozen=True)
 class StatedReason:
-    """Why somebody decided so."""
+    """The reasons that a row states for its verdict."""
 
     winner: Winner
-    """What that one's row says, with the picture of the smaller id as A: others may have said otherwise."""
+    """The verdict of that row, with the picture of the smaller id as A; other rows may differ."""
     factors: tuple[Factor, ...]
     texts: tuple[str, str]
-    """Rationale with the smaller id as A, and as B; empty: none."""
+    """Rationales with the smaller id as A, and with it as B; empty if there is none."""
     writer: str
-    """Who wrote them; empty: not stated."""
+    """Writer of the rationales; empty if it is not stated."""
 
 
 @dataclass
@@ -38,31 +38,31 @@ class GatheredPair:
     labels: list[StatedLabel] = field(default_factory=list)
     reasons: list[StatedReason] = field(default_factory=list)
     sources: set[str] = field(default_factory=set)
-    """All that its rows name."""
+    """All sources that its rows name."""
     places: set[tuple[str, str]] = field(default_factory=set)
-    """Which picture, by id, shows which source."""
+    """Pairs of a picture's id and the source that it shows."""
     licences: set[str] = field(default_factory=set)
     series: set[str] = field(default_factory=set)
-    """Large series of parts of which it is a pair."""
+    """The large series whose parts it belongs to."""
     split: Split | None = None
     from_people: bool = True
 
     @property
     def source(self) -> str:
-        """The one that all rows name; empty: none, or several, for which stands what the pair shares pictures with."""
+        """The source if all rows name the same one; otherwise empty, and the division's unit is used instead."""
         return next(iter(self.sources)) if len(self.sources) == 1 else ""
 
     @property
     def names(self) -> str:
-        """Both pictures, as they were named."""
+        """The names of both pictures."""
         return f"{self.pictures[0].name} and {self.pictures[1].name}"
 
     def add(self, row: StatedPair, kept: bool) -> None:
-        """Take in a row.
+        """Add a row.
 
         Args:
-            row: about these two pictures.
-            kept: whether it has the smaller id first.
+            row: a row about these two pictures.
+            kept: whether the picture with the smaller id is the first in the row.
         """
         label = row.label if kept else row.label.swapped()
         self.labels.append(label)
@@ -80,8 +80,8 @@ class GatheredPair:
         self.split = row.split if self.split != "test" and row.split else self.split
 
     def reason(self, delta: float) -> StatedReason:
-        """Return what was said for the difference that came of all rows, and by nobody who decided otherwise: the first
-        factors, and the first texts among those with these factors.
+        """Return the reasons that fit the joint difference of all rows; those of rows with another verdict are ignored.
+        The first factors are taken, and the first texts among the reasons with these factors.
         """
         winner = winner_of(delta)
         agreeing = [one for one in self.reasons if one.winner == winner]
@@ -98,13 +98,13 @@ def gathered_pairs(
     lost: list[UnusableRow],
     progress: Callable[[int], None],
 ) -> tuple[list[GatheredPair], list[PooledLabel]]:
-    """Return the pairs in the order in which they first come, each with its label.
+    """Return the pairs in the order of their first occurrence, and their labels.
 
     Args:
         rows: rows of a source.
-        pictures: looks at those that they name.
-        lost: gets the rows that cannot be used, those of ``rows`` among them.
-        progress: told how many rows were looked at.
+        pictures: the pictures of this import, in which the named ones are looked up.
+        lost: a list to which the rows that cannot be used are added, including those in ``rows``.
+        progress: called with the number of rows that have been read.
     """
     found: dict[tuple[str, str, str], GatheredPair] = {}
     for n_rows, row in enumerate(rows, 1):
@@ -129,7 +129,7 @@ def gathered_pairs(
 
 
 def _taken(picture: StatedPicture, pictures: NamedPictures) -> KnownPicture | tuple[str, str]:
-    """Return the picture, or reason and detail of why there is none."""
+    """Return the picture, or the reason why there is none, with details."""
     if picture.path is not None and _ADDRESS.match(picture.name):
         pictures.missing[picture.name] += 1
         return "address in place of a picture", f"{picture.name}; nothing is fetched: save it, and name the file"

@@ -1,7 +1,7 @@
 """Import rows about pairs as a RED dataset: check pictures, pool labels, draw splits, and account for every row.
 
-The output folder is a RED dataset (:mod:`redaes.records`) with ``left_out.csv`` beside its ``report.json``: every row
-of which no pair was made, with the reason. The folder appears whole or not at all.
+The output folder is a RED dataset (:mod:`redaes.records`). Beside its ``report.json`` the file ``left_out.csv`` lists
+every row from which no pair was made, with the reason. The folder appears whole or not at all.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ from redaes.types import SPLITS, ImageRef, Pair, Rationale, Split, winner_of
 
 PAIRS_PER_SHARD = 1000
 TEST_FRACTION = 0.2
-"""Share that is held out where nothing says otherwise."""
+"""Share of the pairs that is held out by default."""
 N_NAMED = 20
-"""Findings of a kind that the report names; the others are counted."""
+"""Number of findings of each kind that the report lists; the others are counted."""
 
 
 @dataclass(frozen=True)
 class ImportSettings:
-    """What decides the result, besides the rows and pictures."""
+    """Settings that determine the result, together with the rows and pictures."""
 
     test_fraction: float | None = None
-    """Share that is held out, whatever the list says; None: as the list states it, of all else ``TEST_FRACTION``."""
+    """Share that is held out, whatever the list states; None follows the list, or else ``TEST_FRACTION``."""
     seed: int = 0
     """Seed of the split."""
     licence: str = ""
-    """Licence of the pictures whose rows state none."""
+    """Licence of the pictures for which the rows state none."""
 
     def __post_init__(self) -> None:
         if self.test_fraction is not None and not 0 < self.test_fraction < 1:
@@ -65,19 +65,19 @@ def import_pairs(
     """Write the dataset.
 
     Args:
-        rows: about pairs.
+        rows: the rows of a source.
         out: a folder that does not exist yet.
-        settings: what decides the result.
-        origin: names what was imported, for the card and the report.
-        unread: names of columns that nothing reads; a function is asked after the rows.
-        progress: called with what is done, how much of it, and of how much; None: not known.
+        settings: settings that determine the result.
+        origin: name of what is imported, for the card and the report.
+        unread: names of columns that are not read; if it is a function, it is called after the rows are read.
+        progress: called with the name of the work, how much is done, and how much there is (None if unknown).
 
     Returns:
-        The report, as it is written.
+        The content of the report that was written.
 
     Raises:
-        InputError: no usable pair, or none that can be held out; nothing is written.
-        RecordError: ``out`` exists or cannot be written.
+        InputError: there is no usable pair, or none that can be held out; nothing is written.
+        RecordError: ``out`` exists or cannot be written to.
     """
     with whole_folder(out) as making:
         pictures = NamedPictures(making / ".pictures")
@@ -139,7 +139,7 @@ def _divided(judged: Sequence[GatheredPair], alike: Sequence[tuple[str, str]], s
 
 
 def _reasons(lost: Sequence[UnusableRow]) -> str:
-    """Return what was left out, for a message that ends an import."""
+    """Return what was left out, as text for a message that ends an import."""
     if not lost:
         return ""
     counts = ", ".join(f"{n} × {reason}" for reason, n in Counter(row.reason for row in lost).most_common())
@@ -158,7 +158,7 @@ def _write_shards(
     notes: Counter[str],
     written: Callable[[int], None],
 ) -> dict[str, Counter[str]]:
-    """Write the pairs of both splits; counts by split, deciding factors and licence."""
+    """Write the pairs of both splits, and return counts by split, deciding factors and licence."""
     counts = {name: Counter[str]() for name in ("pairs", "kept_by_factor", "rationales", "licences")}
     sources: dict[Split, set[str]] = {split: set() for split in SPLITS}
 
@@ -193,8 +193,8 @@ def _write_shards(
 
 
 def _identity(item: GatheredPair, unit: str) -> str:
-    """Return the id of a pair: follows from the bytes of its pictures and what they belong to, not from the list's
-    order.
+    """Return the id of a pair. It follows from the bytes of its pictures and from its group, not from the order of the
+    list.
     """
     parts = ["people", item.source or unit, item.group, *(picture.id for picture in item.pictures)]
     return hashlib.sha256("|".join(parts).encode()).hexdigest()[:16]
@@ -210,7 +210,7 @@ def _record(
     settings: ImportSettings,
     notes: Counter[str],
 ) -> PairRecord:
-    """Return the row of a pair, its places drawn from its id."""
+    """Return the dataset's row of a pair; its id decides at random which picture comes first."""
     delta = round(label.delta, 4)
     if not item.from_people:
         notes["pairs whose list says that not people made their difference; it is kept as stated"] += 1
@@ -256,7 +256,7 @@ def _record(
 
 
 def _rationale(text: str, shown: Pair, notes: Counter[str]) -> Rationale | None:
-    """Stated reasoning about a pair as it is shown, if it goes with the label."""
+    """Return stated reasoning about a pair as it is shown; None if there is none or it contradicts the label."""
     if not text:
         return None
     better = winner_of(shown.delta or 0.0)

@@ -20,25 +20,25 @@ _ROUNDED = 0.000_051  # datasets keep four decimals of a difference
 
 @dataclass(frozen=True)
 class StatedLabel:
-    """What one row says of its two pictures: votes, or a difference."""
+    """The label that one row gives its two pictures: votes, or a difference."""
 
     votes: tuple[float, float] | None = None
-    """Votes for the first and for the second picture; a tie is half a vote for either."""
+    """Votes for the first and for the second picture; a tie is half a vote for each."""
     delta: float | None = None
-    """Score of the first minus score of the second, in points; None: there are votes."""
+    """Score of the first minus score of the second, in points; None if there are votes instead."""
     n_votes: int | None = None
-    """Votes behind a difference; None: not counted, or ``votes`` has them."""
+    """Number of votes behind a difference; None if it is not known or ``votes`` has them."""
     counted: bool = True
-    """Whether the votes are a number that was counted; a probability of 0 or 1 is one vote of an unknown number."""
+    """Whether the votes were really counted. A probability of 0 or 1 becomes one vote that was not."""
 
     def swapped(self) -> StatedLabel:
-        """Return the same of the pictures in the other order."""
+        """Return the same label for the pictures in the other order."""
         votes = None if self.votes is None else (self.votes[1], self.votes[0])
         return replace(self, votes=votes, delta=None if self.delta is None else 0.0 - self.delta)
 
     @property
     def winner(self) -> Winner:
-        """Which is called better; a difference too small to be told is a tie."""
+        """The picture that is called better; a difference too small to be seen is a tie."""
         if self.votes is None:
             assert self.delta is not None
             return winner_of(self.delta)
@@ -46,14 +46,14 @@ class StatedLabel:
 
     @property
     def sign(self) -> int:
-        """1: the first is called better, -1: the second, 0: neither."""
+        """1 if the first picture is called better, -1 if the second is, 0 if neither."""
         ahead = self.delta if self.votes is None else self.votes[0] - self.votes[1]
         assert ahead is not None
         return (ahead > 0) - (ahead < 0)
 
 
 def delta_from_probability(probability: float) -> float:
-    """Return points that a probability in (0, 1) stands for, within the scale.
+    """Return the points that correspond to a probability in (0, 1), limited to the scale.
 
     >>> round(delta_from_probability(0.8413447), 3)
     2.0
@@ -62,7 +62,7 @@ def delta_from_probability(probability: float) -> float:
 
 
 def delta_from_votes(n_first: float, n_second: float) -> float:
-    """Return points that votes stand for; unanimous ones stay finite.
+    """Return the points that correspond to votes; unanimous votes give finite points, too.
 
     >>> round(delta_from_votes(1, 0), 2), delta_from_votes(3, 3)
     (1.35, 0.0)
@@ -71,7 +71,7 @@ def delta_from_votes(n_first: float, n_second: float) -> float:
 
 
 def votes_from_delta(delta: float, n_votes: int) -> tuple[float, float] | None:
-    """Return the votes that points were made of by :func:`delta_from_votes`; None: no whole or half votes give them.
+    """Return the votes from which :func:`delta_from_votes` gives these points; None if no whole or half votes do.
 
     >>> votes_from_delta(round(delta_from_votes(4, 1), 4), 5), votes_from_delta(1.0, 5)
     ((4.0, 1.0), None)
@@ -87,7 +87,7 @@ def label_of_votes(n_first: float, n_second: float) -> StatedLabel:
     """Return votes as a label.
 
     Raises:
-        InputError: they are no counts; says why.
+        InputError: the votes are not counts; the message says why.
     """
     counts = (n_first, n_second)
     if not all(math.isfinite(count) and count >= 0 for count in counts):
@@ -102,13 +102,13 @@ def label_of_votes(n_first: float, n_second: float) -> StatedLabel:
 
 
 def label_of_probability(probability: float, n_votes: int | None = None) -> StatedLabel:
-    """Return a probability that the first is preferred, as a label.
+    """Return the probability that the first picture is preferred, as a label.
 
-    Of a known number of votes it is a share of them. Of an unknown number exactly 0 and 1 stand for no finite
-    difference: they are what one vote would be.
+    With a known number of votes it is a share of them. With an unknown number, exactly 0 and 1 would give no finite
+    difference, so they count as one vote.
 
     Raises:
-        InputError: it is no probability.
+        InputError: the number is not a probability.
     """
     if not 0 <= probability <= 1:
         raise InputError(f"the probability is {probability:g}; give a number from 0 to 1")
@@ -120,10 +120,10 @@ def label_of_probability(probability: float, n_votes: int | None = None) -> Stat
 
 
 def label_of_delta(delta: float, n_votes: int | None = None) -> StatedLabel:
-    """Return a difference in points as a label, with the number of votes that it was made of, where that is known.
+    """Return a difference in points as a label, with the number of votes behind it if that is known.
 
     Raises:
-        InputError: it is not on the scale.
+        InputError: the difference is outside the scale.
     """
     if not abs(delta) <= MAX_DELTA:
         raise InputError(f"the delta is {delta:g}; give points from -{MAX_DELTA:g} to {MAX_DELTA:g}")
@@ -132,21 +132,21 @@ def label_of_delta(delta: float, n_votes: int | None = None) -> StatedLabel:
 
 @dataclass(frozen=True)
 class PooledLabel:
-    """What all rows about one pair say together."""
+    """The joint label of all rows about one pair."""
 
     delta: float
     """The difference, in points."""
     n_votes: int | None
-    """Votes that were counted; None: there is no count."""
+    """Number of votes that were counted; None if there is no count."""
     disputed: bool
-    """Whether some called the one picture better, and some the other."""
+    """Whether some called one picture better, and some the other."""
 
 
 def pooled(labels: list[StatedLabel]) -> PooledLabel:
-    """Return all labels of one pair, its pictures in the same order in each: votes add up, differences are averaged.
+    """Return the joint label of one pair: votes are added, differences averaged. All labels have one picture order.
 
     Raises:
-        InputError: some are votes and some are differences, which cannot be put together.
+        InputError: some labels are votes and some are differences, which cannot be joined.
     """
     given = [label.votes for label in labels if label.votes is not None]
     signs = {label.sign for label in labels}

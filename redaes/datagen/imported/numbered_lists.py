@@ -1,4 +1,4 @@
-"""Lists of six numbers a line, as PhotoTriage and FGAesthetics publish them, as pairs; their values are not needed."""
+"""Read lists with six numbers in each line, as PhotoTriage and FGAesthetics publish them, as pairs."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ ENDING = ".txt"
 
 
 def read_numbered_list(file: Path, *, pictures: Path | None = None) -> Iterator[StatedPair | UnusableRow]:
-    """Yield the pairs of a list; its series are groups, and their pictures are of one source.
+    """Yield the pairs of a list. Each of its series is a group, whose pictures have the same source.
 
     Args:
         file: the list.
-        pictures: folder of the pictures; None: that of the list.
+        pictures: folder of the pictures; None means that of the list.
 
     Raises:
-        RecordError: it cannot be read, or is empty.
+        RecordError: the list cannot be read, or is empty.
     """
     folder = file.parent if pictures is None else pictures
     for row in numbered_pairs(file):

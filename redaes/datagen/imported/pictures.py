@@ -1,4 +1,4 @@
-"""The pictures that a list names: each read once, recognised by its content, and near copies found."""
+"""The pictures that a list names: each is read once and recognised by its content, and near copies are found."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class KnownPicture:
     id: str
     """SHA-256 of its bytes."""
     name: str
-    """The name under which it was first met."""
+    """The name under which it first occurred."""
 
 
 _KEPT = frozenset({"JPEG", "PNG", "WebP"})
-"""Kinds of files that are stored as they are, if they are no larger than what anything reads of them."""
+"""Formats of files that are stored unchanged if they have at most ``MAX_PIXELS``."""
 
-_QUALITY = 95  # of the JPEG of a crop, or of what was larger or of another kind
+_QUALITY = 95  # of JPEG files for crops, and for pictures that were larger or in another format
 
 
 def _large(image: Image.Image) -> bool:
@@ -55,14 +55,14 @@ def _encoded(image: Image.Image) -> bytes:
 class NamedPictures:
     """All pictures of an import. Memory holds names and hashes, and one picture at a time.
 
-    A picture is stored byte for byte, unless it is no JPEG, PNG or WebP or has more than ``MAX_PIXELS``, to which
-    everything shrinks pictures when it reads them: then as a JPEG of what would be read, and so without metadata.
+    A JPEG, PNG or WebP file of at most ``MAX_PIXELS`` is stored byte for byte. Anything else is stored as a JPEG,
+    shrunk to that number of pixels, as every reader would shrink it, and without metadata.
     """
 
     def __init__(self, folder: Path) -> None:
         """
         Args:
-            folder: takes the pictures that are not stored as a file that is there already.
+            folder: folder for pictures that cannot be stored as an existing file.
         """
         self._folder = folder
         self._by_name: dict[str, KnownPicture | str] = {}
@@ -70,21 +70,21 @@ class NamedPictures:
         self._first: dict[str, KnownPicture] = {}
         self._looks: dict[str, int] = {}
         self.duplicates: list[tuple[str, str]] = []
-        """Names of pictures with equal bytes: the later, the first."""
+        """Names of pictures with equal bytes, as (later, first)."""
         self.unusable: Counter[str] = Counter()
         """Pictures that cannot be decoded, by name, with the number of times that they were named."""
         self.n_written_anew = 0
-        """Pictures that are stored otherwise than they came: smaller, in another format, or cut from a larger one."""
+        """Number of pictures that are not stored as they came: shrunk, converted, or cut from a larger one."""
         self._cut_from: tuple[Path, Image.Image] | None = None
         self.missing: Counter[str] = Counter()
-        """Files that are not there, likewise."""
+        """Pictures whose files do not exist, by name, with the number of times that they were named."""
 
     def name_of(self, identity: str) -> str:
-        """Return what a picture was first called."""
+        """Return the name under which a picture first occurred."""
         return self._first[identity].name
 
     def take(self, picture: StatedPicture) -> KnownPicture:
-        """Look at a picture, or remember it.
+        """Read and check a picture, or return what is already known about it.
 
         Raises:
             ImageError: it cannot be used.
@@ -124,7 +124,7 @@ class NamedPictures:
         return known
 
     def _stored(self, picture: StatedPicture, label: Path) -> tuple[bytes, bool]:
-        """Return the bytes that a picture is stored as, and whether they are those that it came with."""
+        """Return the bytes to be stored for a picture, and whether they are those of its file."""
         if picture.box is not None and picture.path is not None:
             return _encoded(self._cropped(picture, picture.path, picture.box)), False
         data = read_image_file(picture.path) if picture.path is not None else picture.data or b""
@@ -144,14 +144,14 @@ class NamedPictures:
         return cut.resize(fit_area(cut.size, MAX_PIXELS), Image.Resampling.LANCZOS) if _large(cut) else cut
 
     def near_copies(self) -> list[tuple[str, str]]:
-        """Return ids of pictures that look alike: one that was met earlier, one that was met later."""
+        """Return ids of pictures that look alike, as (earlier, later)."""
         return list(look_alikes(self._looks))
 
     def bytes_of(self, identity: str) -> bytes:
-        """Return the picture as it is stored.
+        """Return the bytes to be stored for a picture.
 
         Raises:
-            ImageError: it is gone, or has changed since it was looked at.
+            ImageError: the file is gone, or has changed since it was first read.
         """
         data = read_image_file(self._files[identity])
         if content_id(data) != identity:

@@ -1,4 +1,4 @@
-"""Layouts in which others publish preferences, told by their columns and read as rows of our own.
+"""Published formats of preferences, recognised by their columns and converted to rows of our own format.
 
 =======================  ===============================================================================================
 Pick-a-Pic               ``jpg_0``, ``jpg_1`` (bytes), ``label_0``, ``label_1`` (1, 0, or 0.5 for either), ``has_label``
@@ -10,8 +10,8 @@ preferences of TRL       ``images`` (A, then B) and ``chosen``, an answer in red
                          writes it
 =======================  ===============================================================================================
 
-Sources: the cards of yuvalkirstain/pickapic_v2 and ymhao/HPDv2 on the hub; for HPDv3 readers of others, which take
-``path1`` for the preferred picture.
+Sources: the cards of yuvalkirstain/pickapic_v2 and ymhao/HPDv2 on the hub; for HPDv3, other projects' readers, which
+take ``path1`` for the preferred picture.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _own_pairs(row: Row) -> dict[str, Any]:
 
 
 def _said(chosen: Any) -> str:
-    """Return the text of an answer, which may be a message, or a list of them with the answer last."""
+    """Return the text of an answer, which may be a message, or a list of messages with the answer last."""
     if isinstance(chosen, list) and chosen:
         return _said(chosen[-1])
     if isinstance(chosen, Mapping):
@@ -94,13 +94,16 @@ _LAYOUTS: tuple[tuple[frozenset[str], Callable[[Row], dict[str, Any]]], ...] = (
 )
 _MORE = {"label_1", "has_label", "choice_dist", "series"}
 PUBLISHED_COLUMNS = frozenset().union(*(needed for needed, _ in _LAYOUTS), _MORE)
-"""What is read of such rows, besides what says the same in ours (``source``, ``licence``)."""
+"""Columns of these formats that are read, besides those with the same name in ours (``source``, ``licence``)."""
 
 _SAME = ("source", "group", "licence", "license", "split")
 
 
 def published_layout(columns: Collection[str]) -> Callable[[Row], dict[str, Any]] | None:
-    """Return what turns rows with these columns into ours, or raises ``InputError``; None: no layout that is known."""
+    """Return a function that converts rows with these columns to ours; None if they fit no known format.
+
+    The function raises ``InputError`` for a row that cannot be converted.
+    """
     for needed, read in _LAYOUTS:
         if needed <= set(columns):
 

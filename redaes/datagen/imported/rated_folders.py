@@ -1,8 +1,8 @@
 """Stars, picks, rejections and labels that a photographer gave in other programs, read from a folder of pictures.
 
-Each folder of pictures is a series. Stars decide where any picture has some, and pictures without stars say nothing
-then; otherwise picks are above, and rejections below, what has neither. What redaes itself has written is nobody's
-judgement and is passed over.
+Each folder of pictures is a series. If any picture in it has stars, stars decide, and pictures without stars are
+ignored. Otherwise picks rank above, and rejections below, pictures with neither. Marks that redaes itself has written
+are nobody's judgement and are ignored.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from redaes.images import find_pictures
 _PICKED = frozenset({("PickLabel", "3"), ("pick", "1")})
 _REJECTED = -1.0
 _OF_WINDOWS = frozenset({25.0, 50.0, 75.0, 99.0})
-"""Percent that Windows writes for two to five stars; for one it writes 1."""
+"""Percentages that Windows writes for two to five stars; for one star it writes 1."""
 
 
 def read_rated_folder(folder: Path, labels: Sequence[str] = ()) -> Iterator[StatedSeries | UnusableRow]:
-    """Yield the folder's series, and those of the folders in it.
+    """Yield the series of the folder and of its subfolders.
 
     Args:
-        folder: folder of pictures, with sidecars beside them or metadata within.
-        labels: names of ``xmp:Label``, best first; they then count in place of stars and picks. Empty: labels, which
-            mean something else to everybody, are not read.
+        folder: folder of pictures, with sidecars beside them or metadata inside.
+        labels: names of ``xmp:Label``, best first; they replace stars and picks. If empty, labels are not read, because
+            everybody gives them another meaning.
 
     Raises:
-        InputError: no such folder, or no picture in it.
+        InputError: there is no such folder, or no picture in it.
     """
     names = SidecarNames()
     by_folder: dict[Path, list[tuple[Path, list[GivenMark]]]] = {}
@@ -42,7 +42,7 @@ def read_rated_folder(folder: Path, labels: Sequence[str] = ()) -> Iterator[Stat
         try:
             marks = marks_of_others(picture, names)
             if not labels:
-                _stars(marks)  # refuses what is no number of stars
+                _stars(marks)  # raises an error if the rating is not a number of stars
         except RecordError as error:
             yield UnusableRow(str(picture.relative_to(folder)), "marks unreadable", str(error))
             continue
@@ -71,10 +71,10 @@ def read_rated_folder(folder: Path, labels: Sequence[str] = ()) -> Iterator[Stat
 
 
 def _stars(marks: Sequence[GivenMark]) -> set[float]:
-    """Return different numbers of stars; rejected is below them.
+    """Return all numbers of stars among the marks; a rejection is a lower number than any star.
 
     Raises:
-        RecordError: a rating that is no number of stars.
+        RecordError: a rating is not a number of stars.
     """
     found: set[float] = set()
     for mark in marks:

@@ -1,17 +1,16 @@
-"""Pairs that somebody has, read from CSV, JSON lines, JSON or Parquet: one row for each time that two pictures were
-compared.
+"""Read existing pairs from CSV, JSON lines, JSON or Parquet: one row for each time that two pictures were compared.
 
 ===================================  ==================================================================================
 ``first``, ``second``                pictures: files, relative to the list; in Parquet also the bytes themselves
 ``winner``                           ``first``, ``second``, ``tie`` (or ``A``, ``B``), or the name of one of the two
-``votes_first``, ``votes_second``    how many preferred the one and the other
-``probability``                      share of people, or of what else was asked, that preferred the first
+``votes_first``, ``votes_second``    number of people who preferred the first and the second
+``probability``                      share of people, or of other judges, that preferred the first
 ``delta``                            score of the first minus that of the second, in points
-``n_votes``                          optional, beside a probability or delta: of how many votes
-``rationale``, ``rationale_swapped``  optional: why, with the first as A; with the second as A
-``factors``                          optional: what decides, by name, with ``;`` between
-``group``, ``source``, ``licence``   optional: what is one view, what is one photograph, and its licence
-``series``                           optional: what is one subject; stands for the source where that is not given
+``n_votes``                          optional, beside a probability or delta: the number of votes behind it
+``rationale``, ``rationale_swapped``  optional: the reasoning, with the first as A; with the second as A
+``factors``                          optional: names of the deciding factors, separated by ``;``
+``group``, ``source``, ``licence``   optional: the view, the photograph, and the photograph's licence
+``series``                           optional: the subject; it replaces the source if that is not given
 ``split``                            optional: ``train``, or ``test`` (also ``val``, ``validation``), which is held out
 ===================================  ==================================================================================
 
@@ -43,7 +42,7 @@ COLUMNS = frozenset(
     {"first", "second", *_LABELS, "rationale", "rationale_swapped", "factors", "group", "source", "licence", "license"}
     | {"series", "split", "n_votes", "label_source", "writer"}
 )
-"""What is read; other columns are named in the report."""
+"""Columns that are read; the report names all others."""
 
 _SPLITS: dict[str, Split] = {"train": "train", "test": "test", "val": "test", "valid": "test", "validation": "test"}
 _WINNERS = {"first": (1.0, 0.0), "a": (1.0, 0.0), "second": (0.0, 1.0), "b": (0.0, 1.0), "tie": (0.5, 0.5)}
@@ -54,16 +53,16 @@ class StatedPicture:
     """A picture as a list names it."""
 
     name: str
-    """Name in messages."""
+    """Name of the picture in messages."""
     path: Path | None = None
-    """Its file; None: ``data`` has its bytes."""
+    """File of the picture; None if ``data`` has its bytes."""
     data: bytes | None = field(default=None, repr=False)
     box: tuple[int, int, int, int] | None = None
-    """Left, top, right, bottom of what is meant in the file, in pixels; None: all of it."""
+    """Left, top, right, bottom of the crop of the file that is meant, in pixels; None means the whole picture."""
     source: str = ""
-    """What was photographed, where a list says it of each picture; empty: not stated of this one."""
+    """The photographed scene, in lists that state it for each picture; empty if it is not stated."""
     licence: str = ""
-    """Likewise."""
+    """Licence, in lists that state it for each picture; empty if it is not stated."""
 
 
 @dataclass(frozen=True)
@@ -71,36 +70,36 @@ class StatedPair:
     """One row of a source, about two pictures."""
 
     where: str
-    """Names the row in messages."""
+    """Name of the row in messages."""
     first: StatedPicture
     second: StatedPicture
     label: StatedLabel
     factors: tuple[Factor, ...] = ()
     rationale: str = ""
-    """The reasoning, with the first picture as A; empty: none."""
+    """The reasoning, with the first picture as A; empty if there is none."""
     rationale_swapped: str = ""
     writer: str = ""
-    """Who wrote the rationales; empty: not stated."""
+    """Writer of the rationales; empty if it is not stated."""
     group: str = ""
-    """What belongs together beyond the photograph; empty: not stated."""
+    """Name of the group to which the pair belongs, such as a view; empty if it is not stated."""
     source: str = ""
-    """What was photographed; empty: not stated."""
+    """The photographed scene; empty if it is not stated."""
     licence: str = ""
     series: str = ""
-    """The large series of a part of which it is a pair; empty: of none."""
+    """Name of the large series to whose part this pair belongs; empty if there is none."""
     split: Split | None = None
-    """Where the list has it; None: not stated."""
+    """The split that the list states; None if it states none."""
     from_people: bool = True
-    """False: the list says that something else made the difference, such as edits or models."""
+    """False if the list says that the difference comes from something else, such as edits or models."""
 
 
 @dataclass(frozen=True)
 class UnusableRow:
-    """A row of which no pair is made."""
+    """A row from which no pair is made."""
 
     where: str
     reason: str
-    """A few words that are counted."""
+    """The reason in a few words; equal reasons are counted."""
     detail: str = ""
 
 
@@ -110,14 +109,14 @@ def read_pair_list(
     """Yield the rows of a list, one by one.
 
     Args:
-        file: ends in one of :data:`redaes.datagen.imported.tables.LISTS`.
-        pictures: folder from which pictures are named; None: that of the list.
-        encoding: encoding of text.
-        unread: gets the names of columns that are not read.
+        file: a file that ends in one of :data:`redaes.datagen.imported.tables.LISTS`.
+        pictures: folder to which picture names are relative; None means that of the list.
+        encoding: encoding of text files.
+        unread: a set to which the names of columns that are not read are added.
 
     Raises:
-        InputError: the list cannot be read, is of an unknown kind, or has no columns ``first`` and ``second`` with a
-            label.
+        InputError: the list cannot be read, its kind is unknown, or the columns ``first`` and ``second`` or a label are
+            missing.
         MissingDependency: pyarrow is absent.
     """
     names = list_columns(file, encoding)
@@ -177,10 +176,10 @@ def _stated_pair(row: Mapping[str, Any], where: str, beside: Path) -> StatedPair
 
 
 def split_in_cell(value: Any) -> Split | None:
-    """Return the split that a cell names; what is neither trained on nor empty is held out.
+    """Return the split that a cell names (``val`` and ``validation`` are the test split); None if it is empty.
 
     Raises:
-        InputError: it names something else.
+        InputError: the cell names something else.
     """
     name = str(value or "").strip().lower()
     if name and name not in _SPLITS:
@@ -189,10 +188,10 @@ def split_in_cell(value: Any) -> Split | None:
 
 
 def picture_in_cell(value: Any, side: str, where: str, beside: Path) -> StatedPicture:
-    """Return a picture as a cell has it: a name relative to a folder, bytes, or a struct of ``bytes`` and ``path``.
+    """Return the picture in a cell: a name relative to a folder, bytes, or a struct of ``bytes`` and ``path``.
 
     Raises:
-        InputError: there is none; says which ``side``.
+        InputError: the cell holds none; the message names the ``side``.
     """
     if isinstance(value, Mapping):
         name, value = value.get("path"), value.get("bytes") or value.get("path")
@@ -204,13 +203,13 @@ def picture_in_cell(value: Any, side: str, where: str, beside: Path) -> StatedPi
         raise InputError(f"{side} names no picture")
     name = value.strip()
     if name[:1] == "'" and name[1:2] in tuple("=+-@") and not _file_named(name, beside).is_file():
-        name = name[1:]  # the page puts it there, so that spreadsheets do not run such a name as a formula
+        name = name[1:]  # the page adds this character so that spreadsheets do not run the name as a formula
     return StatedPicture(name, path=_file_named(name, beside))
 
 
 def _file_named(name: str, beside: Path) -> Path:
-    """Return the file as it is named; where there is none, one whose name differs in how a system writes it alone:
-    Windows parts folders with a backslash, macOS writes an accent as a mark of its own."""
+    """Return the file of that name. If there is none, look for the same name as other systems write it: Windows
+    separates folders by a backslash, and macOS stores an accent as a separate character."""
     path = beside / name
     try:
         if path.is_file():
@@ -220,7 +219,7 @@ def _file_named(name: str, beside: Path) -> Path:
             other = beside / unicodedata.normalize(form, slashed)
             if other.is_file():
                 return other
-    except OSError:  # such as a name that is too long for a file; whoever reads the picture says so
+    except OSError:  # such as a name that is too long; reading the picture will report it
         return path
     return path
 
@@ -279,7 +278,7 @@ def _factors(value: Any) -> tuple[Factor, ...]:
 
 
 def _reasoning(value: Any) -> str:
-    """Return the text, which may come as our own export has it, with factors and winner beside it."""
+    """Return the text of a cell, which may be that of our own export, with factors and winner beside the text."""
     return str((value.get("text") if isinstance(value, Mapping) else value) or "").strip()
 
 

@@ -1,9 +1,9 @@
-"""Series that somebody put in order, wholly or in part, to pairs.
+"""Turn series that somebody put in order, wholly or in part, into pairs.
 
-Every two pictures of a series that its order tells apart are one vote; :func:`~redaes.datagen.series.votes.calibrate`
-makes of these votes what the order says about each pair. What it finds too close to 0.5, neighbours in a long order, is
-left out: stored, it would read as a tie, and nobody called it one. Scores and ranks count by their order alone: how far
-apart two scores lie on somebody's scale says nothing on ours.
+Every two pictures whose places in the order differ count as one vote, and
+:func:`~redaes.datagen.series.votes.calibrate` turns these votes into a probability for each pair. Pairs whose
+probability is too close to 0.5, such as neighbours in a long order, are left out: they would read as ties, and nobody
+called them ties. Of scores and ranks only the order counts: a distance on somebody's scale says nothing about ours.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ from redaes.datagen.series.votes import MARGIN, Votes, calibrate
 from redaes.types import Split
 
 PART = 16
-"""Pictures of which all pairs are made; a larger series is drawn into parts of at most so many."""
+"""Largest number of pictures of which all pairs are made; a larger series is divided at random into such parts."""
 
 
 @dataclass(frozen=True)
 class StatedSeries:
-    """Pictures with what somebody thinks of each, against the others."""
+    """Several pictures, and somebody's opinion of each relative to the others."""
 
     where: str
-    """Names it in messages."""
+    """Name of the series in messages."""
     name: str
     pictures: tuple[StatedPicture, ...]
     levels: tuple[float, ...]
-    """Per picture, higher is better."""
+    """A number for each picture; a higher one is better."""
     equal_is_tie: bool
-    """Whether equal levels say that two pictures are equally good (ranks and scores), or nothing (picks, stars)."""
+    """Whether equal levels mean equally good pictures (ranks and scores), or nothing (picks, stars)."""
     source: str = ""
     licence: str = ""
     split: Split | None = None
-    """Where the list has it; None: not stated."""
+    """The split that the list states; None if it states none."""
     part_of: str = ""
-    """The large series of which this is a part; empty: it is whole."""
+    """Name of the large series of which this is a part; empty if this is a whole series."""
 
 
 def pairs_of_series(
@@ -50,8 +50,8 @@ def pairs_of_series(
 
     Args:
         series: in any order.
-        most: pictures of which all pairs are made; at least 2.
-        seed: seed of the parts.
+        most: largest number of pictures of which all pairs are made; at least 2.
+        seed: seed of the division into parts.
     """
     for one in series:
         if isinstance(one, UnusableRow):
@@ -70,9 +70,9 @@ def pairs_of_series(
 
 
 def _without_repeats(series: StatedSeries) -> tuple[StatedSeries, list[str]]:
-    """Return the series without the pictures that it puts in two places, and their names; the others keep their order.
+    """Return the series without the pictures that occur in two places, and their names; the others keep their order.
 
-    A picture without a file has no name of its own.
+    Pictures without a file cannot be recognised by a name, so they are all kept.
     """
     named = ["" if picture.path is None else picture.name for picture in series.pictures]
     levels: dict[str, set[float]] = {}
@@ -91,7 +91,7 @@ def _without_repeats(series: StatedSeries) -> tuple[StatedSeries, list[str]]:
 
 
 def _parts(series: StatedSeries, most: int, seed: int) -> Iterator[StatedSeries]:
-    """Yield parts of nearly equal size; which picture comes into which is drawn from the names and the seed."""
+    """Yield parts of nearly equal size; names and the seed decide at random which picture belongs to which part."""
     n = len(series.pictures)
     if n <= most:
         yield series

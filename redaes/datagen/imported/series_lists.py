@@ -1,16 +1,16 @@
-"""Series as lists have them: orders, ranks, scores, and the decisions that the page saves.
+"""Lists of series: orders, ranks, scores, and the decisions that the page saves.
 
 ===================  ==================================================================================================
 scores               ``image`` with ``score`` or ``gt_score``, best highest
 ranks                ``image`` with ``rank``, 1 is the best
 decisions            ``name`` (or ``image``) with ``decision``: ``pick``, ``reject`` or nothing; the page's own file
-rankings             ``image``, ``rank`` and ``prompt_id``, as ImageRewardDB has them; or lists
-                     ``image_path`` and ``rank``, as in the test split of HPDv2: 1 is the best
-orders               JSON: ``order``, a list of pictures, best first; equals in a list of their own; or ``images`` and
-                     ``scores``, as ``redaes data series`` writes them
+rankings             ``image``, ``rank`` and ``prompt_id``, the columns of ImageRewardDB; or the lists
+                     ``image_path`` and ``rank`` of the test split of HPDv2; 1 is the best
+orders               JSON: ``order``, a list of pictures, best first, with equal ones in an inner list; or ``images``
+                     and ``scores``, as ``redaes data series`` writes them
 ===================  ===================================================================================================
 
-Columns ``series``, ``source``, ``licence`` and ``split`` may stand beside; a list without ``series`` is one series.
+Columns ``series``, ``source``, ``licence`` and ``split`` are optional; a list without ``series`` is one series.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ COLUMNS = frozenset(
         "scores",
     }
 )
-"""What is read; other columns are named in the report."""
+"""Columns that are read; the report names all others."""
 
 
 def holds_series(columns: Sequence[str]) -> bool:
-    """Return whether a list with these columns is one of series."""
+    """Return whether a list with these columns holds series."""
     known = set(columns)
     listed = "decision" in known or bool({*_SCORES, "rank"} & known)
     whole = "order" in known or {"images", "scores"} <= known or {"image_path", "rank"} <= known
@@ -62,13 +62,13 @@ def holds_series(columns: Sequence[str]) -> bool:
 def read_series_list(
     file: Path, *, pictures: Path | None = None, encoding: str = "utf-8-sig", unread: set[str] | None = None
 ) -> Iterator[StatedSeries | UnusableRow]:
-    """Yield the series of a list; those with a row for each picture come when all rows are read.
+    """Yield the series of a list; series with a row for each picture are yielded after all rows are read.
 
     Args:
-        file: ends in one of :data:`redaes.datagen.imported.tables.LISTS`.
-        pictures: folder from which pictures are named; None: that of the list.
-        encoding: encoding of text.
-        unread: gets the names of columns that are not read.
+        file: a file that ends in one of :data:`redaes.datagen.imported.tables.LISTS`.
+        pictures: folder to which picture names are relative; None means that of the list.
+        encoding: encoding of text files.
+        unread: a set to which the names of columns that are not read are added.
 
     Raises:
         InputError: the list cannot be read.
@@ -97,7 +97,7 @@ def read_series_list(
             continue
         forms.add(form)
         name = str(row.get("series") or row.get("prompt_id") or file.stem)
-        # No pair is made across the splits that a list states.
+        # The split is part of the key, so that no pair is made across the splits that a list states.
         members.setdefault((name, now.split), []).append(
             (replace(picture, source=now.source, licence=now.licence), level)
         )
@@ -115,7 +115,7 @@ def read_series_list(
 
 
 class _Told(NamedTuple):
-    """What rows say of their series besides its order."""
+    """What a row says about its series besides the order."""
 
     source: str = ""
     licence: str = ""
@@ -128,7 +128,7 @@ def _told(row: Mapping[str, Any]) -> _Told:
 
 
 def _level(row: Mapping[str, Any]) -> tuple[str, float]:
-    """Return what a row gives, and how good its picture is by that: higher is better."""
+    """Return the kind of value in a row, and the level of its picture by that value; a higher level is better."""
     if "decision" in row:
         decision = str(row["decision"] or "").strip().lower()
         if decision not in _DECIDED:

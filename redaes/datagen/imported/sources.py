@@ -1,4 +1,4 @@
-"""What a source consists of: a list, the lists of a folder or of a dataset on the hub; and which are held out."""
+"""The files of a source (a list, or the lists of a folder or of a dataset on the hub), and which are held out."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ _NUMBERED = re.compile(rf"(?:(\w+)_pairlist|({'|'.join(CATEGORIES)})_(?:{'|'.joi
 
 @dataclass(frozen=True)
 class SourceFiles:
-    """The parts of a source."""
+    """The files of a source."""
 
     files: tuple[Path, ...]
-    """Lists; or one folder of rated pictures."""
+    """The lists, or one folder of rated pictures."""
     splits: tuple[Split | None, ...]
-    """Per file, where their names say which is trained on and which is held out; None: nothing is said."""
+    """The split of each file, if their names say which are trained on and which are held out; otherwise None."""
     licence: str = ""
-    """Licence in the dataset's card; empty: none."""
+    """Licence in the dataset's card; empty if there is none."""
 
 
 def find_source(source: Path) -> SourceFiles:
-    """Return the parts of a source.
+    """Return the files of a source.
 
     Args:
-        source: a list; ``hf:owner/name`` as :func:`redaes.hub.dataset_files` takes it, of which the Parquet files are
-            taken, or those that a pattern picks; or a folder: of Parquet or Arrow files, as datasets saves them, of
-            what ``redaes data export`` writes, of label files as their owners publish them, or of rated pictures.
+        source: a list; ``hf:owner/name`` as :func:`redaes.hub.dataset_files` takes it, whose Parquet files, or those
+            that a pattern picks, are taken; or a folder of Parquet or Arrow files as datasets saves them, of an export
+            by ``redaes data export``, of label files as their owners publish them, or of rated pictures.
 
     Raises:
-        InputError: no such source, or a folder with lists whose pictures cannot be told apart.
+        InputError: there is no such source, or a folder has several lists and none can be preferred.
         MissingDependency: huggingface_hub is absent.
     """
     if on_hub(source):
@@ -69,7 +69,7 @@ def _lists_in(folder: Path) -> list[Path]:
 
 
 def _splits(files: Iterable[Path]) -> tuple[Split | None, ...]:
-    """Return the splits that names of files or of the folders that tell them apart state, if they state both."""
+    """Return the split of each file, as its name or that of its folder states it, if both splits are stated."""
     parts = [file.parts for file in files]
     common = next((n for n, same in enumerate(zip(*parts, strict=False)) if len(set(same)) > 1), 0)
     splits = [_split_of(names[common:]) for names in parts]

@@ -1,4 +1,4 @@
-"""Lists that people have: CSV, JSON lines, JSON, Parquet, Arrow, tar shards, read row by row as mappings."""
+"""Read lists row by row as mappings: CSV, JSON lines, JSON, Parquet, Arrow, tar shards."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from redaes.datagen.imported.tar_shards import tar_rows
 from redaes.errors import InputError, MissingDependency
 
 LISTS = (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".arrow", ".tar")
-"""Endings of lists."""
+"""Endings of files that can be lists."""
 
 _ROWS_AT_ONCE = 32  # of tables that may hold pictures
 
 _DELIMITERS = (",", ";", "\t", "|")
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _TELLING = frozenset({"first", "second", "image", "name", "series", "score", "gt_score", "rank", "decision", "winner"})
-"""Columns by which a delimiter is told: two of them are in every list."""
+"""Columns by which the delimiter is recognised: every list has at least two of them."""
 
 
 def list_rows(file: Path, encoding: str, only: Collection[str] | None = None) -> Iterator[tuple[str, Any]]:
-    """Yield each row with a name for messages; what is no mapping says why the row cannot be read.
+    """Yield each row with its name in messages; a row that is not a mapping is a text that says why it is unreadable.
 
     Args:
-        file: ends in one of ``LISTS``.
-        encoding: encoding of text.
-        only: columns that are wanted of Parquet and Arrow, whose others may be large; None: all.
+        file: a file that ends in one of ``LISTS``.
+        encoding: encoding of text files.
+        only: columns to be read of Parquet and Arrow files, in which others may be large; None means all.
 
     Raises:
-        InputError: the list cannot be read, or is of an unknown kind.
+        InputError: the list cannot be read, or its kind is unknown.
         MissingDependency: pyarrow is absent.
     """
     ending = file.suffix.lower()
@@ -50,10 +50,10 @@ def list_rows(file: Path, encoding: str, only: Collection[str] | None = None) ->
 
 
 def list_columns(file: Path, encoding: str) -> tuple[str, ...]:
-    """Return the columns of a list: those of its first line or schema, or of its first object.
+    """Return the columns of a list: those of its first line, of its schema, or of its first object.
 
     Raises:
-        InputError: as :func:`list_rows`.
+        InputError: see :func:`list_rows`.
         MissingDependency: pyarrow is absent.
     """
     ending = file.suffix.lower()
@@ -89,7 +89,7 @@ def _readable(file: Path, encoding: str) -> Iterator[None]:
 
 @contextmanager
 def _readable_table(file: Path, kind: str) -> Iterator[Any]:
-    """pyarrow, with what goes wrong named."""
+    """Yield pyarrow, and turn its errors into ones that name the file."""
     try:
         import pyarrow as pa
         import pyarrow.ipc
@@ -103,7 +103,7 @@ def _readable_table(file: Path, kind: str) -> Iterator[Any]:
 
 
 def _csv_head(head: str, file: Path) -> tuple[str, list[str]]:
-    """Return the delimiter and names."""
+    """Return the delimiter and the names of the columns."""
     delimiter = max(_DELIMITERS, key=lambda mark: len(_TELLING & set(_names(head, mark))))
     names = _names(head, delimiter)
     if len(_TELLING & set(names)) < 2:
@@ -171,7 +171,7 @@ def _parquet_rows(file: Path, only: Collection[str] | None) -> Iterator[tuple[st
 
 
 def _arrow_rows(file: Path, only: Collection[str] | None) -> Iterator[tuple[str, Any]]:
-    """Yield a file of ``datasets.Dataset.save_to_disk``: its batches may be large, and are cut without copying."""
+    """Yield the rows of a file by ``datasets.Dataset.save_to_disk``; large batches are cut without copying them."""
     with _readable_table(file, "Arrow") as pa, pa.memory_map(str(file)) as data:
         table = pa.ipc.open_stream(data)
         wanted = [name for name in table.schema.names if only is None or name in only]

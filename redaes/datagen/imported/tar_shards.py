@@ -1,4 +1,4 @@
-"""Tar shards as ``redaes data export --format webdataset`` writes them: of each pair ``ID.json`` and both pictures."""
+"""Tar shards as ``redaes data export --format webdataset`` writes them: ``ID.json`` and two pictures for each pair."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from redaes.errors import InputError
 
 
 def tar_rows(file: Path) -> Iterator[tuple[str, Any]]:
-    """Yield each pair with a name for messages: what its JSON says, with a struct of ``bytes`` and ``path`` for each
-    picture; what is no such pair says why.
+    """Yield each pair with its name in messages: the content of its JSON, and a struct of ``bytes`` and ``path`` for
+    each picture. For something that is not such a pair, a text that says why is yielded instead.
 
-    A member's name is the pair's up to its first dot; the members of a pair lie side by side.
+    A member's name up to its first dot is that of the pair; the members of a pair follow one another.
 
     Raises:
         InputError: the file cannot be read.
@@ -35,7 +35,7 @@ def tar_rows(file: Path) -> Iterator[tuple[str, Any]]:
                     members = {}
                 key = now
                 data = shard.extractfile(member)
-                assert data is not None  # of files
+                assert data is not None  # extractfile() gives None only for members that are not files
                 members[kind.lower()] = data.read()
             if members:
                 yield f"{file.name} pair {key}", _pair(members)

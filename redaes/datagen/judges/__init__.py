@@ -1,4 +1,4 @@
-"""Judges: what says how much better one of two pictures is. See docs/judges.md."""
+"""Judges say how much better one of two pictures is. See docs/judges.md."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""How much of a picture something in front of it takes: area, contrast against what it covers, and place.
+"""How much of a picture is covered by something in front of it, by area, contrast and place.
 
-A distance of statistics hardly sees lettering, wires and fingers, for they change few of them. A person sees how large
-the thing is, how much it stands out and whether it hides what the picture is about.
+A distance of statistics hardly notices lettering, wires and fingers, because they change few statistics. A person sees
+how large the thing is, how much it stands out, and whether it hides the subject.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from redaes.evidence.picture.planes import ByteImage, FloatArray, check, lab
 
 LONGEST_SIDE = 192
 VISIBLE = 35.0
-"""Colour difference dE*ab at which a pixel counts as covered by 63 %: fifteen just-noticeable differences of
-2.3, about what makes lettering easy to read."""
+"""Colour difference dE*ab at which a pixel counts as covered by 63 %. It is fifteen just-noticeable differences of
+2.3, at about which lettering is easy to read."""
 CENTRE, BORDER = 2.0, 0.5
 """Weights of the middle of the frame and of its corners."""
 DETAIL_SHARE = 0.5
-"""How far a place's own detail decides what it counts: what a picture is about is rarely its empty sky."""
+"""How far the detail of a place decides its weight; a picture is rarely about its empty sky."""
 
 
 def _lab(image: ByteImage, size: tuple[int, int]) -> FloatArray:
@@ -27,8 +27,8 @@ def _lab(image: ByteImage, size: tuple[int, int]) -> FloatArray:
 
 
 def place_weights(light: FloatArray) -> FloatArray:
-    """Return what each place of a picture counts, of mean 1: the middle more than the border, detail more than
-    emptiness.
+    """Return the weight of each place of a picture, 1 on average: the middle weighs more than the border, and detail
+    more than emptiness.
 
     Args:
         light: (H, W) CIELAB lightness of the clean picture.
@@ -49,14 +49,14 @@ def place_weights(light: FloatArray) -> FloatArray:
 
 
 def covered(reference: ByteImage, edited: ByteImage) -> float:
-    """Return weighted share of the picture that is covered, in [0, 1] nearly: 0 for equal pictures.
+    """Return the weighted share of the picture that is covered, roughly in [0, 1]; 0 for equal pictures.
 
     Args:
         reference: (H, W, 3) sRGB bytes, the clean picture.
-        edited: (H, W, 3), the same with something in front.
+        edited: (H, W, 3) sRGB bytes, the same picture with something in front.
 
     Raises:
-        InputError: two shapes, or not RGB byte pictures.
+        InputError: the shapes differ, or a picture is not RGB bytes.
     """
     check(reference)
     check(edited)

@@ -19,14 +19,14 @@ clipped (2)          fraction of pixels at black, at white                      
 
 The distance of a cell is the Euclidean norm of its differences in these units. A grid's distance is
 ``(1 - WORST_SHARE) * mean + WORST_SHARE * mean of the worst sixth of the cells``, so that a local defect
-counts. M being the mean over the grids, ``D = sqrt(M^2 + THRESHOLD^2) - THRESHOLD``: what cannot be seen costs
-next to nothing. What it costs in points is not said here but in :mod:`redaes.datagen.severity`.
+counts. With M, the mean over the grids, the result is ``D = sqrt(M^2 + THRESHOLD^2) - THRESHOLD``, so that invisible
+differences count almost nothing. :mod:`redaes.datagen.severity` turns the result into points.
 
-The units are chosen by eye and on photographs so that the embedded edits at full strength cost about as much
-as each other. They are NOT calibrated to human scores, and the difference has no sign: it says how much the
-edited picture departs from its reference, which is a loss only where the edit is known to degrade. Geometry
-is seen only through the statistics that it moves between cells. Of a mirrored picture, which is neutral by decision,
-it would see a difference: it is not asked about neutral edits.
+The units were chosen by eye and on photographs so that all embedded edits at full strength give about the same
+distance. They are NOT calibrated to human scores. The difference has no sign: it says how far the
+edited picture departs from its reference, which is a loss only if the edit is known to degrade. Geometry
+is seen only through the statistics that it moves between cells. A mirrored picture, which is neutral by decision, would
+have a difference, so the function is not used for neutral edits.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ GRIDS = (1, 3, 6, 12)
 COLOUR_UNIT = 8 * 2.3
 """Eight just-noticeable differences (2.3 dE*ab: Mahy, Van Eycken and Oosterlinck 1994)."""
 LOG_UNIT = 0.7
-"""About a doubling or halving."""
+"""A difference of a logarithm that is about a doubling or halving."""
 ORIENTATION_UNIT = 0.5
 CLIPPED_UNIT = 0.3
 CONTRAST_FLOOR = 2.0
-"""Variation of L below which it is not visible."""
+"""Variation of L that is too small to be visible."""
 DETAIL_FLOORS = (0.8, 1.0, 1.2, 2.0)
-"""Variation below which it is not visible, for the three bands of L and for the blotches of a and b."""
+"""Variation too small to be visible, for the three bands of L and for the blotches of a and b."""
 FLAT_LEVEL = 0.7
 """Size of the finest band of L at which a pixel counts as flat with weight 1/e."""
 FLAT_UNIT = 0.25
@@ -58,7 +58,7 @@ BLACK, WHITE = 3 / 255, 252 / 255
 """Encoded values of the largest channel that count as clipped."""
 WORST_SHARE = 0.6
 THRESHOLD = 0.5
-"""Distances well below this are not seen."""
+"""Distance well below which differences are invisible."""
 
 _BAND_SIGMAS = (0.7, 1.4, 2.8)
 
@@ -81,7 +81,7 @@ def _normal_size(image: ByteImage) -> tuple[int, int]:
 
 
 def _lab(encoded: FloatArray) -> FloatArray:
-    """Return CIELAB (D65), L 0-100; OpenCV interpolates in a table, good to about 0.3."""
+    """Return CIELAB (D65) with L from 0 to 100; OpenCV interpolates in a table, which is exact to about 0.3."""
     lab: FloatArray = cv2.cvtColor(encoded, cv2.COLOR_RGB2Lab)
     return lab
 
@@ -92,19 +92,19 @@ def _half(values: FloatArray) -> FloatArray:
 
 
 def _peak(encoded: FloatArray) -> FloatArray:
-    """Return (H, W) largest channel; three slices are much faster than a reduction over the last axis."""
+    """Return the largest channel, (H, W); three slices are much faster than a reduction over the last axis."""
     peak: FloatArray = np.maximum(np.maximum(encoded[..., 0], encoded[..., 1]), encoded[..., 2])
     return peak
 
 
 def _moments(encoded: FloatArray) -> list[FloatArray]:
-    """Return maps, at full or half size, whose cell means give all statistics, in the order of ``_statistics``."""
+    """Return maps, at full or half size, from whose cell means :func:`_statistics` calculates all statistics."""
     lab = _lab(encoded)
     light = np.ascontiguousarray(lab[..., 0])
     colour = _half(blur(np.ascontiguousarray(lab[..., 1:]), _BAND_SIGMAS[0]))
     fine = blur(light, _BAND_SIGMAS[0])
     middle = blur(light, _BAND_SIGMAS[1])
-    # At half size: the blur that takes 1.4 px to 2.8 px, in pixels of twice the width.
+    # At half size, so the blur from 1.4 px to 2.8 px is given in pixels of twice the width.
     small = _half(middle)
     coarse = blur(small, math.sqrt(_BAND_SIGMAS[2] ** 2 - _BAND_SIGMAS[1] ** 2) / 2)
     band = light - fine
@@ -134,8 +134,8 @@ def _moments(encoded: FloatArray) -> list[FloatArray]:
 
 @lru_cache(maxsize=64)
 def _windows(size: int) -> FloatArray:
-    """Return (sum of GRIDS, size) weights of overlapping cells along one axis: raised cosines that reach to the
-    neighbours' centres, each of sum 1."""
+    """Return the weights of overlapping cells along one axis, (sum of GRIDS, size): raised cosines that reach to the
+    neighbours' centres, each with the sum 1."""
     rows = []
     for grid in GRIDS:
         position = (np.arange(size) + 0.5) * grid / size
@@ -147,7 +147,7 @@ def _windows(size: int) -> FloatArray:
 
 
 def _cells(moments: list[FloatArray]) -> list[FloatArray]:
-    """Return for each grid (grid * grid, n) means over overlapping cells of n maps."""
+    """Return for each grid the means of n maps over overlapping cells, (grid * grid, n)."""
     means = np.stack([_windows(m.shape[0]) @ m @ _windows(m.shape[1]).T for m in moments], axis=2)
     cells: list[FloatArray] = []
     start = 0
@@ -159,20 +159,20 @@ def _cells(moments: list[FloatArray]) -> list[FloatArray]:
 
 
 def _statistics(cells: FloatArray) -> FloatArray:
-    """Return (n, 14) statistics of n cells, each in its unit."""
+    """Return 14 statistics of each of n cells, (n, 14), each in its unit."""
     mean = cells[:, 0:4] / COLOUR_UNIT
     std = np.sqrt(np.maximum(cells[:, 4] - np.square(cells[:, 0]), 0.0))
     contrast = np.log(std + CONTRAST_FLOOR) / LOG_UNIT
     detail = np.log(np.sqrt(cells[:, 5:9]) + np.array(DETAIL_FLOORS, dtype=np.float32)) / LOG_UNIT
     flat = cells[:, 9] / FLAT_UNIT
-    # The constant keeps the direction of a smooth cell, which nobody sees, from counting.
+    # The constant suppresses the orientation of a smooth cell, which nobody can see.
     orientation = cells[:, 10:12] * (1.0, 2.0) / (cells[:, 12:13] + 1.0) / ORIENTATION_UNIT
     clipped = cells[:, 13:15] / CLIPPED_UNIT
     return np.hstack([mean, contrast[:, None], detail, flat[:, None], orientation, clipped])
 
 
 class Reference:
-    """A picture that others are compared with: its statistics are taken once, however many there are."""
+    """A picture with which others are compared; its statistics are calculated only once."""
 
     def __init__(self, image: ByteImage) -> None:
         """
@@ -180,7 +180,7 @@ class Reference:
             image: (H, W, 3) sRGB bytes.
 
         Raises:
-            InputError: not an RGB byte picture.
+            InputError: the picture is not RGB bytes.
         """
         check(image)
         self._size = _normal_size(image)
@@ -196,7 +196,7 @@ class Reference:
             edited: (H', W', 3) sRGB bytes; another shape is stretched to the reference's.
 
         Raises:
-            InputError: not an RGB byte picture.
+            InputError: the picture is not RGB bytes.
         """
         check(edited)
         total = 0.0
@@ -208,5 +208,5 @@ class Reference:
 
 
 def visible_difference(reference: ByteImage, edited: ByteImage) -> float:
-    """:meth:`Reference.difference` of two pictures; symmetric for equal shapes."""
+    """Return :meth:`Reference.difference` of two pictures; it is symmetric if they have the same shape."""
     return Reference(reference).difference(edited)

@@ -1,13 +1,13 @@
 """Judges that see one picture at a time, and redaes itself as a judge.
 
-A scorer gives one number per picture on a scale of its own. The adapter turns it into points, linearly::
+A scorer gives each picture a number on a scale of its own. The adapter turns it into points, linearly::
 
     points = 9 * (score - worst) / (best - worst)        delta = points(first) - points(second)
 
-so the scorer's documented range, from ``worst`` to ``best``, is laid over the nine points of the project's scale,
-and a metric that is lower for better pictures has ``worst > best``. That is a choice of unit, NOT a calibration:
-two scorers that use their ranges differently still differ, and the consensus of several judges has to bear it.
-Such a judge knows no order, so its difference stands for both.
+so the scorer's documented range, from ``worst`` to ``best``, covers the nine points of the project's scale;
+a metric that is lower for better pictures has ``worst > best``. This is a choice of unit, NOT a calibration:
+scorers that use their ranges differently still differ, and the consensus of several judges has to cope with that.
+Such a judge knows no order, so its difference is used for both orders.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ class PictureScorer(Protocol):
 
     name: str
     revision: str
-    """What pins it."""
+    """What identifies its version, such as a hash."""
     worst: float
-    """The score that stands for 0 points."""
+    """The score that corresponds to 0 points."""
     best: float
-    """The score that stands for 9 points."""
+    """The score that corresponds to 9 points."""
 
     def score(self, pictures: Sequence[EncodedPicture]) -> list[float | Failure]:
-        """Return one score, or the reason why there is none, per picture, in their order.
+        """Return for each picture, in order, its score or the reason why there is none.
 
         Raises:
             BackendError: the scorer cannot be asked at all.
@@ -60,7 +60,7 @@ class ScorerJudge:
     def __init__(self, scorer: PictureScorer) -> None:
         """
         Raises:
-            InputError: a range without extent.
+            InputError: the best and the worst score are equal.
         """
         extent = scorer.best - scorer.worst
         if not math.isfinite(extent) or extent == 0:
@@ -69,10 +69,10 @@ class ScorerJudge:
         self.name = scorer.name
         self.revision = scorer.revision
         self.points_per_unit = MAX_DELTA / extent
-        """Points that one unit of the score stands for; negative where lower is better."""
+        """Points that correspond to one unit of the score; negative if lower scores are better."""
 
     def judge(self, pairs: Sequence[PicturePair]) -> list[Judgement]:
-        """Return one judgement per pair, in their order; each picture is scored once, however many pairs show it.
+        """Return one judgement for each pair, in order; each picture is scored once, however many pairs show it.
 
         Raises:
             BackendError: the scorer cannot be asked, or did not answer for every picture.
@@ -87,7 +87,7 @@ class ScorerJudge:
     def _judgement(self, pair: PicturePair, first: float | Failure, second: float | Failure) -> Judgement:
         deltas: tuple[float, ...] = ()
         if not isinstance(first, Failure) and not isinstance(second, Failure):
-            # Cut, because a scorer may leave its documented range.
+            # Limited, because a scorer may leave its documented range.
             deltas = (max(-MAX_DELTA, min(MAX_DELTA, self.points_per_unit * (first - second))),)
         return Judgement(
             pair=pair.id,
@@ -101,7 +101,7 @@ class ScorerJudge:
 
 
 class VlmScorer:
-    """A vision-language model read at its score token: the expected digit, in the manner of Q-Align.
+    """A vision-language model that is read at its score token: the expected digit, as in Q-Align.
 
     The prompt is ``score/v1``, whose answer is ``Score: <digit>``. The score is the mean of the digits 0 to 9 weighted
     with their probabilities at that place, which is finer than the digit that is written. The server must report
@@ -114,7 +114,7 @@ class VlmScorer:
     def __init__(self, endpoint: Endpoint | ModelServers) -> None:
         """
         Args:
-            endpoint: the model; its ``revision`` pins the scorer.
+            endpoint: the model; its ``revision`` becomes that of the scorer.
         """
         self.endpoint = endpoint
         self.name = f"{endpoint.model} (score)"
@@ -122,15 +122,15 @@ class VlmScorer:
         self._silence = Silence(self.name, endpoint, _unusable, {"": "compare in pairs, or use another model"})
 
     def score(self, pictures: Sequence[EncodedPicture]) -> list[float | Failure]:
-        """Return one score in [0, 9], or the reason why there is none, per picture, in their order; not to be called
-        from a running event loop.
+        """Return for each picture, in order, its score in [0, 9], or the reason why there is none. It must not be
+        called from a running event loop.
 
         Reasons are those of :func:`redaes.assessing.scores.expected_scores`.
 
         Raises:
-            BudgetExhausted: not all could be asked.
-            EndpointError: no question at all was answered, for reasons that lie with the server; or the model has never
-                given an answer that could be used.
+            BudgetExhausted: the budget did not suffice for all questions.
+            EndpointError: the server is the reason why no question was answered, or the model has never given a usable
+                answer.
         """
         return [score for _, score in expected_scores(self._silence, pictures, SCORE_SAMPLING)]
 
@@ -141,14 +141,14 @@ class AssessorJudge:
     def __init__(self, assessor: Assessor) -> None:
         """
         Args:
-            assessor: in either mode; one answer per order.
+            assessor: an assessor in either mode; it gives one answer in each order.
         """
         self.assessor = assessor
         self.name = assessor.backend.model
         self.revision = assessor.backend.revision
 
     def judge(self, pairs: Sequence[PicturePair]) -> list[Judgement]:
-        """Return one judgement per pair, in their order.
+        """Return one judgement for each pair, in order.
 
         Raises:
             BackendError: the model cannot be asked.
@@ -161,7 +161,7 @@ class AssessorJudge:
                 for comparison in result.comparisons
                 if (verdict := about_first(comparison)) is not None
             }
-            same = (0.0,) if pair.first.id == pair.second.id else ()  # the model was not asked
+            same = (0.0,) if pair.first.id == pair.second.id else ()  # equal pictures: the model was not asked
             judgements.append(
                 Judgement(
                     pair=pair.id,
@@ -169,7 +169,7 @@ class AssessorJudge:
                     revision=self.revision,
                     forward=(found["forward"].delta,) if "forward" in found else same,
                     swapped=(found["swapped"].delta,) if "swapped" in found else same,
-                    # With one order alone, the assessor's probability carries the lean towards a position.
+                    # With only one order, the assessor's probability contains its lean towards a position.
                     probability=result.probability if same or len(found) == 2 else None,
                     failures=tuple(each.failure for each in result.comparisons if each.failure is not None),
                     comparisons=result.comparisons,
@@ -179,8 +179,8 @@ class AssessorJudge:
 
 
 class PyiqaScorer:
-    """A metric of the ``pyiqa`` package (:mod:`redaes.models.pyiqa_metric`). Labels made with it may inherit that they
-    are NOT for commercial use."""
+    """A metric of the ``pyiqa`` package (:mod:`redaes.models.pyiqa_metric`). Many metrics may NOT be used commercially,
+    and labels made with them may inherit that."""
 
     non_commercial = True
 
@@ -202,7 +202,7 @@ class PyiqaScorer:
         self.best = best
 
     def score(self, pictures: Sequence[EncodedPicture]) -> list[float | Failure]:
-        """Return the metric's own number per picture."""
+        """Return the metric's own score of each picture."""
         return [self._metric(picture.image) for picture in pictures]
 
 

@@ -1,8 +1,8 @@
-"""A judge that answers nothing ends a run early, in the server's own words, instead of after every pair.
+"""End a run early, with the server's own message, if a judge answers nothing, instead of failing at every pair.
 
-Judges fail now and then, and a pair that lacks them is rejected. A judge that has never answered, and fails in one and
-the same lasting way from the start, is another matter: its model, key or settings are wrong, and every further request
-is wasted. So the first requests to a judge are asked in small parts until one is answered.
+Judges fail now and then, and a pair that lacks their answers is rejected. But if a judge has never answered, and always
+fails in the same lasting way, its model, key or settings are wrong, and every further request is wasted. So the first
+requests to a judge are sent in small parts until one is answered.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from redaes.datagen.model_servers import ModelServers
 from redaes.errors import BudgetExhausted, EndpointError
 
 REFUSED_AFTER = 8
-"""Requests that a server refuses, or answers that are cut off, with none before them that could be used."""
+"""Number of refused requests or cut-off answers after which a judge without any usable answer is given up."""
 
 UNREADABLE_AFTER = 24
-"""Number of consecutive answers that do not follow the form, before a judge is given up: models get it right now and
-then.
+"""Number of consecutive answers in a wrong form after which a judge is given up. It is larger, because models get the
+form right now and then.
 """
 
 _PASSING = frozenset(
@@ -40,13 +40,13 @@ _PASSING = frozenset(
     }
 )
 _OF_THE_PICTURE = re.compile(r"content[_ ](?:filter|policy|management)|safety|moderat|invalid[_ ]image", re.IGNORECASE)
-"""Pattern of a server's refusal that is about the shown picture, so that the next one may pass."""
+"""Pattern of a server's refusal that is about the shown picture, so that the next picture may be accepted."""
 
 
 class Silence:
-    """The model behind an endpoint, asked carefully until it has answered: a backend that ends a run of failures.
+    """A backend that sends requests to a model in small parts until it has answered, and raises if it never does.
 
-    May be asked from several threads: one at a time until the model has answered.
+    It may be used from several threads; until the model has answered, they take turns.
     """
 
     def __init__(
@@ -58,10 +58,10 @@ class Silence:
     ) -> None:
         """
         Args:
-            judge: its name.
-            endpoint: whom it asks.
-            failure_of: why an answer cannot be used; None: it can.
-            remedies: what helps, by reason; ``""``: against all others that come from reading an answer.
+            judge: name of the judge.
+            endpoint: the model.
+            failure_of: returns why an answer cannot be used; None if it can.
+            remedies: advice by failure reason; the key ``""`` holds the advice for all other unreadable answers.
         """
         if isinstance(endpoint, ModelServers):
             self._backend = ChatBackend(endpoint.endpoints, ask=endpoint.replies)
@@ -77,25 +77,25 @@ class Silence:
         self._alone = threading.Lock()
         self._ends: list[EndpointError] = []
         self.over = False
-        """Whether an answer could be used, or failures differ: then nothing more is decided here."""
+        """Whether an answer was usable, or the failures differ; from then on this class does not intervene."""
 
     def answer(self, requests: Sequence[Request]) -> list[Answer | Failure]:
         """Answer as :meth:`ChatBackend.answer` does, in parts until the silence is over.
 
         Raises:
-            BudgetExhausted: not all could be asked.
-            EndpointError: the judge answers nothing, or nothing of this batch for reasons that lie with the server;
-                names it, its model, what the server says and what helps.
+            BudgetExhausted: the budget did not suffice for all requests.
+            EndpointError: the judge answers nothing, or nothing of this batch because of the server; the message names
+                the judge, its model, the server's message and a remedy.
         """
         found: list[Answer | Failure] = []
         n_ends = len(self._ends)
         while len(found) < len(requests) and not self.over:
             with self._alone:
-                if len(self._ends) > n_ends:  # while this one waited: it would be told the same
+                if len(self._ends) > n_ends:  # another thread failed while this one waited; this one would fail alike
                     raise self._ends[-1]
                 if self.over:
                     break
-                # No more than are still needed to know it, whatever came before.
+                # No more requests are sent than are needed to decide.
                 size = REFUSED_AFTER - self._n % REFUSED_AFTER
                 part = self._backend.answer(requests[len(found) : len(found) + size])
                 found += part
@@ -110,8 +110,8 @@ class Silence:
         return found
 
     def _refuse_lost(self, answers: Sequence[Answer | Failure]) -> None:
-        """Refuse lost answers, as :func:`redaes.backends.failures.refuse_lost` does; the error names the judge and the
-        remedy.
+        """Raise an error if answers were lost, as :func:`redaes.backends.failures.refuse_lost` does; the error names
+        the judge and the remedy.
         """
         try:
             refuse_lost(answers)
@@ -123,10 +123,10 @@ class Silence:
             raise EndpointError(error.reason, f"{self._who}: {said}{f'; {remedy}' if remedy else ''}") from error
 
     def hear(self, outcomes: Sequence[Failure | None]) -> None:
-        """Take note of answers in the order of the requests; None stands for one that can be used.
+        """Record the outcomes of requests in their order; None stands for a usable answer.
 
         Raises:
-            EndpointError: as for :meth:`answer`.
+            EndpointError: see :meth:`answer`.
         """
         if self.over:
             return
@@ -153,10 +153,10 @@ class Silence:
 
 
 def hardly_read(asked: Mapping[str, int]) -> tuple[str, ...]:
-    """Return a sentence about each judge that had more answers that could not be read than ones that could.
+    """Return a sentence about each judge with more unreadable than readable answers.
 
     Args:
-        asked: a dataset's counts, ``JUDGE: read: READER`` and ``JUDGE: unreadable: REASON`` among them.
+        asked: a dataset's counts, including ``JUDGE: read: READER`` and ``JUDGE: unreadable: REASON``.
 
     >>> hardly_read({"m: calls": 4, "m: read: strict": 1, "m: unreadable: not_the_form": 3})
     ('judge m: 3 of 4 answers could not be read (not_the_form 3)',)

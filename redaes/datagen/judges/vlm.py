@@ -1,7 +1,7 @@
-"""A vision-language model as a judge: both orders, several samples, the project's own prompt and grammar.
+"""A vision-language model as a judge: it is asked in both orders, several times, with the project's prompt and grammar.
 
-The rules by which answers are read are those of docs/reading.md, with two differences. The model is behind a
-server, so nothing can be put before its answer: the verdict's probability is read where the answer itself has
+Answers are read by the rules of docs/reading.md, with two differences. The model is behind a server, so no beginning
+can be given to its answer: the verdict's probability is read where the answer itself has
 ``Winner:``, from the tokens that the server lists. And a fast answer's difference is the one that the model states.
 """
 
@@ -45,19 +45,19 @@ class VlmJudge:
     ) -> None:
         """
         Args:
-            endpoint: the model; its ``revision`` pins the judge.
-            mode: ``reasoned``: with a rationale; ``fast``: without, and with the verdict's probability where the
+            endpoint: the model; its ``revision`` becomes that of the judge.
+            mode: ``reasoned`` asks for a rationale; ``fast`` does not, and gives the verdict's probability if the
                 server reports token probabilities.
-            samples: answers per order.
-            temperature: 0: greedy, which allows one sample only.
-            max_new_tokens: per answer.
+            samples: number of answers in each order.
+            temperature: with 0 the most probable answer is taken, which allows only one sample.
+            max_new_tokens: largest number of tokens of an answer.
             seed: seed of the first sample; each further one adds 1.
-            reader: ``strict``: the form itself; ``lenient``: also variants that can mean one thing only
+            reader: ``strict`` accepts the form alone; ``lenient`` also accepts variants that can mean only one thing
                 (:mod:`redaes.lenient`), for models that were not trained on the form.
-            form: in which reasoned answers are asked for; ``json`` suits models that were not trained on the text form.
+            form: form of reasoned answers; ``json`` suits models that were not trained on the text form.
 
         Raises:
-            InputError: no samples, several that would be the same, or an unknown reader.
+            InputError: there are no samples, several would be the same, or the reader is unknown.
         """
         if samples < 1:
             raise InputError(f"samples is {samples}; give at least 1")
@@ -70,8 +70,8 @@ class VlmJudge:
         self.reader = known_reader(reader)
         self._counting = threading.Lock()
         self.counts: Counter[str] = Counter()
-        """Answers by what read them (``read: strict``, ``read: lenient/v2``), and by why none did
-        (``unreadable: <reason>``)."""
+        """Number of answers by the reader that accepted them (``read: strict``, ``read: lenient/v2``), or by the reason
+        why none did (``unreadable: <reason>``)."""
         self.samplings = [
             Sampling(temperature=temperature, max_new_tokens=max_new_tokens, seed=seed + index)
             for index in range(samples)
@@ -90,18 +90,18 @@ class VlmJudge:
         self._questions = Questions(silence, self.reader)
 
     def judge(self, pairs: Sequence[PicturePair]) -> list[Judgement]:
-        """Return one judgement per pair, in their order; not to be called from a running event loop.
+        """Return one judgement for each pair, in order. It must not be called from a running event loop.
 
         Raises:
-            BudgetExhausted: not all could be asked. What was answered is in the endpoint's cache, if it has one.
-            EndpointError: no question at all was answered, for reasons that lie with the server: pairs are not
-                rejected because a server is down. Or the model has never given an answer that could be used
+            BudgetExhausted: the budget did not suffice. Answers so far are in the endpoint's cache, if it has one.
+            EndpointError: the server is the reason why no question was answered; pairs are not rejected because a
+                server is down. Or the model has never given a usable answer
                 (:mod:`redaes.datagen.judges.silence`).
-            RecordError: the endpoint's cache cannot be used.
+            RecordError: the endpoint's cache cannot be read or written.
         """
         asked = [self._asked(pair) for pair in pairs]
         comparisons = self._questions.written([one for its in asked for one in its], self.mode)
-        with self._counting:  # pairs of several views may be judged at once, in threads
+        with self._counting:  # threads may judge the pairs of several views at the same time
             self.counts.update(
                 f"read: {one.reader}" if one.failure is None else f"unreadable: {one.failure}" for one in comparisons
             )
@@ -109,7 +109,7 @@ class VlmJudge:
         return [self._judgement(pair, tuple(next(rest) for _ in its)) for pair, its in zip(pairs, asked, strict=True)]
 
     def _asked(self, pair: PicturePair) -> list[Asked]:
-        """Return the question in both orders, with every sample of one order before those of the other."""
+        """Return the questions about a pair: all samples in one order, then all samples in the other."""
         asked = in_orders(
             {"forward": self._prompt, "swapped": self._prompt},
             pair.first,

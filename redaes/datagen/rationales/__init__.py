@@ -1,4 +1,4 @@
-"""Rationales: the reasoning that a pair is taught with, its writers and what every text must pass."""
+"""Rationales: the reasoning from which a pair is learnt, its writers, and the rules for every text."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Choose the measurements that explain why a picture is worse: those that show its fault and speak against it.
+"""Choose the measurements that explain why a picture is worse: those that show its fault and count against it.
 
-Nothing here is worded. A difference below its quantity's noise floor, one against the direction in which the fault
-shows, and one that would be a merit of the worse picture are no explanation, however large others are.
+No text is written here. A difference explains nothing, however large it is, if it is below its quantity's noise floor,
+goes against the direction in which the fault shows, or would be a merit of the worse picture.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ USUAL: dict[str, float] = {
     "warmth": 4.0,
     "magenta": 1.0,
 }
-"""Middle values of photographs, in each quantity's unit. Of a quantity that is not better in itself either way, the
-picture further from it is the worse, where nothing else is known."""
+"""Middle values of photographs, in each quantity's unit. If neither more nor less of a quantity is better in itself and
+nothing else is known, the picture further from the middle value counts as the worse one."""
 
 ENOUGH = 3.0
-"""Differences beyond this, in those that can be seen, explain no better: the fault's own order decides."""
+"""Size, in visible differences, beyond which a larger difference explains no better; the fault's own order decides."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class MeasuredDifference:
 
     @property
     def more(self) -> bool:
-        """Whether the picture spoken of has more of it."""
+        """Whether the described picture has more of it."""
         return self.here > self.there
 
     @property
@@ -50,7 +50,7 @@ class MeasuredDifference:
         return abs(self.here - self.there) / self.quantity.visible
 
     def figures(self) -> tuple[str, str] | None:
-        """Return both values as they are told (:func:`redaes.evidence.quantities.figures`); None: they are told alike.
+        """Return both values as text (:func:`redaes.evidence.quantities.figures`); None if the texts are the same.
 
         >>> MeasuredDifference(QUANTITIES["noise"], 3.21, 0.9).figures()
         ('3.2', '0.9')
@@ -72,7 +72,9 @@ BESIDES: dict[str, tuple[tuple[str, Direction], ...]] = {
     "lens_dirt": (("contrast", "less"), ("haze", "more"), ("sharpness", "less")),
     "finger": (("sharpness", "less"),),
 }
-"""What an embedded operation may move besides what proves its fault; said behind that, or where that is missing."""
+"""Quantities that an operation may change besides those that prove its fault. They are mentioned after those, or if
+those are missing.
+"""
 
 
 def _shown_by(operation: str) -> tuple[tuple[str, Direction], ...]:
@@ -83,7 +85,7 @@ def _shown_by(operation: str) -> tuple[tuple[str, Direction], ...]:
 def _differences(
     wanted: Iterable[tuple[str, Direction]], here: Measurements, there: Measurements
 ) -> list[MeasuredDifference]:
-    """Return those of the quantities that differ in the wanted direction, the most telling first."""
+    """Return the quantities that differ in the wanted direction, those that explain most first."""
     found: list[MeasuredDifference] = []
     for name, direction in wanted:
         quantity = QUANTITIES[name]
@@ -96,17 +98,17 @@ def _differences(
 
 
 def quantities_of(operations: Iterable[str]) -> frozenset[str]:
-    """Return what :func:`of_fault` looks at for any of the operations."""
+    """Return the quantities that :func:`of_fault` needs for any of the operations."""
     return frozenset(name for operation in operations for name, _ in _shown_by(operation))
 
 
 def of_fault(operation: str, here: Measurements, there: Measurements) -> list[MeasuredDifference]:
-    """Return what shows the fault of an embedded operation in the picture that has it, against the other.
+    """Return the differences that show an operation's fault in the picture that has it.
 
     Args:
-        operation: its name.
-        here: of the picture with the fault.
-        there: of the other.
+        operation: name of an operation of the embedded editor.
+        here: measurements of the picture with the fault.
+        there: measurements of the other picture.
     """
     proof = len(FAULTS[operation].shown_by) if operation in FAULTS else 0
     wanted = _shown_by(operation)
@@ -114,13 +116,13 @@ def of_fault(operation: str, here: Measurements, there: Measurements) -> list[Me
 
 
 def of_factors(factors: Sequence[Factor], here: Measurements, there: Measurements) -> list[MeasuredDifference]:
-    """Return what speaks against a picture where only the deciding factors are known."""
+    """Return the differences that count against a picture if only the deciding factors are known."""
     wanted: list[tuple[str, Direction]] = []
     for name, quantity in QUANTITIES.items():
         if quantity.factor not in factors:
             continue
         if quantity.better == "less" and here.values.get(name, 0.0) <= 0:
-            continue  # none of it is no fault, whatever the other has: corners lighter than the middle are not dark
+            continue  # having none of it is no fault, whatever the other has: corners lighter than the middle are fine
         if quantity.better is not None:
             wanted.append((name, "less" if quantity.better == "more" else "more"))
         elif name in USUAL and name in here.values and name in there.values:
@@ -131,7 +133,7 @@ def of_factors(factors: Sequence[Factor], here: Measurements, there: Measurement
 
 
 def alike(here: Measurements, there: Measurements) -> list[MeasuredDifference]:
-    """Return the quantities of which both pictures have the same, within the noise floor, in the order of tables."""
+    """Return the quantities that are the same in both pictures, within the noise floor, in the registry's order."""
     found = []
     for name, quantity in QUANTITIES.items():
         if name in here.values and name in there.values:
@@ -142,7 +144,7 @@ def alike(here: Measurements, there: Measurements) -> list[MeasuredDifference]:
 
 
 def leading_factor(first: Measurements, second: Measurements) -> Factor | None:
-    """Return the factor of the quantity that differs most, in differences that can be seen; None: none can be."""
+    """Return the factor of the quantity with the largest visible difference; None if no difference is visible."""
     size, factor = max(
         (
             (MeasuredDifference(quantity, first.values[name], second.values[name]).size, quantity.factor)
@@ -158,9 +160,9 @@ def leading_factor(first: Measurements, second: Measurements) -> Factor | None:
 # --- How one picture lies over the other ----------------------------------------------------------------
 
 LEAST_TURN = 0.5
-"""Degrees of rotation that are worth a word."""
+"""Smallest rotation, in degrees, to be mentioned."""
 LEAST_CUT = 0.03
-"""Smallest share of a frame that the other leaves out, to be mentioned."""
+"""Smallest share of a frame missing in the other picture, to be mentioned."""
 LEAST_STRETCH = 0.02
 LEAST_KEYSTONE = 1.0
 """Smallest keystone, in degrees, to be mentioned."""
@@ -176,24 +178,25 @@ _TELLING: dict[GeometryKind, tuple[str, ...]] = {
     "converging": ("keystone",),
     "covered": ("clutter", "date_stamp", "watermark", "lens_dirt", "lens_flare", "power_lines", "finger"),
 }
-"""The faults that each shows."""
+"""The faults that each kind of geometry shows."""
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """How the picture spoken of lies over the other."""
+    """How the described picture lies over the other."""
 
     kind: GeometryKind
     amount: float
-    """Degrees; percent of the other's frame that is shown too; percent by which shapes are wider for their height
-    (below 0: narrower); percent of the frame that shows something which the other has not."""
+    """The amount, by kind: degrees; percent of the other's frame that is also shown; percent by which shapes are wider
+    relative to their height (negative: narrower); percent of the frame covered by things that the other does not have.
+    """
     places: tuple[Place, ...] = ()
-    """Where that is, the largest part first."""
+    """The covered places, the largest part first."""
 
 
 def geometry(evidence: PairEvidence, side: Side, fault: str | None) -> list[Geometry]:
-    """Return what registration tells of a fault, or of any where it is None: then only what has a direction by
-    itself.
+    """Return what registration shows about a fault. If the fault is None, return what it shows about any fault, as far
+    as that has a direction by itself.
     """
     found: list[Geometry] = []
     if evidence.registration is not None:

@@ -1,7 +1,7 @@
-"""The sentences that a rationale is made of, with gaps.
+"""The sentences of which a rationale is made, with gaps.
 
-``{side}`` is the picture that a sentence speaks of and ``{rival}`` the other. No sentence begins with an article, for
-"A" is a picture. None of the first group may be common: a model that has learnt one opening by heart says it of
+``{side}`` is the picture that a sentence is about, and ``{rival}`` the other. No sentence begins with an article,
+because "A" is a picture. No first sentence may be frequent: a model that has learnt one opening by heart uses it for
 everything.
 """
 
@@ -59,7 +59,7 @@ UNNAMED = (
     "Next to {rival}, {side} disappoints in {noun}.",
     "Compare {noun}: there {side} falls behind.",
 )
-"""Where the pixels do not show the fault by its name: only in what the picture is weak."""
+"""Sentences for faults whose names the pixels do not confirm: they say only what the picture is weak in."""
 
 WEAK_IN: dict[Factor, tuple[str, ...]] = {
     "light": ("the handling of light", "its light"),
@@ -77,7 +77,7 @@ AMOUNTS: tuple[tuple[float, tuple[str, ...]], ...] = (
     (3.5, ("obvious", "distinct", "noticeable", "evident", "marked", "visible", "definite")),
     (9.1, ("strong", "heavy", "severe", "pronounced", "serious", "massive", "glaring")),
 )
-"""Adjectives for a fault that costs less than so many points."""
+"""Adjectives for a fault that costs less than so many points, see the first column."""
 
 LESSER = (
     "{side} has {fault}, which weighs less.",
@@ -118,14 +118,14 @@ MEASURED = (
     "No wonder {side} is {adjective}: {noun} {this} against {other}.",
     "As a result {side} is {adjective}, {noun} {this} against {other}.",
 )
-"""Each with the comparative and both figures, that of the picture spoken of first."""
+"""Sentence frames with the comparative and both figures, that of the described picture first."""
 
 WITHOUT_FIGURES = (
     "{side} is {adjective} than {rival}.",
     "{side} looks {adjective} than {rival}.",
     "As a result {side} is {adjective}.",
 )
-"""Sentence frames for figures that are too close to distinguish."""
+"""Sentence frames without figures, used if the figures would look the same."""
 
 FURTHER = (
     "{side} is also {adjective}, {noun} {this} against {other}.",
@@ -154,7 +154,7 @@ SEEN = (
     "The outcome in {side}: {seen}.",
     "To the eye of whoever looks at {side}, {seen}.",
 )
-"""What a visible difference does, right behind the sentence on it."""
+"""Sentences about the effect of a visible difference; they follow the sentence about the difference."""
 
 GEOMETRY = {
     "turned": (
@@ -224,7 +224,7 @@ HUES = (
     "Look {place}: {there} in {rival}, {here} in {side}.",
     "From {there} in {rival} it goes to {here} in {side} {place}.",
 )
-"""Where a cell changes the name of its hue."""
+"""Sentence frames for a cell whose hue has another name in each picture."""
 
 SCENE = (
     "Both show one scene, from {region} to {other}.",
@@ -232,7 +232,7 @@ SCENE = (
     "Either way one looks at {region} and {other}.",
     "What is shown is the same in both, {region} and {other}.",
 )
-"""Where both show the same part of the scene."""
+"""Sentence frames for pictures that show the same part of the scene."""
 
 SCENE_OF_ONE = (
     "{rival} sets {region} against {other}.",
@@ -240,7 +240,7 @@ SCENE_OF_ONE = (
     "In {rival} the view runs from {region} to {other}.",
     "One finds {region} and {other} in {rival}.",
 )
-"""Where they do not: the scene as the better picture shows it."""
+"""Sentence frames for other pictures; they describe the scene in the better picture."""
 
 IN_PLACE: dict[Place, tuple[str, ...]] = {
     "upper left": ("in the upper left", "towards the upper left"),
@@ -265,7 +265,7 @@ REGION: dict[Place, tuple[str, ...]] = {
     "bottom": ("bottom", "lower part"),
     "lower right": ("lower right", "lower right corner"),
 }
-"""Nouns for a cell of the grid, behind "the" and an adjective."""
+"""Nouns for a cell of the grid; "the" and an adjective are put before them."""
 
 TRAITS = {
     "bright": ("lit", "radiant", "shining"),
@@ -273,23 +273,23 @@ TRAITS = {
     "busy": ("intricate", "textured", "patterned"),
     "plain": ("smooth", "plain", "quiet", "even"),
 }
-"""Words for the traits of a cell (:func:`redaes.datagen.rationales.looks.traits`); hues stand for themselves. None is a
-word that compares pictures, such as "bright": it would be read as a statement on the whole picture."""
+"""Words for the traits of a cell (:func:`redaes.datagen.rationales.looks.traits`); hues are named as they are. Words
+that compare pictures, such as "bright", are avoided: they would be read as statements about the whole picture."""
 
 # --- Conclusions ----------------------------------------------------------------------------------------
 
 SIZES = ((1.5, "slightly"), (3.5, "clearly"), (9.1, "far"))
-"""Differences in points below which each word is used of a conclusion."""
+"""Differences in points below which each word is used in a conclusion."""
 
 SIZE_WORDS = {
     "slightly": ("slightly", "marginally", "somewhat"),
     "clearly": ("clearly", "plainly", "distinctly", "noticeably"),
     "far": ("far", "much", "considerably", "vastly"),
 }
-"""What each of them may be replaced by."""
+"""Synonyms of these words."""
 
-# None begins with a picture, as the sentences before do: a small model that has named the fault of A and goes on with
-# "A is" has to mean "noisier" by it, and wrote "far better".
+# No conclusion begins with a picture, as the sentences before it do. A small model that had named the fault of A wrote
+# "A is" next, for which it had learnt "noisier", and ended with "far better".
 CONCLUSIONS = (
     "So {winner} is {size} better.",
     "So {winner} is {plain_size} the better picture.",

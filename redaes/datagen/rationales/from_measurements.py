@@ -1,9 +1,9 @@
-"""Write reasoning about a pair whose winner is known but not the reason, from measurements that speak for the winner.
+"""Write reasoning for a pair whose winner is known but not the reason, from measurements that support the winner.
 
-People's judgements come without reasons, and often no measurement has to do with theirs. So a factor is taken to decide
-only where the worse picture is clearly worse in it, and by far more than the better one is in any: who likes a blurred
-picture does not like it for having less noise. Where none is, nothing is written: a reason that was made up would be
-taught. docs/own-data.md says how often that is right.
+People's judgements come without reasons, and often no measurement is related to them. So a factor counts as deciding
+only if the worse picture is clearly worse in it, and by far more than the better picture is in any factor: people who
+prefer a blurred picture do not prefer it for its lower noise. If there is no such factor, nothing is written, because a
+made-up reason would be taught. docs/own-data.md says how often such a reason is right.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from redaes.evidence.quantities import QUANTITIES
 from redaes.types import FACTORS, Factor, Rationale, winner_of
 
 CLEARLY = 2.0
-"""By how much the worse picture is worse at least, in differences that can be seen, and how many times as much as the
-better one is in anything."""
+"""How much worse, in visible differences, the worse picture must be at least; also how many times as much as the better
+picture is in any factor."""
 
 WORDINGS = 4
-"""How many are drawn before a text with a contradicted statement is given up."""
+"""Number of wordings that are tried before a text with a contradicted statement is given up."""
 
 
 def factor_for(observed: PairObservation, better: Side) -> Factor | None:
-    """Return the factor in which the other picture is most visibly worse; None: what can be seen speaks clearly for
-    neither, or against the better one.
+    """Return the factor in which the worse picture is most visibly worse. None if what is visible does not clearly
+    support the preference, or contradicts it.
 
     Args:
-        observed: what the pixels tell.
+        observed: measurements of the pair.
         better: the picture that people preferred.
     """
     against = {factor: _largest(observed, (factor,), OTHER_SIDE[better]) for factor in FACTORS}
     counter = _largest(observed, _NOT_NOISE, better)
-    for factor in sorted(FACTORS, key=against.__getitem__, reverse=True):  # of equals the first
+    for factor in sorted(FACTORS, key=against.__getitem__, reverse=True):  # of equal ones the first is taken
         if against[factor] < CLEARLY:
             break
         if counter < 1 if factor == "noise" else against[factor] >= CLEARLY * counter:
@@ -44,29 +44,29 @@ def factor_for(observed: PairObservation, better: Side) -> Factor | None:
 
 
 _NOT_NOISE: tuple[Factor, ...] = tuple(factor for factor in FACTORS if factor != "noise")
-"""Blur and darkness take noise away with the rest: less of it is no merit where anything else can be held against a
-picture, and that the better one has more of it is none of its faults."""
+"""Factors except noise. Blur and darkness also reduce noise, so less noise is no merit of a picture that has another
+fault, and more noise in the better picture is not one of its faults."""
 
 
 def _largest(observed: PairObservation, factors: Sequence[Factor], side: Side) -> float:
-    """Return the most that speaks against a picture in some factors, in differences that can be seen."""
+    """Return the largest difference, in visible differences, that counts against a picture in some factors."""
     return max((one.size for one in of_factors(factors, *observed.measured(side))), default=0.0)
 
 
 def write_from_measurements(
     observed: PairObservation, delta: float, factors: Sequence[Factor], seed: int
 ) -> Rationale | None:
-    """Return the reasoning for the better picture, every statement of which the pixels bear out.
+    """Return reasoning for the better picture, in which the pixels support every statement.
 
     Args:
-        observed: what the pixels tell, the picture shown as A first.
+        observed: measurements of the pair, with the picture shown as A first.
         delta: score of A minus score of B, in points.
-        factors: what decides, as people said; empty: nobody said, and it is looked for.
-        seed: draws the wording.
+        factors: the deciding factors that people stated; if empty, they are looked for.
+        seed: seed of the wording.
 
     Returns:
-        The reasoning; None: nothing that was measured speaks for the better picture, or, of a tie, the pictures are
-        visibly unlike.
+        The reasoning. None if no measurement supports the better picture, or if the pictures of a tie are visibly
+        different.
     """
     better = winner_of(delta)
     if better == "tie":
@@ -91,7 +91,7 @@ def write_from_measurements(
 
 
 def _unlike(observed: PairObservation) -> bool:
-    """Return whether a person sees two pictures differ in something that is measured."""
+    """Return whether two pictures differ visibly in a measured quantity."""
     here, there = observed.evidence.first.values, observed.evidence.second.values
     return any(
         abs(here[name] - there[name]) >= WELL_BEYOND * quantity.visible

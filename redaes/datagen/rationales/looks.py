@@ -17,23 +17,23 @@ LIGHT_STEP = 8.0
 CHROMA = 14.0
 """Chroma (a*, b*) from which a cell has a colour by name."""
 DETAIL_STEP = 1.6
-"""How many times the whole's detail a cell has to be called busy; the inverse: plain."""
+"""Factor by which a cell has more detail than the whole picture to be called busy; by the inverse it is plain."""
 
 _HUES: tuple[tuple[float, str], ...] = (
     (15.0, "pink"), (45.0, "red"), (70.0, "orange"), (105.0, "yellow"), (165.0, "green"), (220.0, "turquoise"),
     (307.0, "blue"), (335.0, "purple"), (360.0, "pink"),
 )  # fmt: skip
-"""Hue angles of CIELAB, in degrees, below which each name holds. Pure sRGB blue lies at 306."""
+"""Hue angles of CIELAB, in degrees, below which each name holds. Pure sRGB blue has 306."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """Nine cells, row by row: those of :data:`redaes.evidence.measurements.PLACES`."""
+    """Features of nine cells, row by row, in the order of :data:`redaes.evidence.measurements.PLACES`."""
 
     lightness: tuple[float, ...]
-    """Mean L*."""
+    """Mean L* of each cell."""
     a: tuple[float, ...]
-    """Mean a*; likewise ``b``."""
+    """Mean a* of each cell; ``b`` holds the mean b*."""
     b: tuple[float, ...]
     detail: tuple[float, ...]
     """Mean absolute difference from the picture blurred by one pixel, in grey levels."""
@@ -58,7 +58,7 @@ def look(image: NDArray[np.uint8]) -> Look:
 
 
 def hue_name(a: float, b: float, lightness: float) -> str | None:
-    """Return the name of a colour; None: it is close to grey.
+    """Return the name of a colour; None if it is close to grey.
 
     >>> hue_name(0.0, -40.0, 60.0), hue_name(1.0, 2.0, 50.0)
     ('blue', None)
@@ -71,22 +71,24 @@ def hue_name(a: float, b: float, lightness: float) -> str | None:
 
 
 def differences(one: Look, other: Look, kind: str) -> list[float]:
-    """Return how much each cell differs, never below 0.
+    """Return how much each cell differs, as numbers of at least 0.
 
     Args:
+        one: look of one picture.
+        other: look of the other picture.
         kind: ``light`` (L*), ``colour`` (distance in a*, b*) or ``detail`` (logarithm of the ratio).
     """
     if kind == "light":
         return [abs(x - y) for x, y in zip(one.lightness, other.lightness, strict=True)]
     if kind == "colour":
         return [math.hypot(x - u, y - v) for x, y, u, v in zip(one.a, one.b, other.a, other.b, strict=True)]
-    # Half a grey level of detail more or less is not seen.
+    # Half a grey level is added, since differences in so little detail are invisible.
     return [abs(math.log((x + 0.5) / (y + 0.5))) for x, y in zip(one.detail, other.detail, strict=True)]
 
 
 def traits(seen: Look, cell: int) -> dict[str, str]:
-    """Return what sets a cell apart from the whole picture: ``light`` (bright, dark), ``hue``, ``detail`` (busy,
-    plain).
+    """Return the features in which a cell differs from the whole picture: ``light`` (bright, dark), ``hue``, ``detail``
+    (busy, plain).
     """
     found: dict[str, str] = {}
     step = seen.lightness[cell] - sum(seen.lightness) / 9

@@ -1,10 +1,10 @@
 """The embedded writer, which writes a chain of thought from measurements of the two pictures.
 
-A rationale says which fault decides and on which side, what of it was measured there against the other picture, where
-it shows, what weighs less, and concludes. The fault comes first: a model that writes word by word commits itself with
-its first words, and those should be what is seen, not a figure's name that many faults share. Wording is drawn from a
-seed; the content never is: what is measured is chosen by what it explains (:mod:`.choosing`), the words follow its sign
-and its size (:mod:`.quantity_words`), and :func:`redaes.evidence.checking.check_rationale` finds nothing against it.
+A rationale states the deciding fault and its side, the measurements of it compared with the other picture, where it
+shows, and what weighs less; then it concludes. The fault comes first: a model that writes word by word commits itself
+with its first words, and those should be what is seen, not the name of a measurement that many faults share. A seed
+decides the wording, never the content: measurements are chosen by what they explain (:mod:`.choosing`), words follow
+their sign and size (:mod:`.quantity_words`), and :func:`redaes.evidence.checking.check_rationale` finds no fault.
 """
 
 from __future__ import annotations
@@ -23,40 +23,40 @@ from redaes.evidence.quantities import figures
 from redaes.types import Edit, Factor, Rationale, Winner, winner_of
 
 MOST_MEASURED = 2
-"""Sentences on measured differences of the deciding fault."""
+"""Largest number of sentences on measured differences of the deciding fault."""
 FURTHER_SHARE = 0.55
-"""How often the second is said where there is one."""
+"""Probability that the second difference is mentioned, if there is one."""
 SEEN_SHARE = 0.6
-"""How often what a visible difference does is said too."""
+"""Probability that the effect of a visible difference is also mentioned."""
 WHERE_SHARE = 0.75
-"""How often it is said where the fault shows, where that is known."""
+"""Probability that the place of the fault is mentioned, if it is known."""
 LESSER_MEASURED_SHARE = 0.3
-"""How often the lesser fault is measured too."""
+"""Probability that a measurement of the lesser fault is also mentioned."""
 
 
 @dataclass(frozen=True)
 class PairObservation:
-    """What the pixels of two pictures tell, in one order."""
+    """What the pixels of two pictures show, in one order."""
 
     evidence: PairEvidence
     looks: tuple[Look, Look] | None = None
-    """The looks of A and of B; None: nothing is said of places."""
+    """The looks of A and of B; None if texts are to say nothing about places."""
     same_frame: bool = False
-    """Whether both surely show the same part of the scene in the same place, where there is no registration."""
+    """Whether both surely show the same part of the scene in the same place; it is used if there is no registration."""
 
     def swapped(self) -> PairObservation:
-        """Return the same pictures in the other order."""
+        """Return the observation of the same pictures in the other order."""
         looks = None if self.looks is None else (self.looks[1], self.looks[0])
         return PairObservation(self.evidence.swapped(), looks, self.same_frame)
 
     @property
     def aligned(self) -> bool:
-        """Whether what stands where can be compared."""
+        """Whether cells at the same place show the same part of the scene, so that they can be compared."""
         known = self.evidence.registration
         return self.same_frame if known is None else choosing.same_frame(known)
 
     def measured(self, side: Side) -> tuple[Measurements, Measurements]:
-        """Return what was measured in ``side`` and in the other."""
+        """Return the measurements of ``side``, then those of the other picture."""
         one, other = self.evidence.first, self.evidence.second
         return (one, other) if side == "A" else (other, one)
 
@@ -71,8 +71,8 @@ def _capital(sentence: str) -> str:
 
 
 def _fault(rng: random.Random, observed: PairObservation, edit: Edit, loss: float, side: Side) -> str | None:
-    """Return the edit's fault with how bad it is ("a slight orange colour cast", "clear underexposure"), without where
-    the pixels do not bear that out; None: they speak against the fault itself, such as crushed shadows without
+    """Return the edit's fault with its size ("a slight orange colour cast", "clear underexposure"), but no size if the
+    pixels do not support it. None if they contradict the fault itself, such as crushed shadows without
     black."""
     amount = rng.choice(next(amounts for bound, amounts in frames.AMOUNTS if loss < bound))
     name = rng.choice(SYMPTOMS[edit.operation])
@@ -87,7 +87,7 @@ def _fault(rng: random.Random, observed: PairObservation, edit: Edit, loss: floa
 
 
 def _united(difference: choosing.MeasuredDifference, values: tuple[str, str]) -> dict[str, str]:
-    """Return the figures with their unit: percent behind both, other units behind the one of the picture spoken of."""
+    """Return the figures with their unit: percent after both, other units only after that of the described picture."""
     unit = {"%": " %", "deg": " degrees", "px": " px"}.get(difference.quantity.unit, "")
     this, other = values
     return {"this": this + unit, "other": other + unit if unit == " %" else other}
@@ -96,10 +96,10 @@ def _united(difference: choosing.MeasuredDifference, values: tuple[str, str]) ->
 def _difference(
     rng: random.Random, difference: choosing.MeasuredDifference, side: Side, *, further: bool = False
 ) -> list[str]:
-    """Return what one measured difference is told as, of ``side``, and what one sees of it.
+    """Return sentences about one measured difference of ``side``, and about its visible effect.
 
-    It is told of the worse picture: a small model that has to find out anew which picture a sentence is about mixes
-    them up.
+    They are about the worse picture: a small model that has to find out in each sentence which picture it is about
+    confuses the two.
     """
     values = difference.figures()
     degree = rng.choice(quantity_words.degrees(difference.size))
@@ -144,7 +144,7 @@ def _measured(
     facts: Sequence[choosing.Geometry],
     side: Side,
 ) -> list[str]:
-    """Return the sentences on what was measured; geometry first, for it is the fault itself."""
+    """Return the sentences about measurements; geometry comes first, because it is the fault itself."""
     told = [_geometry(rng, fact, side) for fact in facts[:1]]
     for number, difference in enumerate(differences[: MOST_MEASURED - len(told)]):
         further = bool(told)
@@ -189,10 +189,10 @@ def write_rationale(
     """Write the reasoning for a pair in one order.
 
     Args:
-        observed: what the pixels tell, the picture shown as A first.
-        edits: the edits that A and B carry; None where a picture carries none that matters.
+        observed: measurements of the pair, with the picture shown as A first.
+        edits: the edits of A and B; None for a picture without an edit that matters.
         losses: quality that A and B lost to their edits, in points.
-        seed: draws the wording.
+        seed: seed of the wording.
 
     Raises:
         ValueError: the worse picture carries no edit.
@@ -225,7 +225,7 @@ def write_rationale(
 def _lesser(
     rng: random.Random, observed: PairObservation, edit: Edit, loss: float, side: Side, *, same: bool
 ) -> list[str]:
-    """Return what is told of the better picture's own fault."""
+    """Return the sentences about the better picture's own fault."""
     gaps = {"side": side, "rival": OTHER_SIDE[side]}
     if same:
         return [rng.choice(frames.SAME_FAULT).format(**gaps)]
@@ -242,16 +242,17 @@ def _lesser(
 def write_from_factors(observed: PairObservation, factors: Sequence[Factor], delta: float, seed: int) -> Rationale:
     """Write the reasoning for a pair of which only the deciding factors are known, in one order.
 
-    It can say less than :func:`write_rationale`, which knows what each edit does: for edits of other editors.
+    It is used for edits by other editors, and can say less than :func:`write_rationale`, which knows what each edit
+    does.
 
     Args:
-        observed: what the pixels tell, the picture shown as A first.
-        factors: what decides; empty for a tie.
+        observed: measurements of the pair, with the picture shown as A first.
+        factors: the deciding factors; empty for a tie.
         delta: score of A minus score of B, in points.
-        seed: draws the wording.
+        seed: seed of the wording.
 
     Raises:
-        ValueError: a difference without factors, or a tie with some.
+        ValueError: there is a difference without factors, or a tie with factors.
     """
     rng = random.Random(seed)
     better = winner_of(delta)

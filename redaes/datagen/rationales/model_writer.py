@@ -1,7 +1,7 @@
-"""A vision-language model writes the reasoning, knowing the verdict; what it writes is checked before it counts.
+"""A vision-language model writes the reasoning for a known verdict; its texts are checked before they are used.
 
-A text that is rejected goes back to the model with the reasons, at most ``max_rewrites`` times. After that, and
-where the endpoint gives no answer, another writer steps in, and the record says so.
+A rejected text goes back to the model with the reasons, at most ``max_rewrites`` times. If there is still no usable
+text, or the endpoint gives no answer, the embedded writer is used instead, and the record says so.
 """
 
 from __future__ import annotations
@@ -30,34 +30,34 @@ from redaes.types import FACTORS, Factor, Rationale, Record, Sampling, winner_of
 PROMPT = "rationale/v2"
 
 SAMPLING = Sampling(max_new_tokens=400)
-"""Greedy; long enough for ``MAX_WORDS`` words."""
+"""Greedy sampling, long enough for ``MAX_WORDS`` words."""
 
 
 @dataclass(frozen=True)
 class RationaleTask:
-    """A pair in one order, with all that its writer may know."""
+    """A pair in one order, with everything that its writer may know."""
 
     first: EncodedPicture
-    """Shown as A."""
+    """The picture shown as A."""
     second: EncodedPicture
     observed: PairObservation
-    """What was measured, ``first`` as A."""
+    """Measurements of the pair, with ``first`` as A."""
     delta: float
     """Score of ``first`` minus score of ``second``, in points."""
     factors: tuple[Factor, ...] | None
-    """What decides; empty for a tie; None: nobody said, and the writer is to find it, one or two."""
+    """The deciding factors; empty for a tie; None if they are not known and the writer has to name one or two."""
     instruction_first: str | None
-    """What the editor of ``first`` was told; None: it was not edited."""
+    """The instruction that the editor of ``first`` was given; None if the picture was not edited."""
     instruction_second: str | None
     seed: int
-    """Seed of the other writer's wording."""
+    """Seed of the embedded writer's wording."""
 
     def __post_init__(self) -> None:
         if (winner_of(self.delta) == "tie") != (self.factors == ()):
             raise InputError(f"difference {self.delta:+.2f} with factors {self.factors}: a tie has none, others some")
 
     def swapped(self) -> RationaleTask:
-        """Return the same pair in the other order, to be written anew."""
+        """Return the task for the same pair in the other order."""
         return replace(
             self,
             first=self.second,
@@ -71,18 +71,18 @@ class RationaleTask:
 
 
 class Written(Record):
-    """A rationale, and who wrote it."""
+    """A rationale, with its writer."""
 
     rationale: Rationale | None
-    """The reasoning; None: neither the model nor the other writer had one."""
+    """The reasoning; None if neither the model nor the embedded writer had one."""
     writer: Literal["vlm", "embedded"]
-    """``embedded``: the model's texts were all rejected, or it gave none."""
+    """``vlm``, or ``embedded`` if the model gave no text or all its texts were rejected."""
     rejected: dict[str, int]
-    """How often each reason of :data:`redaes.datagen.rationales.rules.EXPLANATIONS` was met on the way."""
+    """Number of times that a text was rejected for each reason of `redaes.datagen.rationales.rules.EXPLANATIONS`."""
     failure: str | None
-    """The endpoint's reason, where it gave no answer; ``cut_off`` where the answer ended too early."""
+    """The endpoint's reason if it gave no answer, ``cut_off`` if the answer ended too early, otherwise None."""
     n_texts: int
-    """Texts that the model wrote, complete or not."""
+    """Number of texts that the model wrote, complete or not."""
 
 
 def _embedded(task: RationaleTask) -> Rationale | None:
@@ -119,7 +119,7 @@ def _prompt(task: RationaleTask) -> Prompt:
 
 
 def _evidence(observed: PairObservation) -> list[str]:
-    """Return a line for each quantity that both pictures have, and for how they lie over each other."""
+    """Return a line for each quantity measured in both pictures, and lines on how one lies over the other."""
     pair = observed.evidence
     lines = []
     for name, quantity in QUANTITIES.items():
@@ -154,7 +154,7 @@ def _made(instruction: str | None) -> str:
 
 
 def _again(text: str, checked: CheckedText) -> list[dict[str, Any]]:
-    """Return the turns that ask for another text; what was measured is told again where the text contradicts it."""
+    """Return the turns that ask for another text; measurements that the text contradicts are stated again."""
     told = {"contradicts_measurement": f": {', '.join(checked.contradicted)}"}
     what = "; ".join(EXPLANATIONS[reason] + told.get(reason, "") for reason in checked.reasons)
     return [
@@ -165,7 +165,7 @@ def _again(text: str, checked: CheckedText) -> list[dict[str, Any]]:
 
 @dataclass
 class _Draft:
-    """What has become of one task so far."""
+    """The state of one task."""
 
     task: RationaleTask
     request: ChatRequest
@@ -179,7 +179,7 @@ class _Draft:
         return self.rationale is None and self.failure is None
 
     def hear(self, reply: Reply | Failure) -> None:
-        """Take a text, or ask for another one next time."""
+        """Read a reply, and keep its text if it is usable; otherwise another text will be asked for."""
         if isinstance(reply, Failure):
             self.failure = reply.reason
             return
@@ -205,20 +205,20 @@ async def write_with_model(
     sampling: Sampling = SAMPLING,
     otherwise: Callable[[RationaleTask], Rationale | None] = _embedded,
 ) -> list[Written]:
-    """Have a model write the reasoning of each pair, in the tasks' order.
+    """Let a model write the reasoning of each pair, in the tasks' order.
 
     Args:
-        endpoint: open.
+        endpoint: the model, already opened.
         tasks: the pairs, each in the order in which it will be shown.
-        max_rewrites: how often a rejected text is sent back with its faults.
+        max_rewrites: number of times that a rejected text is sent back with its faults.
         sampling: greedy by default.
-        otherwise: the embedded writer where the model did not manage; hand over one that knows the edits
-            (:func:`redaes.datagen.rationales.measured_writer.write_rationale`) where they are the embedded editor's.
+        otherwise: writer that is used if the model gives no usable text; for edits by the embedded editor, pass one
+            that knows the edits (:func:`redaes.datagen.rationales.measured_writer.write_rationale`).
 
     Raises:
         BackendError: the endpoint is not open.
         InputError: ``max_rewrites`` is below 0.
-        PromptError: an instruction holds markup.
+        PromptError: an instruction contains markup.
         RecordError: the endpoint's cache cannot be read or written.
     """
     if max_rewrites < 0:
@@ -231,7 +231,7 @@ async def write_with_model(
         if not waiting:
             break
         replies = await endpoint.ask_many([draft.request for draft in waiting])
-        await asyncio.to_thread(_hear_all, waiting, replies)  # reading claims takes its time
+        await asyncio.to_thread(_hear_all, waiting, replies)  # in a thread, because checking texts takes long
     return await asyncio.to_thread(_written, drafts, otherwise)
 
 

@@ -1,7 +1,7 @@
-"""The words for measured differences: what has more or less of a quantity is called, and what one sees of it.
+"""Words for measured differences: comparatives for more or less of a quantity, and its visible effect.
 
-Comparatives stand behind "A is"; what one sees is a whole clause about the picture that the sentence speaks of, said
-only of a difference that can be seen. The registry of quantities has words of its own, for those that are not here.
+Comparatives follow "A is". A visible effect is a whole clause about the described picture, and is mentioned only if the
+difference is visible. For quantities that are missing here, the registry of quantities has words of its own.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from redaes.evidence.quantities import Quantity
 
 @dataclass(frozen=True)
 class QuantityWords:
-    """How one quantity is spoken of."""
+    """Words for one quantity."""
 
     nouns: tuple[str, ...] = ()
-    """Behind "its": what a figure is the figure of."""
+    """Nouns that follow "its": the name of the figure."""
     more: tuple[str, ...] = ()
-    """Comparatives for the picture that has more of it; likewise ``less``."""
+    """Comparatives for the picture that has more of it; ``less`` holds those for the other."""
     less: tuple[str, ...] = ()
     seen_more: tuple[str, ...] = ()
-    """What one sees where there is more of it; likewise ``seen_less``."""
+    """Clauses about the effect of having more of it; ``seen_less`` holds those for less."""
     seen_less: tuple[str, ...] = ()
 
 
@@ -300,7 +300,7 @@ WORDS: dict[str, QuantityWords] = {
 }
 
 SLIGHT = ("slightly", "a little", "a touch", "marginally", "a shade", "somewhat")
-"""Before a comparative, for a difference above the noise floor that hardly shows."""
+"""Adverbs before a comparative, for a difference above the noise floor that is hardly visible."""
 PLAIN = ("", "", "noticeably", "visibly", "clearly", "plainly")
 """Adverbs for a visible difference."""
 STRONG = ("much", "far", "markedly", "considerably", "a good deal", "decidedly", "a lot", "distinctly")
@@ -310,7 +310,7 @@ STRONG_FROM = 4.0
 
 
 def degrees(size: float) -> tuple[str, ...]:
-    """Return adverbs for a difference, in those that can be seen.
+    """Return adverbs for a difference, given in visible differences.
 
     >>> "slightly" in degrees(0.6), "much" in degrees(4.0)
     (True, True)
@@ -319,27 +319,27 @@ def degrees(size: float) -> tuple[str, ...]:
 
 
 def comparatives(quantity: Quantity, more: bool) -> tuple[str, ...]:
-    """Return what the picture with more (or less) of a quantity is called."""
+    """Return the comparatives for the picture with more (or less) of a quantity."""
     own = WORDS.get(quantity.name, QuantityWords())
     return (own.more or quantity.more) if more else (own.less or quantity.less)
 
 
 def nouns(quantity: Quantity) -> tuple[str, ...]:
-    """Return what its figure is called."""
+    """Return the nouns for its figure."""
     return WORDS.get(quantity.name, QuantityWords()).nouns or (quantity.spoken,)
 
 
 _SIGNED = frozenset({"vignetting", "warmth", "magenta"})
-"""Quantities below zero in some pictures: one that is less cool than another need not be warm."""
+"""Quantities that are negative in some pictures: a picture that is less cool than another need not be warm."""
 
 
 def seen(quantity: Quantity, more: bool, value: float) -> tuple[str, ...]:
-    """Return what one sees of a visible difference; empty: nothing worth a clause.
+    """Return clauses about the effect of a visible difference; empty if there is none worth mentioning.
 
     Args:
-        quantity: what differs.
-        more: whether the picture spoken of has more of it.
-        value: how much it has; what one sees in a picture must be there, and not only in comparison.
+        quantity: the quantity that differs.
+        more: whether the described picture has more of it.
+        value: its value in that picture; the effect must be visible in the picture itself, not only in comparison.
 
     >>> from redaes.evidence.quantities import QUANTITIES
     >>> seen(QUANTITIES["vignetting"], True, -0.5), seen(QUANTITIES["warmth"], False, 3.0)

@@ -1,4 +1,4 @@
-"""Sentences on where a difference shows, and on what stands there: light, colour and detail, never an object."""
+"""Sentences about where a difference shows, and what is there: light, colour and detail, never an object."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from redaes.evidence.measurements import OTHER_SIDE, PLACES, Place, Side
 from redaes.types import Factor
 
 _KIND: dict[Factor, str] = {"light": "light", "colour": "colour", "focus": "detail", "noise": "detail"}
-"""What is compared cell by cell, by factor; the others have no place of this kind."""
+"""What is compared cell by cell, by factor; differences in other factors have no such place."""
 
 _LEAST = {"light": 3.0, "colour": 3.0, "detail": 0.15}
-"""Differences of a cell that are worth a word, in the units of :func:`redaes.datagen.rationales.looks.differences`."""
+"""Smallest differences to be mentioned, in the units of :func:`redaes.datagen.rationales.looks.differences`."""
 
 LOCAL_FROM = 1.3
-"""A cell that differs so many times as much as the mean is where it shows."""
+"""Ratio of a cell's difference to the mean difference from which the difference is said to be there."""
 EVEN_UPTO = 1.8
-"""Largest ratio between two cells for "all over"."""
+"""Largest ratio between two cells at which a difference is said to be all over the picture."""
 
 
 def in_places(rng: random.Random, places: Sequence[Place]) -> str:
@@ -33,7 +33,7 @@ def in_places(rng: random.Random, places: Sequence[Place]) -> str:
 
 
 def region(rng: random.Random, look: Look, cell: int) -> str:
-    """Return a cell with what sets it apart: "the bright blue top"."""
+    """Return a cell with its distinguishing features: "the bright blue top"."""
     found = traits(look, cell)
     told = [rng.choice(frames.TRAITS[found["light"]])] if "light" in found else []
     told += [found["hue"]] if "hue" in found else []
@@ -43,7 +43,7 @@ def region(rng: random.Random, look: Look, cell: int) -> str:
 
 
 def _hues(rng: random.Random, here: Look, there: Look, cell: int, side: Side) -> str | None:
-    """Return that a cell has a different hue in each picture; None: the hues have the same name, or none."""
+    """Return a sentence about a cell whose hue differs; None if the hues have the same name, or no name."""
     before, after = (hue_name(one.a[cell], one.b[cell], one.lightness[cell]) for one in (there, here))
     if before is None or after is None or before == after:
         return None
@@ -59,13 +59,14 @@ def _two(look: Look) -> tuple[int, int]:
 
 
 def where(rng: random.Random, here: Look, there: Look, factor: Factor, side: Side, *, aligned: bool) -> str | None:
-    """Return where the picture spoken of differs, or what both show; None: nothing can be told.
+    """Return a sentence about where a picture differs, or about what both show; None if nothing can be said.
 
     Args:
-        here: of the worse picture, ``side``.
-        there: of the better one, in whose light and colour places are described.
-        factor: what decides.
-        aligned: whether cells can be compared.
+        here: look of the worse picture, ``side``.
+        there: look of the better picture, whose light and colour describe the places.
+        factor: the deciding factor.
+        side: the worse picture.
+        aligned: whether cells of the two pictures can be compared.
     """
     rival = OTHER_SIDE[side]
     kind = _KIND.get(factor)

@@ -1,9 +1,9 @@
 """Rules for rationales: they must not contradict their pair or the measurements, reveal how the pair was made, or break
 the grammar.
 
-:func:`contradictions` looks for what the embedded writer could get wrong. :func:`check_text` reads the free text of
-a model, which can get anything wrong; it looks for words, so it errs on both sides: it refuses some harmless
-sentences (a rejected text is written again), and a leak in words of its own passes.
+:func:`contradictions` checks for what the embedded writer could get wrong. :func:`check_text` checks the free text of
+a model, which can get anything wrong. It looks for words, so it errs in both directions: it refuses some harmless
+sentences (a rejected text is written again), and it misses a leak in unusual words.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ MIN_WORDS, MAX_WORDS = 20, 140
 """Length of a model's reasoning, without the closing sentence, in words."""
 
 MOST_FACTORS = 2
-"""So many decide at most where a model says which."""
+"""Largest number of factors that a model may name as deciding."""
 
 QUOTED_WORDS = 5
-"""So many words in a row that also stand in an instruction are a quotation; of a shorter one, all of them."""
+"""Number of consecutive words of an instruction that count as a quotation; of a shorter instruction, all its words."""
 
 EXPLANATIONS: dict[str, str] = {
     "empty_rationale": "there is no reasoning before the closing sentence",
@@ -48,7 +48,7 @@ EXPLANATIONS: dict[str, str] = {
     "quotes_instruction": "it repeats the wording of what was asked for",
     "contradicts_measurement": "it says what the measurements contradict",
 }
-"""Every reason for which a text is refused, as it is told to the model that writes again."""
+"""Reasons for refusing a text, with the explanation that the model gets when it writes again."""
 
 _PLAIN = re.compile(r"<|>|[{}]|\*\*|^#|\bWinner:|\bDifference:", re.MULTILINE)
 _SCORE = re.compile(
@@ -95,20 +95,20 @@ _VOCABULARY: dict[Factor, str] = {
     "mood": "mood atmospher feel weather sky dusk dawn mist fog golden drama calm quiet dreary gloom season style cold "
     "warm",
 }
-"""Beginnings of words of which one must stand in the reasoning, with or without one of the prefixes."""
+"""Beginnings of words for each factor; the reasoning must contain one of them, with or without one of the prefixes."""
 _PREFIXES = "under|over|un|de|dis|mis|back|sun"
 
 
 @dataclass(frozen=True)
 class CheckedText:
-    """A model's text, read."""
+    """A model's text after the check."""
 
     rationale: Rationale | None
-    """The reasoning; None: it does not follow the grammar."""
+    """The reasoning; None if the text does not follow the grammar."""
     reasons: tuple[str, ...]
-    """Keys of :data:`EXPLANATIONS`; empty: it may be used."""
+    """Keys of :data:`EXPLANATIONS`; empty if the text may be used."""
     contradicted: tuple[str, ...] = ()
-    """Each statement that the measurements contradict, with what was measured."""
+    """Statements that the measurements contradict, with the measured values."""
 
 
 def _words(text: str) -> list[str]:
@@ -135,13 +135,13 @@ def _size_is_wrong(conclusion: re.Match[str], delta: float) -> bool:
 
 
 def _concluded(text: str) -> set[str]:
-    """Return the pictures that a text concludes for."""
+    """Return the pictures that a text declares the better one."""
     preferred = {match["side"] or match["made"] for match in _PREFERS.finditer(text)}
     return preferred | {match["side"] for match in _CONCLUDES.finditer(text)}
 
 
 def _contradicted(text: str, evidence: PairEvidence) -> tuple[str, ...]:
-    """Return the statements of a text that the measurements contradict, with the figures."""
+    """Return the statements of a text that the measurements contradict, with the measured values."""
     found = []
     for one in check_rationale(text, evidence).checked:
         if one.status == "contradicted":
@@ -157,14 +157,14 @@ def check_text(
     instructions: Sequence[str] = (),
     evidence: PairEvidence | None = None,
 ) -> CheckedText:
-    """Read a model's reasoning with its closing sentence, and say what is wrong with it.
+    """Read a model's reasoning with its closing sentence, and return what is wrong with it.
 
     Args:
-        text: what the model wrote; runs of white space count as one space.
+        text: the model's text; runs of white space count as one space.
         delta: score of A minus score of B, in points.
-        factors: what decides; empty for a tie; None: the model was to find it, and may name :data:`MOST_FACTORS`.
-        instructions: what the editors were told, of which nothing may be quoted.
-        evidence: what was measured of A and B; None: nothing is held against measurements.
+        factors: the deciding factors; empty for a tie; None: the model had to find and name up to :data:`MOST_FACTORS`.
+        instructions: the editors' instructions, of which nothing may be quoted.
+        evidence: measurements of A and B; if None, statements are not checked.
     """
     text = " ".join(text.split())
     try:
@@ -198,7 +198,7 @@ def check_text(
 
 
 def contradictions(rationale: Rationale, delta: float, factors: Sequence[Factor]) -> list[str]:
-    """Return what in a rationale disagrees with the pair it is about; empty when nothing does."""
+    """Return the points in which a rationale contradicts its pair; empty if there are none."""
     found: list[str] = []
     expected = winner_of(delta)
     if rationale.better != expected:

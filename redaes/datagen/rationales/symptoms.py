@@ -1,7 +1,7 @@
-"""Names of the fault that each embedded operation makes: several, none of which says more than the fault.
+"""Names of the fault that each embedded operation makes: several for each, none of which claims more than the fault.
 
-What a fault does to a picture is not said here but only where it was measured (:mod:`.quantity_words`).
-``{}`` is the gap for an adjective of size, where one can stand.
+The effect of a fault on the picture is mentioned only where it was measured (:mod:`.quantity_words`).
+``{}`` is the gap for an adjective of size, in names that can have one.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Labelled series for FGAesQ: from bursts, pictures of one prompt, and crops, to votes, order and texts."""
+"""Labelled series for FGAesQ: from bursts, pictures of one prompt, and crops to votes, orders and texts."""

@@ -2,14 +2,14 @@
 
 The output folder::
 
-    series.jsonl    what training takes (redaes.series_records); written last but for the report
+    series.jsonl    the series for training (redaes.series_records); written last except for the report
     report.json     what was kept, and what was dropped for which reason
     dropped.csv     every dropped picture and series with its reason
     ballots.csv     every pair of the refined series, to be filled in by people
     images/         crops
-    work/           what each step found per series, so that a run that was interrupted goes on
+    work/           results of each step for each series, so that an interrupted run can be continued
 
-Without votes and without an assessor there is no ``series.jsonl``: the ballots are the result.
+Without votes and without an assessor no ``series.jsonl`` is written; then the ballots are the result.
 """
 
 from __future__ import annotations
@@ -38,21 +38,21 @@ from redaes.file_writing import write_atomically, write_json
 from redaes.series_records import Series, write_records
 from redaes.types import Factor
 
-_QUALITY = 95  # of the JPEG files of crops
+_QUALITY = 95  # of JPEG files of crops
 
 Progress = Callable[[str, int, int], None]
-"""Told after each series: the step, how many are done, how many there are."""
+"""A function that is called after each series with the step, the number done, and the number of all."""
 
 
 @dataclass(frozen=True)
 class BuildSettings:
-    """What decides the result, besides pictures, votes and checks."""
+    """Settings that determine the result, besides pictures, votes and checks."""
 
     limits: RefinementLimits = field(default_factory=RefinementLimits)
     margin: float = MARGIN
-    """Pairs whose probability is closer to 0.5 are dropped."""
+    """Pairs whose probability is closer to 0.5 than this are dropped."""
     test_fraction: float = 0.2
-    """Share of the sources that is held out, each by a draw of its own."""
+    """Share of the sources that is held out; each source is drawn independently."""
     seed: int = 0
     """Seed of the split, the order of pictures within pairs and the wording of texts."""
 
@@ -72,28 +72,28 @@ def build(
     assessor: Assessor | None = None,
     on_progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Refine candidates, have them put in order, and write what the module's description lists.
+    """Refine candidates, determine their orders, and write the files that the module's description lists.
 
-    What a step found of a series is kept in ``out/work`` under a name made of everything that it depends on, so a
-    second call with other settings does again what they change, and nothing else.
+    The result of each step for a series is kept in ``out/work``, in a file whose name depends on everything that
+    affects it. So a second call with other settings repeats only the steps that these affect.
 
     Args:
-        candidates: as the builders give them.
-        out: folder.
-        settings: None: the defaults.
-        dropped: what the builders left out, for the report.
+        candidates: candidates from the builders.
+        out: folder of the output.
+        settings: None means the defaults.
+        dropped: pictures and series that the builders left out, for the report.
         checks: plug-ins of the refinement.
-        votes: by people; pictures are named as in the ballots.
+        votes: people's votes; pictures are named as in the ballots.
         assessor: judges all pairs; not together with ``votes``.
-        on_progress: told of each series.
+        on_progress: called after each series.
 
     Returns:
-        The report, as it is written.
+        The content of the report that was written.
 
     Raises:
-        InputError: votes and an assessor, votes that name no series or picture of the ballots, two candidates of
-            one name, or ballots in ``out`` that are filled in and would be overwritten.
-        BackendError: a check or the assessor cannot do its work at all.
+        InputError: there are votes and an assessor, votes name a series or picture that is not in the ballots, two
+            candidates have the same name, or ballots in ``out`` are filled in and would be overwritten.
+        BackendError: a check or the assessor cannot work at all.
         RecordError: ``out`` cannot be written to.
     """
     settings = BuildSettings() if settings is None else settings
@@ -183,7 +183,7 @@ def build(
 
 
 def _files(item: Refinement, out: Path) -> dict[int, Path]:
-    """Return where each kept picture lies, from ``out``; crops are written."""
+    """Return the file of each kept picture, relative to ``out``; crops are written."""
     found = {}
     for place in item.refined.kept:
         picture = item.candidate.pictures[place]
@@ -198,7 +198,7 @@ def _files(item: Refinement, out: Path) -> dict[int, Path]:
             (load_candidate(picture) if image is None else image).save(buffer, "JPEG", quality=_QUALITY)
             write_atomically(out / file, buffer.getvalue())
         found[place] = file
-    item.refined.pictures.clear()  # thousands of series do not fit into memory
+    item.refined.pictures.clear()  # the pictures of thousands of series would not fit into memory
     return found
 
 
@@ -229,7 +229,7 @@ def _table(losses: Iterable[Dropped]) -> str:
 def _counts(
     items: Sequence[SeriesCandidate] | Sequence[Series], n_pictures: Mapping[str, int]
 ) -> dict[str, dict[str, int]]:
-    """Return series and pictures by category."""
+    """Return the number of series and of pictures by category."""
     found: dict[str, dict[str, int]] = {}
     for item in items:
         counts = found.setdefault(item.category, {"series": 0, "pictures": 0})
@@ -239,7 +239,7 @@ def _counts(
 
 
 def _reasons(losses: Iterable[Dropped]) -> dict[str, dict[str, int]]:
-    """Return numbers by category and reason."""
+    """Return the number of losses by category and reason."""
     found: dict[str, Counter[str]] = {}
     for loss in losses:
         found.setdefault(loss.category, Counter())[loss.reason] += 1

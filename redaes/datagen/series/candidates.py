@@ -1,6 +1,6 @@
-"""What may become a series: bursts in folders of photographs, folders of one prompt's pictures, crops of a photograph.
+"""Candidates for series: bursts in folders of photographs, folders with pictures of one prompt, crops of a photograph.
 
-Nothing is judged here, and hardly anything refused; :mod:`redaes.datagen.series.refinement` does that.
+Nothing is judged here, and hardly anything is refused; :mod:`redaes.datagen.series.refinement` does that.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ PROMPT_FILE = "prompt.txt"
 """File in a folder of generated pictures that has their prompt."""
 
 N_WINDOWS = 4
-"""Crops that are drawn for each one wanted: most of them are too much or too little alike."""
+"""Number of crops drawn for each one wanted, because most are too similar or too different."""
 
-_SIDES = (0.5, 0.95)  # of a crop, as shares of the photograph's
-_ASPECT = 0.15  # by how much a crop's aspect may differ from the photograph's, as a share
+_SIDES = (0.5, 0.95)  # smallest and largest side of a crop, as shares of the photograph's
+_ASPECT = 0.15  # largest relative difference of a crop's aspect ratio from the photograph's
 
 Window = tuple[float, float, float, float]
 """Left, top, right, bottom, as shares of the frame."""
@@ -36,7 +36,7 @@ class CandidatePicture:
     content: str
     """Content id of the file."""
     window: Window | None = None
-    """The part of it that is meant; None: all."""
+    """The part of the file that is meant; None means the whole picture."""
 
     @property
     def shown(self) -> str:
@@ -53,12 +53,12 @@ class SeriesCandidate:
     id: str
     category: str
     source: str
-    """Series with the same source are never parted between training and test."""
+    """Series with the same source are in the same split."""
     pictures: tuple[CandidatePicture, ...]
     prompt: str | None = None
-    """What the pictures were generated from, where it is known."""
+    """The prompt from which the pictures were generated; None if it is not known."""
     wanted: int | None = None
-    """Most pictures of the series, below the limit for all series; None: that limit."""
+    """Largest number of pictures of this series, below the limit for all series; None means that limit."""
 
 
 @dataclass(frozen=True)
@@ -67,15 +67,15 @@ class Dropped:
 
     category: str
     series: str
-    """The series; empty: it never belonged to one."""
+    """The series; empty if the picture belonged to none."""
     picture: str
-    """File, and the window of a crop; empty: the whole series."""
+    """The file, with the window of a crop; empty if the whole series was left out."""
     reason: str
 
 
 @dataclass
 class SeriesCandidates:
-    """What a builder found."""
+    """The result of a builder."""
 
     found: list[SeriesCandidate] = field(default_factory=list)
     dropped: list[Dropped] = field(default_factory=list)
@@ -84,7 +84,7 @@ class SeriesCandidates:
 def natural(folders: Sequence[Path]) -> SeriesCandidates:
     """Return bursts: photographs of a folder that were taken together and look alike (:mod:`redaes.culling.grouping`).
 
-    Dropped: ``unreadable``, and ``single`` photographs that nothing belongs to.
+    Reasons for dropping pictures are ``unreadable`` and, for photographs that belong to no burst, ``single``.
 
     Raises:
         InputError: a folder is missing or holds no pictures.
@@ -106,10 +106,10 @@ def natural(folders: Sequence[Path]) -> SeriesCandidates:
 def aigc(folders: Sequence[Path]) -> SeriesCandidates:
     """Return same-prompt folders: every folder directly inside those given holds the pictures of one prompt.
 
-    Its ``prompt.txt``, if there is one, holds the prompt. Folders of one name in several roots are series of their own:
-    from the second on their content is part of the name, and none of them is parted from the others between training
-    and test, for their prompt may be the same. Dropped: ``no_pictures``, ``single``, ``unreadable``, and ``repeated``
-    ones with the same pictures as one before.
+    The folder's ``prompt.txt``, if there is one, holds the prompt. Folders of the same name in several roots are
+    separate series: from the second one on, a hash of their content is part of the name. They are kept in one split,
+    because their prompts may be the same. Reasons for dropping are ``no_pictures``, ``single``, ``unreadable``, and
+    ``repeated`` for folders with the same pictures as an earlier one.
 
     Raises:
         InputError: a folder is missing or has no folders in it, or a prompt cannot be read.
@@ -126,7 +126,7 @@ def aigc(folders: Sequence[Path]) -> SeriesCandidates:
             name = f"aigc-{folder.name}"
             try:
                 files = list_images(folder)
-            except InputError:  # no pictures in it: one empty prompt ends no run
+            except InputError:  # there are no pictures in it, and one empty folder must not end the run
                 result.dropped.append(Dropped("aigc", name, "", "no_pictures"))
                 continue
             pictures = []
@@ -162,12 +162,12 @@ def _prompt(folder: Path) -> str | None:
 def cropping(paths: Sequence[Path], *, n: int = 5, seed: int = 0) -> SeriesCandidates:
     """Return crops of photographs: windows drawn at random, ``N_WINDOWS`` times as many as wanted.
 
-    Which of them make a series, their overlaps decide (:class:`~redaes.datagen.series.refinement.RefinementLimits`).
+    Their overlaps decide which of them make a series (:class:`~redaes.datagen.series.refinement.RefinementLimits`).
 
     Args:
         paths: photographs, and folders of them.
-        n: crops wanted of each photograph, at least 2.
-        seed: seed of the windows, with the photograph's content.
+        n: number of crops wanted of each photograph, at least 2.
+        seed: seed of the windows, together with the photograph's content.
 
     Raises:
         InputError: ``n`` is below 2, or a folder is missing or holds no pictures.

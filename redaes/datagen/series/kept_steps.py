@@ -1,4 +1,4 @@
-"""What the building of series finds out per series, kept in files, so that no run repeats what another one found.
+"""Results of the building of series for each series, kept in files, so that no run repeats what another one found.
 
 The name of a file is made of everything that its content depends on.
 """
@@ -26,31 +26,31 @@ from redaes.images import LoadedImage, load_image
 from redaes.types import Factor, ImageRef
 
 N_VOTERS = 10
-"""Votes that one answer of an assessor stands for [ours]: as many as people voted on each published pair."""
+"""Number of votes for which one answer of an assessor counts [ours]: as many as people gave on each published pair."""
 
 
 @dataclass(frozen=True)
 class Refinement:
-    """A candidate and what is left of it."""
+    """A candidate, and the pictures that are left of it."""
 
     candidate: SeriesCandidate
     refined: Refined
 
     @property
     def names(self) -> dict[str, int]:
-        """The kept pictures' names in ballots, and their positions in the candidate."""
+        """Names of the kept pictures in ballots, with their positions in the candidate."""
         return {f"{place:02d}": place for place in self.refined.kept}
 
 
 @dataclass(frozen=True)
 class JudgedSeries:
-    """The votes on one series by an assessor."""
+    """The votes of an assessor on one series."""
 
     votes: tuple[Votes, ...]
     factors: Mapping[tuple[str, str], tuple[Factor, ...]]
-    """What the assessor called decisive, by the names of the pair."""
+    """Factors that the assessor called decisive, by the names of the pair."""
     failures: tuple[str, ...]
-    """Why pairs have no vote."""
+    """Reasons why pairs have no vote."""
 
 
 def refined_series(
@@ -69,7 +69,7 @@ def refined_series(
 
 
 def judged_series(item: Refinement, out: Path, assessor: Assessor) -> JudgedSeries:
-    """Return what an assessor says of all pairs of a series."""
+    """Return an assessor's votes on all pairs of a series."""
     pairs = list(itertools.combinations(item.names, 2))
 
     def ask() -> list[dict[str, Any]]:
@@ -94,7 +94,7 @@ def judged_series(item: Refinement, out: Path, assessor: Assessor) -> JudgedSeri
 def measured_series(
     item: Refinement, names: Sequence[str], out: Path, files: Mapping[int, Path]
 ) -> dict[str, Measurements]:
-    """Return what is measured in each of the named pictures."""
+    """Return the measurements of each of the named pictures."""
     places = [item.names[name] for name in names]
 
     def look() -> list[dict[str, Any]]:
@@ -106,7 +106,7 @@ def measured_series(
 
 
 def _loaded(candidate: SeriesCandidate, place: int) -> LoadedImage:
-    """Return what the assessor is shown; two crops of one photograph are two pictures."""
+    """Return the picture that the assessor is shown; two crops of one photograph get different ids."""
     picture = candidate.pictures[place]
     parts = json.dumps([picture.content, picture.window])
     identity = picture.content if picture.window is None else hashlib.sha256(parts.encode()).hexdigest()
@@ -129,7 +129,7 @@ def _work(out: Path, step: str, *parts: object) -> Path:
 
 
 def _once(file: Path, make: Callable[[], Any]) -> Any:
-    """Return what is in the file, made and written if it is not there yet."""
+    """Return the content of the file; if it does not exist, it is made and written first."""
     if not file.is_file():
         write_json(file, make())
     return read_json(file)

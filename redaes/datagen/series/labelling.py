@@ -1,4 +1,4 @@
-"""Make a labelled series from votes: order, probabilities of pairs, comparative texts, the split."""
+"""Make a labelled series from votes: order, probabilities of pairs, comparative texts, and the split."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from redaes.types import TIE_MARGIN, Factor
 
 
 def check_votes(votes: Sequence[Votes], refinements: Sequence[Refinement]) -> None:
-    """Refuse votes on what is not in the ballots.
+    """Refuse votes on series or pictures that are not in the ballots.
 
     Raises:
-        InputError: names the series or picture.
+        InputError: there is such a vote; the message names the series or picture.
     """
     known = {item.candidate.id: set(item.names) for item in refinements}
     for vote in votes:
@@ -46,7 +46,7 @@ def labelled_series(
     test_fraction: float,
     out: Path,
 ) -> tuple[Series | None, list[Dropped]]:
-    """Return the series with its order, and what was lost on the way."""
+    """Return the series with its order, and the pictures or series that were dropped."""
     candidate = item.candidate
     if calibrated is None or isinstance(calibrated, RefusedSeries):
         reason = "no_votes" if calibrated is None else calibrated.reason
@@ -63,7 +63,7 @@ def labelled_series(
     evidence = measured_series(item, names, out, files[candidate.id])
     probabilities = {}
     for pair in calibrated.pairs:
-        # By position, as the ballots have it: whether the first of a pair is the better one must not be known.
+        # Texts are about pairs in the ballots' order, which does not tell whether the first one is better.
         if place[pair.first] < place[pair.second]:
             probabilities[pair.first, pair.second] = pair.probability
         else:
@@ -99,7 +99,8 @@ def _text(
 ) -> str:
     """Return a sentence or two on a pair for CTAlign, by the embedded writer of rationales.
 
-    What decides is what the assessor named, or else what differs most in measurement (of crops: the composition).
+    The deciding factors are those that the assessor named, or else the largest measured difference (for crops: the
+    composition).
     """
     leading = "composition" if candidate.category == "cropping" else leading_factor(first, second)
     factors = told or (() if leading is None else (leading,))

@@ -1,7 +1,7 @@
 """Plug-ins of series refinement that need a model: agreement of picture and prompt, and plausibility.
 
-Both are :class:`~redaes.datagen.series.refinement.PictureCheck`. Neither has a default model or limit: which ones are
-right depends on the pictures, and no figure of ours says.
+Both are :class:`~redaes.datagen.series.refinement.PictureCheck`. Neither has a default model or limit: the right ones
+depend on the pictures, and we have not measured which they are.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ PLAUSIBILITY = "picture_check/v1"
 
 
 class Alignment:
-    """Cosine of the angle between a picture and its prompt in a CLIP model: below a limit, ``misaligned``.
+    """Reject pictures as ``misaligned`` whose cosine to their prompt in a CLIP model is below a limit.
 
-    A picture without a prompt passes: there is nothing that it could fail to show.
+    A picture without a prompt passes, because there is nothing that it could fail to show.
     """
 
     def __init__(self, clip: Path, least: float) -> None:
@@ -45,7 +45,7 @@ class Alignment:
 
         Raises:
             InputError: the limit is out of range.
-            BackendError: no such model there.
+            BackendError: there is no such model.
         """
         if not math.isfinite(least) or not -1 <= least <= 1:
             raise InputError(f"the least alignment is {least}; give a cosine from -1 to 1")
@@ -64,7 +64,7 @@ class Alignment:
         self.name = f"alignment {revision(clip)} >= {least}"
 
     def __call__(self, pictures: Sequence[Image.Image], prompts: Sequence[str | None]) -> list[str | None]:
-        """See :class:`~redaes.datagen.series.refinement.PictureCheck`.
+        """Check pictures as :class:`~redaes.datagen.series.refinement.PictureCheck` says.
 
         Raises:
             BackendError: the model has no tokenizer.
@@ -83,30 +83,33 @@ class Alignment:
         return found
 
     def _embedded(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Return (n, d) in the joint space."""
+        """Return embeddings (n, d) in the joint space of pictures and texts."""
         hidden = self._model.vision_model(pixel_values=pixels).pooler_output
         embedded: torch.Tensor = self._model.visual_projection(hidden)
         return embedded
 
 
+# The docstring is sent to the server as a part of the schema.
 class PlausibilityAnswer(Record):
     """A model's answer about one picture."""
 
     subject: bool
-    """It shows something."""
+    """Whether the picture shows something."""
     whole: bool
-    """Nothing in it is broken."""
+    """Whether nothing in it is broken."""
     seen: str
-    """What it shows, in the model's words; not used."""
+    """What it shows, in the model's words; it is not used."""
 
 
 class Plausibility:
-    """Ask a vision-language model: ``no_subject``, ``defective``, or ``unanswered`` and the reason."""
+    """Ask a vision-language model, and reject pictures as ``no_subject`` or ``defective``, or as ``unanswered`` with
+    the reason.
+    """
 
     def __init__(self, endpoint: Endpoint) -> None:
         """
         Args:
-            endpoint: the model; opened for every series.
+            endpoint: the model; it is opened for every series.
         """
         self.endpoint = endpoint
         prompt = prompts.load(PLAUSIBILITY)
@@ -114,10 +117,11 @@ class Plausibility:
         self.name = f"plausibility {endpoint.model} {pinned} {prompt.id}"
 
     def __call__(self, pictures: Sequence[Image.Image], prompts: Sequence[str | None]) -> list[str | None]:
-        """See :class:`~redaes.datagen.series.refinement.PictureCheck`; not to be called from a running event loop.
+        """Check pictures as :class:`~redaes.datagen.series.refinement.PictureCheck` says; it must not be called from a
+        running event loop.
 
         Raises:
-            EndpointError: no question at all was answered, for reasons that lie with the server.
+            EndpointError: the server is the reason why no question was answered.
             BackendError: the endpoint's settings do not allow questions.
         """
 

@@ -1,21 +1,21 @@
-"""Series refinement: which pictures of a candidate make a series that people could put in order.
+"""Series refinement: select the pictures of a candidate that make a series which people could put in order.
 
 Source: Yang et al., arXiv 2603.03907: measurements first (SSIM and key points, overlap of crops, agreement of text and
-picture), then the plausibility check of a multimodal model; what is empty, indiscernible, defective or dissimilar goes.
-Ours: all thresholds, ORB in place of SIFT, and the words for the reasons.
+picture), then the plausibility check of a multimodal model; empty, indiscernible, defective or dissimilar pictures are
+removed. Ours are all thresholds, ORB in place of SIFT, and the words for the reasons.
 
 =================  ===================================================================================
 ``unreadable``     the file cannot be used
 ``empty``          a flat area
 ``indiscernible``  the eye cannot tell it from one that is kept
 ``dissimilar``     (bursts) it does not show the scene of the others
-``overlap_high``   (crops) nearly the same window as one that is kept
-``overlap_low``    (crops) too little in common with one that is kept
-``too_many``       more than a series may have, or than were wanted
+``overlap_high``   (crops) its window is nearly the same as that of a kept one
+``overlap_low``    (crops) it has too little in common with a kept one
+``too_many``       the series has as many pictures as it may have, or as were wanted
 ``too_few``        (a whole series) fewer than two pictures are left
 =================  ===================================================================================
 
-What a :class:`PictureCheck` holds against a picture has the check's own words.
+A :class:`PictureCheck` has its own words for its reasons.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from redaes.images import load_image
 from redaes.ranking import Edge, components
 
 MAX_PIXELS = 524_288
-"""Area at which pictures are measured and crops are written."""
+"""Largest area, in pixels, at which pictures are measured and crops are written."""
 
 _SSIM_SIDE = 256
 _WINDOW = 7  # of SSIM, in pixels
@@ -46,22 +46,22 @@ _WINDOW = 7  # of SSIM, in pixels
 
 @dataclass(frozen=True)
 class RefinementLimits:
-    """What a series may be like."""
+    """Limits for the pictures of a series."""
 
     max_ssim: float = 0.98
-    """SSIM from which two pictures have the same structure; without a visible change of colour they are
+    """SSIM from which two pictures have the same structure; if there is also no visible change of colour, they are
     indiscernible.
     """
     min_ssim: float = 0.6
-    """SSIM from which two pictures of a burst show one scene, whatever the key points say."""
+    """SSIM from which two pictures of a burst show the same scene, whatever the key points say."""
     min_places: int = MIN_PLACES
-    """Or: places of one found again in the other (:func:`redaes.datagen.filters.shared_places`)."""
+    """Number of matching places that also shows the same scene (:func:`redaes.datagen.filters.shared_places`)."""
     min_iou: float = 0.35
-    """Least overlap of two crops, intersection over union."""
+    """Smallest overlap of two crops, as intersection over union."""
     max_iou: float = 0.85
-    """Largest overlap of two crops."""
+    """Largest overlap of two crops, as intersection over union."""
     max_pictures: int = 10
-    """Most pictures of a series; the first ones are kept. The published series have 2 to 10."""
+    """Largest number of pictures of a series; the first ones are kept. The published series have 2 to 10."""
     min_spread: float = 3.0
     """Standard deviation of the grey values, of 255, below which a picture is empty."""
 
@@ -78,21 +78,23 @@ class RefinementLimits:
 
 
 class PictureCheck(Protocol):
-    """A plug-in that looks at single pictures: agreement with the prompt, plausibility, or something of one's own."""
+    """A plug-in that checks single pictures, such as their agreement with the prompt, or their plausibility."""
 
     @property
     def name(self) -> str:
-        """What it is, with what pins its weights and limits: under another name, pictures are looked at anew."""
+        """Name of the check, with what identifies its weights and limits; under another name, pictures are checked
+        again.
+        """
         ...
 
     def __call__(self, pictures: Sequence[Image.Image], prompts: Sequence[str | None]) -> list[str | None]:
-        """Return for every picture why it may not be part of a series, in one word fit for counting; None: it may.
+        """Return for every picture why it may not be part of a series, in one word; None if it may.
 
-        A picture that could not be checked has not passed: the reason says so.
+        A picture that could not be checked has not passed, and the reason says so.
 
         Args:
-            pictures: upright RGB.
-            prompts: what each was generated from; None: not known.
+            pictures: upright RGB pictures.
+            prompts: the prompt of each picture; None if it is not known.
         """
         ...
 
@@ -102,17 +104,17 @@ class Refined:
     """What is left of a candidate."""
 
     kept: tuple[int, ...]
-    """Positions in its pictures, in their order; none: no series."""
+    """Positions of the kept pictures, in order; empty if there is no series."""
     dropped: tuple[tuple[int, str], ...]
-    """Position and reason of the others."""
+    """Position and reason of each dropped picture."""
     reason: str | None
-    """Why the whole series was left out; its pictures that had passed are in neither list then."""
+    """Why the whole series was left out, or None. If it was, pictures that had passed are in neither list."""
     pictures: dict[int, Image.Image] = field(default_factory=dict, compare=False, repr=False)
     """The kept pictures, by position."""
 
 
 def load_candidate(picture: CandidatePicture) -> Image.Image:
-    """Return the picture, or its part.
+    """Return a candidate's picture, or the part of it that is meant.
 
     Raises:
         ImageError: the file cannot be used.
@@ -128,17 +130,17 @@ def load_candidate(picture: CandidatePicture) -> Image.Image:
 
 
 def refine(candidate: SeriesCandidate, limits: RefinementLimits, checks: Sequence[PictureCheck] = ()) -> Refined:
-    """Measure the pictures of a candidate, then ask the checks about what is left.
+    """Measure the pictures of a candidate, then ask the checks about the remaining ones.
 
-    Pictures come in their order, and the earlier one of two that are too much alike stays.
+    Pictures are taken in order, and of two that are too similar the earlier one is kept.
 
     Args:
-        candidate: of any category; crops are compared by their windows, bursts must show one scene.
+        candidate: a candidate of any category; crops are compared by their windows, bursts must show one scene.
         limits: the thresholds.
-        checks: asked in their order, each about what the ones before it have left.
+        checks: checks that are asked in order, each about the pictures that passed the ones before.
 
     Raises:
-        BackendError: a check cannot do its work at all.
+        BackendError: a check cannot work at all.
     """
     dropped: dict[int, str] = {}
     pictures: dict[int, Image.Image] = {}
@@ -189,7 +191,7 @@ def _unlike(
     other_window: Window | None,
     limits: RefinementLimits,
 ) -> str | None:
-    """Return why a picture may not stand beside another one that is kept."""
+    """Return why a picture may not be in a series together with one that is kept; None if it may."""
     if window is not None and other_window is not None:
         overlap = iou(window, other_window)
         if overlap > limits.max_iou:
@@ -202,8 +204,8 @@ def _unlike(
 
 
 def _one_scene(pictures: Sequence[NDArray[np.uint8]], limits: RefinementLimits) -> list[int]:
-    """Return positions of the largest part whose pictures are tied together by pairs of one scene; of equal ones the
-    first.
+    """Return the positions of the largest set of pictures that are linked by pairs of the same scene; of equally large
+    sets, the first.
     """
     edges: list[Edge] = [
         (i, j, 0.0, 1.0)
@@ -230,16 +232,16 @@ def iou(first: Window, second: Window) -> float:
 
 
 def ssim(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
-    """Return the structural similarity (Wang et al. 2004) of two pictures in grey, uniform windows of 7 px.
+    """Return the structural similarity (Wang et al. 2004) of two pictures in grey, with uniform windows of 7 px.
 
-    Both are brought to a longest side of 256 px; one of another shape is stretched to the first one's.
+    Both are brought to a longest side of 256 px; a picture of another shape is stretched to the first one's.
 
     Args:
         first: (H, W, 3) sRGB bytes.
         second: (H', W', 3) sRGB bytes.
 
     Returns:
-        In [-1, 1]; 1 for equal pictures.
+        A number in [-1, 1]; 1 for equal pictures.
     """
     height, width = first.shape[:2]
     scale = _SSIM_SIDE / max(height, width)

@@ -1,9 +1,9 @@
 """Series whose order is known, made from photographs: for training without labels, tests and measurements.
 
-Not FGAesthetics: nobody judged these pictures. Every series is one photograph made worse step by step, and that is its
-order. ``natural``: windows a few pixels apart, as in a burst, with a fault of the camera or the light. ``aigc``: one
-frame with a fault of content or rendering. ``cropping``: windows that keep less and less of the frame, off its
-centre.
+They are not FGAesthetics: nobody judged these pictures. Every series is one photograph made worse step by step, which
+gives its order. ``natural`` series have windows a few pixels apart, as in a burst, with a fault of the camera or the
+light. ``aigc`` series show one frame with a fault of content or rendering. ``cropping`` series have windows that keep
+less and less of the frame, away from its centre.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ FAULTS: dict[str, tuple[str, ...]] = {
         "cast_green", "uneven_light",
     ),
 }  # fmt: skip
-"""What makes the pictures of a series worse, one operation a series; cropping needs none."""
+"""Operations that make the pictures of a series worse, one for each series; cropping needs none."""
 
 STRENGTHS = (0.05, 0.95)
-"""Range of the steps: even, from the best picture of a series to its worst."""
+"""Strengths from the best to the worst picture of a series, in even steps."""
 
 _SHIFT = 0.03  # how far apart the windows of a burst are, as a share of the frame
 _QUALITY = 92  # of the JPEG files
@@ -48,9 +48,9 @@ class SyntheticPicture:
     """One picture of a synthetic series."""
 
     pixels: NDArray[np.uint8]
-    """(H, W, 3)."""
+    """Shape (H, W, 3)."""
     score: float
-    """Minus the strength of what was done to it."""
+    """Minus the strength of its edit."""
 
 
 @dataclass(frozen=True)
@@ -60,20 +60,20 @@ class SyntheticSeries:
     category: str
     members: tuple[SyntheticPicture, ...]
     factor: Factor
-    """What its pictures differ in."""
+    """The factor in which its pictures differ."""
     operation: str
-    """What makes them worse, one of ``FAULTS``; empty for crops."""
+    """The operation that makes them worse, one of ``FAULTS``; empty for crops."""
 
 
 def make_series(photo: Image.Image, category: str, n: int, side: int, seed: str) -> SyntheticSeries:
     """Return one series of a photograph.
 
     Args:
-        photo: RGB.
-        category: category of ``CATEGORIES``.
-        n: pictures, at least 2.
+        photo: an RGB photograph.
+        category: one of ``CATEGORIES``.
+        n: number of pictures, at least 2.
         side: longest side of a picture, in pixels.
-        seed: the same one gives the same series.
+        seed: the same seed gives the same series.
     """
     rng = random.Random(seed)
     low, high = STRENGTHS
@@ -100,7 +100,7 @@ def make_series(photo: Image.Image, category: str, n: int, side: int, seed: str)
 
 
 def _crop(rng: random.Random, strength: float, corner: tuple[int, int]) -> tuple[float, float, float, float]:
-    """Return a window that keeps less of the frame, and lies nearer to one corner, the stronger it is."""
+    """Return a window that keeps less of the frame, and is nearer to one corner, the larger the strength is."""
     aspect = rng.uniform(-0.06, 0.06)
     width, height = 1 - 0.5 * strength + aspect, 1 - 0.5 * strength - aspect
     edges: list[float] = []
@@ -147,17 +147,17 @@ def write_series(
     """Return series of all three categories, and coarse pictures, from photographs.
 
     Args:
-        photos: name and file of each.
-        folder: takes ``images/``, ``series.jsonl`` and ``coarse.jsonl``; both lists are written last.
-        per_category: series of each category from each photograph.
-        lengths: numbers of pictures to draw a series' length from.
-        n_coarse: pictures with a score distribution from each photograph; training photographs only.
+        photos: name and file of each photograph.
+        folder: folder for ``images/``, ``series.jsonl`` and ``coarse.jsonl``; both lists are written last.
+        per_category: number of series of each category from each photograph.
+        lengths: numbers of pictures from which a series' length is drawn.
+        n_coarse: number of pictures with a score distribution from each photograph for training.
         side: longest side, in pixels.
         split_of: ``train`` or ``test`` for each name.
         seed: seed of everything random.
 
     Returns:
-        The two lists.
+        The paths of the two lists.
     """
     series: list[Series] = []
     coarse: list[Histogram] = []

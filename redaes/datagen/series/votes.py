@@ -1,8 +1,8 @@
 """Rank calibration: from votes on pairs to probabilities, and from those to the order of a series.
 
 Source: Yang et al., arXiv 2603.03907: all pairs of a series are judged, Bradley-Terry gives probabilities, pairs near
-0.5 are dropped, a global order remains. Ours: the margin, the pseudo-count for unanimous votes, and what is done
-with votes from which no order follows: the series is refused by name, never guessed.
+0.5 are dropped, and a global order remains. Ours are the margin, the pseudo-count for unanimous votes, and the refusal
+of series whose votes give no order: they are named, and their order is never guessed.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ MARGIN = 0.05
 """Pairs whose probability is closer to 0.5 than this are dropped."""
 
 PSEUDO_COUNT = 0.5
-"""Votes added to both sides of every pair that was voted on, so that unanimous ones give finite strengths."""
+"""Votes added to both sides of every pair that was voted on, so that unanimous votes give finite strengths."""
 
 Refusal = Literal["disconnected", "one_sided"]
-"""Why a series has no order: votes that do not connect all its pictures; pictures that never lost to the others
-(only without pseudo-count)."""
+"""Why a series has no order: ``disconnected``: the votes do not connect all its pictures; ``one_sided``: some pictures
+never lost to the others (only possible without pseudo-count)."""
 
 
 @dataclass(frozen=True)
 class Votes:
-    """What was said about two pictures of a series."""
+    """The votes on two pictures of a series."""
 
     series: str
     first: str
     second: str
     n_first: float
-    """Votes for the first picture; a tie counts one half on either side. May be fractions."""
+    """Votes for the first picture; a tie counts one half for each. Fractions are possible."""
     n_second: float
 
     def __post_init__(self) -> None:
@@ -54,7 +54,7 @@ class Votes:
 
 @dataclass(frozen=True)
 class CalibratedPair:
-    """Two pictures that people tell apart."""
+    """Two pictures between which people have a preference."""
 
     first: str
     second: str
@@ -68,15 +68,15 @@ class CalibratedSeries:
 
     series: str
     strengths: dict[str, float]
-    """Bradley-Terry strength per picture, in logits, zero mean."""
+    """Bradley-Terry strength of each picture, in logits, with zero mean."""
     pairs: tuple[CalibratedPair, ...]
-    """All pairs of pictures, voted on or not, that are clear enough; the first is the better one."""
+    """All pairs of pictures, voted on or not, whose probability is clear enough; the first is the better one."""
     n_dropped: int
-    """Pairs too close to 0.5."""
+    """Number of pairs that are too close to 0.5."""
 
     @property
     def order(self) -> tuple[str, ...]:
-        """Pictures, best first; ties by name."""
+        """Names of the pictures, best first; equal ones are sorted by name."""
         return tuple(sorted(self.strengths, key=lambda name: (-round(self.strengths[name], 9), name)))
 
 
@@ -87,16 +87,16 @@ class RefusedSeries:
     series: str
     reason: Refusal
     parts: tuple[tuple[str, ...], ...]
-    """What is not connected (``disconnected``); else all pictures as one part."""
+    """The connected sets of pictures (``disconnected``), or all pictures as one set."""
 
 
 def calibrate(
     votes: Iterable[Votes], *, margin: float = MARGIN, pseudo_count: float = PSEUDO_COUNT
 ) -> tuple[list[CalibratedSeries], list[RefusedSeries]]:
-    """Return orders of many series.
+    """Return the orders of many series.
 
     Args:
-        votes: in any order; several entries about one pair add up.
+        votes: votes in any order; several entries about one pair are added.
         margin: pairs with ``|P - 0.5|`` below this are dropped, in [0, 0.5).
         pseudo_count: see ``PSEUDO_COUNT``; 0 for the plain maximum-likelihood fit.
 
@@ -104,7 +104,7 @@ def calibrate(
         The series that have an order, and those that have none; each sorted by name.
 
     Raises:
-        InputError: margin or pseudo-count out of range.
+        InputError: margin or pseudo-count is out of range.
     """
     if not 0 <= margin < 0.5 or not math.isfinite(pseudo_count) or pseudo_count < 0:
         raise InputError(f"margin {margin} must be in [0, 0.5), pseudo_count {pseudo_count} at least 0")
@@ -161,11 +161,11 @@ def _calibrate_one(
 def read_votes(path: Path) -> list[Votes]:
     """Return votes from a CSV file with the columns ``series, first, second, n_first, n_second``.
 
-    A pair that nobody voted on has both counts blank, and is passed over.
+    A pair on which nobody voted has both counts blank, and is skipped.
 
     Raises:
-        RecordError: the file cannot be read, lacks a column, or a line is no vote, such as one with one count blank;
-            names file and line. Or there are no votes in it.
+        RecordError: the file cannot be read, lacks a column, has no votes, or has a line that is not a vote, such as
+            one with only one count blank. The message names file and line.
     """
     columns = ("series", "first", "second", "n_first", "n_second")
     votes = []

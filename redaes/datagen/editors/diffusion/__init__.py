@@ -1,11 +1,11 @@
 """Instruction-following editors: diffusion pipelines of the ``diffusers`` library, dispatched on their class.
 
-What differs between the pipelines stands in :data:`.pipelines.ADAPTERS`, what differs between checkpoints of one
-pipeline in :data:`.published_weights.CHECKPOINTS`. Only safetensors are read, no code that comes with a model is run,
-and a model with missing weights is refused: the libraries would fill them with random numbers and a warning.
+Differences between pipelines are in :data:`.pipelines.ADAPTERS`, differences between checkpoints of one pipeline in
+:data:`.published_weights.CHECKPOINTS`. Only safetensors are read, and no code that comes with a model is run. A model
+with missing weights is refused, because the libraries would fill them with random numbers and only warn.
 
-Noise is drawn on the CPU, from one generator per job, so a job's noise depends on its seed alone, not on the
-device or on the jobs beside it.
+Noise is drawn on the CPU, from one generator for each job, so a job's noise depends on its seed alone, not on the
+device or on the other jobs of a batch.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from redaes.errors import InputError, MissingDependency
 from redaes.models.device import find_device
 
 DEFAULT_MODEL = "black-forest-labs/FLUX.2-klein-4B"
-"""Apache-2.0, four steps, 13 GB."""
+"""Default model; it has the licence Apache-2.0, needs four steps, and takes 13 GB."""
 
 
 class DiffusionEditor:
@@ -60,21 +60,21 @@ class DiffusionEditor:
         max_pixels: int | None = None,
         batch_size: int = 1,
     ) -> None:
-        """Drive a pipeline that is already in memory, on its device.
+        """Use a pipeline that is already in memory, on its device.
 
         Args:
             pipeline: pipeline of a class in :data:`.pipelines.ADAPTERS`.
             name: name of the model.
-            revision: what pins the weights.
+            revision: commit or hash that identifies the weights.
             checkpoint: its licence, and its steps and guidance where they differ from the adapter's.
-            steps: denoising steps; None: as released.
-            guidance: scale of the guidance; 1 is off; None: as released.
-            max_pixels: cap on the area at which the pipeline works, in pixels; None: as released.
-            batch_size: instructions per call. Above 1 is faster on a GPU, and a job's picture then may differ
-                in rounding with the jobs beside it.
+            steps: denoising steps; None means as released.
+            guidance: scale of the guidance; 1 turns it off; None means as released.
+            max_pixels: largest area at which the pipeline works, in pixels; None means as released.
+            batch_size: instructions in one call. More than 1 is faster on a GPU, but then the rounding of a job's
+                picture may depend on the other jobs of the batch.
 
         Raises:
-            InputError: an unknown pipeline, or a setting that it does not have.
+            InputError: the pipeline's class is unknown, or it does not have a setting.
         """
         kind = type(pipeline).__name__
         adapter = adapter_of(kind)
@@ -126,22 +126,22 @@ class DiffusionEditor:
         Args:
             model: folder or hub name.
             revision: branch, tag or commit on the hub.
-            device: such as ``cpu`` or ``cuda:1``; None: the best there is.
+            device: such as ``cpu`` or ``cuda:1``; None means the best one available.
             dtype: number type of the weights, or its name, such as ``bfloat16``; None: bfloat16 on CUDA, else float32.
-            offload: what waits in main memory: nothing, models that are not at work (``model``), or every
-                layer (``sequential``: least GPU memory, slowest).
-            compile: compile the repeated blocks of the denoiser; the first edit of each picture size waits.
+            offload: what is kept in main memory until it is needed: nothing (``none``), whole models (``model``), or
+                single layers (``sequential``, which needs the least GPU memory and is slowest).
+            compile: compile the repeated blocks of the denoiser; the first edit at each picture size takes longer.
             cache: ``first_block`` skips the later blocks in steps where the first one hardly changed; ``taylorseer``
-                extrapolates the attention of most steps from those before. Both change the pictures a little.
+                extrapolates the attention of most steps from earlier steps. Both change the pictures a little.
             cache_threshold, cache_interval: see :class:`.pipeline_loading.StepCache`.
-            lora: a safetensors file, or ``owner/model:file.safetensors`` on the hub; fused into the weights. One
-                of the Lightning series for Qwen, told by its file name, brings its steps and schedule along.
+            lora: a safetensors file, or ``owner/model:file.safetensors`` on the hub; it is added to the weights. A
+                LoRA of the Lightning series for Qwen, recognised by its file name, sets its own steps and schedule.
             steps, guidance, max_pixels, batch_size: see :class:`DiffusionEditor`.
 
         Raises:
-            InputError: an unknown pipeline, or a setting that it or the device does not have.
-            BackendError: the model or LoRA cannot be had, is incomplete, or does not fit the device.
-            MissingDependency: diffusers, or what a setting needs, is not installed.
+            InputError: the pipeline's class is unknown, or it or the device does not have a setting.
+            BackendError: the model or LoRA cannot be fetched, is incomplete, or does not fit on the device.
+            MissingDependency: diffusers, or a package that a setting needs, is not installed.
         """
         try:
             from diffusers import DiffusionPipeline
@@ -185,14 +185,14 @@ class DiffusionEditor:
         step_cache.enable(denoiser)
         if compile:
             denoiser.compile_repeated_blocks()
-        # Not where models wait: that changes nothing but time and memory.
+        # Offloading is left out, because it changes only time and memory.
         editor.settings |= {"device": place.type, "dtype": str(weights_in), "compile": compile, **step_cache.settings()}
         return editor
 
     def edit(self, source: Image.Image, jobs: Sequence[EditJob]) -> list[EditOutcome]:
         """Edit one picture in several ways; see :meth:`redaes.datagen.editors.base.Editor.edit`.
 
-        A batch that fails is done again one by one, so that one job does not take the others along.
+        If a batch fails, its jobs are done again one by one, so that one job does not spoil the others.
 
         Raises:
             InputError: the picture is not RGB or is empty.
@@ -215,10 +215,10 @@ class DiffusionEditor:
         return [outcomes[number] for number in range(len(jobs))]
 
     def _prepared(self, source: Image.Image) -> Image.Image:
-        """Return the source in the size that the pipeline works at.
+        """Return the source at the size at which the pipeline works.
 
-        Resized here, because the pipelines cut off or squeeze what does not fit their grid, and the edit would
-        no longer lie on the source.
+        It is resized here because the pipelines crop or squeeze pictures that do not fit their grid, and then the edit
+        would no longer match the source.
         """
         if self.max_pixels is None:
             return source
@@ -245,11 +245,11 @@ class DiffusionEditor:
                     **arguments,
                     num_inference_steps=self.steps,
                     generator=generators if self._adapter.batches else generators[0],
-                    # As numbers, because a NaN would become an ordinary black pixel on the way to a picture.
+                    # As numbers, because in a picture a NaN would have become an ordinary black pixel.
                     output_type="np",
                 )
         except (RuntimeError, ValueError) as error:
-            # torch.OutOfMemoryError is a RuntimeError; so is what compilers and kernels raise.
+            # torch.OutOfMemoryError is a RuntimeError, and so are errors of compilers and kernels.
             memory = isinstance(error, torch.OutOfMemoryError)
             reason: Failure = "out_of_memory" if memory else "editor_error"
             detail = f"{type(error).__name__}: {first_line(error)}"
@@ -258,8 +258,8 @@ class DiffusionEditor:
             return [
                 _outcome(pixels, size, bool(hidden)) for pixels, hidden in zip(result.images, withheld, strict=True)
             ]
-        # Outside of the handler, where the error would hold the memory of the failed call.
-        self._pipeline.maybe_free_model_hooks()  # also forgets what a cache holds of the broken pass
+        # This is outside of the handler, in which the error would keep the memory of the failed call alive.
+        self._pipeline.maybe_free_model_hooks()  # also clears what a cache stored in the failed pass
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         if len(jobs) > 1:
@@ -267,7 +267,7 @@ class DiffusionEditor:
         return [EditOutcome(failure=reason, detail=detail)]
 
     def _cache_context(self) -> AbstractContextManager[Any]:
-        """Return the name of the pass, where a cache wants it and the pipeline does not say it."""
+        """Return a context that names the pass for a cache, if the pipeline does not do so itself."""
         if not self._adapter.cache_context:
             context: AbstractContextManager[Any] = denoiser_of(self._pipeline).cache_context("cond")
             return context
@@ -275,10 +275,10 @@ class DiffusionEditor:
 
 
 def _dtype_of(given: torch.dtype | str | None, place: torch.device) -> torch.dtype:
-    """Return the number format of the weights; recipes name it.
+    """Return the number format of the weights, which recipes give by name.
 
     Raises:
-        InputError: it is none in which pipelines compute.
+        InputError: pipelines cannot compute in it.
     """
     if given is None:
         return torch.bfloat16 if place.type == "cuda" else torch.float32
@@ -291,13 +291,13 @@ def _dtype_of(given: torch.dtype | str | None, place: torch.device) -> torch.dty
 def working_size(
     size: tuple[int, int], max_pixels: int, multiple: int, *, enlarge: bool = False, min_side: int = 1
 ) -> tuple[int, int]:
-    """Return the width and height to work at: the same aspect as far as the grid permits.
+    """Return the width and height to work at; the aspect ratio is kept as far as the grid permits.
 
     Args:
         size: width and height of the source, in pixels.
         max_pixels: largest area.
-        multiple: of which both sides shall be.
-        enlarge: whether a smaller source is brought to that area too.
+        multiple: number of which both sides are multiples.
+        enlarge: whether a smaller source is enlarged to that area.
         min_side: shortest side; where it and the area cannot both be kept, the area is exceeded.
 
     >>> working_size((77, 101), 1024 * 1024, 16)
@@ -313,19 +313,19 @@ def working_size(
         scale, max_pixels = min_side / min(size), sys.maxsize
     least = math.ceil(min_side / multiple) * multiple
     sides = [max(least, round(side * scale / multiple) * multiple) for side in size]
-    # Rounding up may have gone over the area; the longer side gives way, where a step changes the aspect least.
+    # Rounding up may have exceeded the area; the longer side is reduced, where a step changes the aspect least.
     while sides[0] * sides[1] > max_pixels and max(sides) > least:
         sides[sides.index(max(sides))] -= multiple
     return sides[0], sides[1]
 
 
 def _outcome(pixels: np.ndarray[Any, Any], size: tuple[int, int], withheld: bool) -> EditOutcome:
-    """Return one result as a picture of the source's size.
+    """Return one result of a pipeline as a picture of the source's size.
 
     Args:
         pixels: (H, W, 3) in [0, 1].
         size: width and height of the source.
-        withheld: whether the pipeline blackened it.
+        withheld: whether the pipeline's safety filter blackened it.
     """
     if withheld:
         return EditOutcome(failure="withheld", detail="the pipeline's safety filter blackened the picture")

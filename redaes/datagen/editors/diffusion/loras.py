@@ -1,4 +1,4 @@
-"""LoRAs on a pipeline: where the file is, which licence holds then, and adding them to the weights."""
+"""LoRAs on a pipeline: find the file, tell which licence applies, and add it to the weights."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LIGHTNING = re.compile(r"Lightning-(?P<steps>\d+)steps", re.IGNORECASE)
 
 
 def lora_file_of(lora: str) -> Path:
-    """Return the file of a LoRA, fetched where it is on the hub."""
+    """Return the file of a LoRA; it is downloaded if it is on the hub."""
     if Path(lora).is_file():
         if Path(lora).suffix != ".safetensors":
             raise InputError(f"{lora} is not a safetensors file; redaes reads no other format")
@@ -33,7 +33,7 @@ def lora_file_of(lora: str) -> Path:
 
 
 def with_lora(checkpoint: Checkpoint, lora: str, file: Path) -> Checkpoint:
-    """Return what holds for a model with a LoRA on it: both licences, and the steps of a Lightning one."""
+    """Return the data of a model with a LoRA added: both licences, and the steps if it is a Lightning LoRA."""
     named = _LORA.fullmatch(lora)
     own = checkpoint_of(named["repository"] if named is not None else file.resolve().parent)
     licences = sorted({checkpoint.licence, own.licence})
@@ -47,7 +47,7 @@ def with_lora(checkpoint: Checkpoint, lora: str, file: Path) -> Checkpoint:
 
 
 def fuse(pipeline: Any, file: Path) -> None:
-    """Add a LoRA to the weights for good: offloading, compiling and caching then need not know of it."""
+    """Add a LoRA to the weights permanently, so that offloading, compiling and caching need not handle it."""
     from safetensors import SafetensorError
 
     try:
@@ -59,7 +59,7 @@ def fuse(pipeline: Any, file: Path) -> None:
     except (OSError, ValueError, TypeError, LookupError, RuntimeError, SafetensorError) as error:
         raise BackendError(f"LoRA {file} does not fit the model ({first_line(error)})") from error
     if _LIGHTNING.search(file.name):
-        # The noise schedule that the Lightning series was distilled with.
+        # The noise schedule with which the Lightning series was distilled.
         pipeline.scheduler = type(pipeline.scheduler).from_config(
             pipeline.scheduler.config,
             base_shift=math.log(3),

@@ -1,4 +1,4 @@
-"""A pipeline from a folder or the hub: whole, pinned, and where it shall compute."""
+"""Load a pipeline from a folder or the hub: complete, of a known revision, and on the device where it computes."""
 
 from __future__ import annotations
 
@@ -23,31 +23,31 @@ Cache = Literal["none", "first_block", "taylorseer"]
 _HASH_DIGITS = 12
 _INDEX = "model_index.json"
 _PINS = frozenset({".safetensors", ".json", ".txt", ".model", ".jinja"})
-"""Endings of the files that decide what a pipeline draws."""
+"""Endings of the files on which a pipeline's pictures depend."""
 
 
 TAYLORSEER_WARM_UP = 3
-"""Steps that are computed whole before the TaylorSeer cache guesses any: of fewer steps it saves nothing."""
+"""Steps that are computed in full before the TaylorSeer cache extrapolates; with fewer steps it saves nothing."""
 
 
 @dataclass(frozen=True)
 class StepCache:
-    """What spares some of the work in steps that resemble those before; changes the pictures a little."""
+    """A cache that saves some of the work in steps that resemble earlier ones; it changes the pictures a little."""
 
     kind: Cache = "none"
     threshold: float | None = None
-    """Threshold of the first-block cache: relative change of the first block's result below which the other blocks are
-    skipped;
-    None: the library's."""
+    """Threshold of the first-block cache: the other blocks are skipped if the first block's result has changed less
+    than this, relatively. None means the library's default.
+    """
     interval: int | None = None
-    """Interval of the TaylorSeer cache: one of so many steps is computed, and in the others attention is extrapolated;
-    None: the library's."""
+    """Interval of the TaylorSeer cache: one in so many steps is computed, and in the others attention is extrapolated.
+    None means the library's default."""
 
     def check(self, kind: str, adapter: Adapter) -> None:
-        """Refuse what a class of pipelines does not have.
+        """Refuse caches and settings that a class of pipelines does not have.
 
         Raises:
-            InputError: says which, and what to give.
+            InputError: a setting does not fit; the message says which, and what to give.
         """
         if self.kind not in get_args(Cache):
             raise InputError(f"cache is {self.kind!r}; give one of {', '.join(get_args(Cache))}")
@@ -79,7 +79,7 @@ class StepCache:
             )
 
     def enable(self, denoiser: Any) -> None:
-        """Put it on a pipeline's denoiser."""
+        """Turn the cache on for a pipeline's denoiser."""
         from diffusers import FirstBlockCacheConfig, TaylorSeerCacheConfig
 
         if self.kind == "first_block":
@@ -90,13 +90,13 @@ class StepCache:
             denoiser.enable_cache(
                 TaylorSeerCacheConfig(
                     disable_cache_before_step=TAYLORSEER_WARM_UP,
-                    taylor_factors_dtype=denoiser.dtype,  # the library's bfloat16 would round what float32 computes
+                    taylor_factors_dtype=denoiser.dtype,  # the library's bfloat16 would round float32 results
                     **interval,
                 )
             )
 
     def settings(self) -> dict[str, str | float | None]:
-        """Return what of it decides a picture."""
+        """Return the settings of the cache on which pictures depend."""
         found: dict[str, str | float | None] = {"cache": self.kind}
         if self.threshold is not None:
             found["cache_threshold"] = self.threshold
@@ -108,11 +108,11 @@ class StepCache:
 def check_loading(
     kind: str, adapter: Adapter, place: torch.device, *, offload: str, compile: bool, cache: StepCache, lora: str | None
 ) -> None:
-    """Refuse what the pipeline or the device does not have.
+    """Refuse settings that the pipeline or the device does not have.
 
     Raises:
-        InputError: a setting that is unknown, or not to be had here.
-        MissingDependency: what a setting needs is not installed.
+        InputError: a setting is unknown or not available here.
+        MissingDependency: a package that a setting needs is not installed.
     """
     if offload not in get_args(Offload):
         raise InputError(f"offload is {offload!r}; give one of {', '.join(get_args(Offload))}")
@@ -135,7 +135,7 @@ def _need(package: str) -> None:
 
 
 def pipeline_index(model: str | Path, revision: str | None) -> Mapping[str, Any]:
-    """Return what ``model_index.json`` says: the classes of the pipeline and of its parts."""
+    """Return the content of ``model_index.json``: the classes of the pipeline and of its parts."""
     from diffusers import DiffusionPipeline
 
     if Path(model).is_dir():
@@ -155,7 +155,7 @@ def pipeline_index(model: str | Path, revision: str | None) -> Mapping[str, Any]
 
 
 def pipeline_folder(model: str | Path, revision: str | None) -> tuple[Path, str]:
-    """Return where the files are, and what pins them: the commit on the hub, or a hash of all files that matter."""
+    """Return the folder of the files and what identifies them: the hub's commit, or a hash of all relevant files."""
     from diffusers import DiffusionPipeline
 
     if Path(model).is_dir():
@@ -171,7 +171,7 @@ def pipeline_folder(model: str | Path, revision: str | None) -> tuple[Path, str]
 
 
 def hash_of(files: Sequence[Path]) -> str:
-    """Return the first digits of the SHA-256 over the names and contents of files; reads all of them."""
+    """Return the first digits of the SHA-256 over the names and contents of files; it reads all of them."""
     digest = hashlib.sha256()
     for file in files:
         digest.update(f"{file.parent.name}/{file.name}:{content_hash(file)}\n".encode())
@@ -179,7 +179,7 @@ def hash_of(files: Sequence[Path]) -> str:
 
 
 def load_whole(pipeline_class: Any, folder: Path, index: Mapping[str, Any], dtype: torch.dtype) -> Any:
-    """Return the pipeline, on the CPU, with every weight from the files.
+    """Return the pipeline on the CPU, with every weight loaded from the files.
 
     Raises:
         BackendError: files or weights are missing.
@@ -216,7 +216,7 @@ def load_whole(pipeline_class: Any, folder: Path, index: Mapping[str, Any], dtyp
 
 
 def _check_tokenizers(pipeline: Any, folder: Path) -> None:
-    """Where the vocabulary is absent, transformers makes an empty tokenizer and says nothing."""
+    """Refuse tokenizers without a vocabulary: transformers makes an empty tokenizer of them without an error."""
     for part, component in pipeline.components.items():
         if part.startswith("tokenizer"):
             text = component.decode(component("picture")["input_ids"], skip_special_tokens=True)
@@ -225,10 +225,10 @@ def _check_tokenizers(pipeline: Any, folder: Path) -> None:
 
 
 def place_pipeline(pipeline: Any, place: torch.device, offload: Offload) -> None:
-    """Bring the models to where they compute, or have them brought when they are needed.
+    """Move the models to where they compute, or have them moved when they are needed.
 
     Raises:
-        BackendError: they do not fit.
+        BackendError: they do not fit in memory.
     """
     try:
         if offload == "model":
@@ -244,5 +244,5 @@ def place_pipeline(pipeline: Any, place: torch.device, offload: Offload) -> None
 
 
 def denoiser_of(pipeline: Any) -> Any:
-    """Return the model that takes the noise away step by step."""
+    """Return the model that removes the noise step by step."""
     return pipeline.transformer if "transformer" in pipeline.components else pipeline.unet

@@ -1,4 +1,4 @@
-"""What differs between the classes of pipelines: how each is called, and what it can be asked for."""
+"""Differences between the classes of pipelines: how each is called, and which settings it has."""
 
 from __future__ import annotations
 
@@ -14,43 +14,43 @@ from redaes.errors import InputError
 _MEGAPIXEL = 1024 * 1024
 
 Arguments = Callable[[Image.Image, list[str], float], dict[str, Any]]
-"""Picture, instructions, guidance -> what a pipeline is called with, besides steps and generators."""
+"""Makes the arguments of a pipeline, except steps and generators, from picture, instructions and guidance."""
 
 
 @dataclass(frozen=True)
 class Adapter:
-    """How a class of pipelines is driven."""
+    """How a class of pipelines is called, and its properties."""
 
     arguments: Arguments
     steps: int
     guidance: float
-    """Scale of the classifier-free guidance, of the distilled one for FLUX.1; 1 is off."""
+    """Scale of the classifier-free guidance (for FLUX.1: of the distilled guidance); 1 turns it off."""
     max_pixels: int | None
-    """Area at which the pipeline works at most, in pixels; None: it resizes to an area of its own."""
+    """Largest area at which the pipeline works, in pixels; None if it resizes pictures to an area of its own."""
     enlarges: bool = False
     """Whether smaller pictures are enlarged to that area."""
     side_multiple: int = 2
-    """Sides are rounded to this many times the scale of the autoencoder."""
+    """Sides are rounded to multiples of this number times the scale of the autoencoder."""
     min_side: int = 1
-    """Shortest side that the pipeline takes, in pixels; smaller pictures are enlarged."""
+    """Shortest side that the pipeline accepts, in pixels; smaller pictures are enlarged."""
     batches: bool = False
-    """Whether it takes several instructions for one picture in one call."""
+    """Whether one call can make several edits of one picture."""
     first_block: bool = False
-    """Whether the first-block cache knows its transformer."""
+    """Whether the first-block cache supports its transformer."""
     taylorseer: bool = True
-    """Whether the TaylorSeer cache finds its transformer's attention."""
+    """Whether the TaylorSeer cache supports its transformer."""
     cache_context: bool = True
-    """Whether the pipeline itself tells the cache which pass is which."""
+    """Whether the pipeline itself tells the cache which pass is running."""
     lora: bool = True
     distilled: tuple[int, float] | None = None
-    """Steps and guidance where the checkpoint says that it is distilled."""
+    """Steps and guidance for checkpoints that say that they are distilled; None if there are none."""
     tokenizer: str = "tokenizer"
     max_tokens: int = 512
-    """Tokens of an instruction, after which the pipeline cuts."""
+    """Number of tokens after which the pipeline cuts an instruction off."""
 
 
 def _klein(picture: Image.Image, instructions: list[str], guidance: float) -> dict[str, Any]:
-    # One picture, however many instructions: a list of pictures would be several references.
+    # One picture for all instructions: a list of pictures would be taken as several references.
     size = {"height": picture.height, "width": picture.width}
     return {"image": picture, "prompt": instructions, "guidance_scale": guidance, **size}
 
@@ -62,14 +62,14 @@ def _kontext(picture: Image.Image, instructions: list[str], guidance: float) -> 
         "guidance_scale": guidance,
         "height": picture.height,
         "width": picture.width,
-        # The picture comes in the size to work at; the pipeline would squeeze it into one of a list of sizes.
+        # The picture already has its working size; the pipeline would squeeze it into one of a list of sizes.
         "max_area": picture.height * picture.width,
         "_auto_resize": False,
     }
 
 
 def _qwen(picture: Image.Image, instructions: list[str], guidance: float) -> dict[str, Any]:
-    # The pipeline guides only when there is a negative prompt; a blank one is what the model was released with.
+    # The pipeline uses guidance only with a negative prompt; the model was released with a blank one.
     negative = {"negative_prompt": " "} if guidance > 1 else {}
     return {"image": picture, "prompt": instructions[0], "true_cfg_scale": guidance, **negative}
 
@@ -96,7 +96,7 @@ ADAPTERS: dict[str, Adapter] = {
         max_pixels=_MEGAPIXEL,
         min_side=64,
         batches=True,
-        # Not first_block: in diffusers 0.42 that cache breaks on the single blocks of FLUX.2.
+        # first_block is off: in diffusers 0.42 that cache fails on the single blocks of FLUX.2.
     ),
     "FluxKontextPipeline": Adapter(
         _kontext,
@@ -109,8 +109,8 @@ ADAPTERS: dict[str, Adapter] = {
         cache_context=False,
         tokenizer="tokenizer_2",
     ),
-    # One at a time: of several instructions LongCat reads the first, Qwen-Edit-Plus refuses them, and Qwen-Edit
-    # wants as many pictures as instructions.
+    # One instruction at a time: LongCat reads only the first of several, Qwen-Edit-Plus refuses them, and Qwen-Edit
+    # needs as many pictures as instructions.
     "LongCatImageEditPipeline": Adapter(_longcat, steps=50, guidance=4.5, max_pixels=None, lora=False),
     "QwenImageEditPipeline": Adapter(_qwen, steps=50, guidance=4.0, max_pixels=None, first_block=True),
     "QwenImageEditPlusPipeline": Adapter(_qwen, steps=40, guidance=4.0, max_pixels=None, first_block=True),
@@ -121,18 +121,18 @@ ADAPTERS: dict[str, Adapter] = {
         max_pixels=512 * 512,
         side_multiple=1,
         batches=True,
-        taylorseer=False,  # a U-Net, which takes no cache at all
+        taylorseer=False,  # its U-Net supports no cache at all
         max_tokens=77,
     ),
 }
-"""Adapters by the class of the pipeline in ``model_index.json``."""
+"""Adapters by the class of the pipeline, as ``model_index.json`` names it."""
 
 
 def adapter_of(kind: str) -> Adapter:
     """Return the adapter of a class of pipelines.
 
     Raises:
-        InputError: there is none.
+        InputError: there is no adapter for it.
     """
     if kind not in ADAPTERS:
         known = ", ".join(sorted(ADAPTERS))
@@ -149,10 +149,10 @@ def check_settings(
     max_pixels: int | None,
     batch_size: int,
 ) -> None:
-    """Refuse what a class of pipelines does not take; None: as released.
+    """Refuse settings that a class of pipelines does not have; None means as released.
 
     Raises:
-        InputError: says which, and what to give.
+        InputError: a setting does not fit; the message says which, and what to give.
     """
     if steps is not None and steps < 1:
         raise InputError(f"steps is {steps}; give at least 1")

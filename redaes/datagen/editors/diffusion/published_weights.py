@@ -1,4 +1,4 @@
-"""Published weights of the editors: whose licence permits what, and what a checkpoint wants other than its pipeline."""
+"""Published weights of the editors: their licences, and settings in which a checkpoint differs from its pipeline."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What is known of published weights."""
+    """What is known about published weights."""
 
     licence: str
-    """SPDX expression."""
+    """The licence as an SPDX expression."""
     commercial: bool
     """Whether the licence permits commercial use."""
     steps: int | None = None
-    """Number of steps; None: that of the pipeline's adapter."""
+    """Number of steps; None means that of the pipeline's adapter."""
     guidance: float | None = None
 
 
@@ -43,14 +43,14 @@ CHECKPOINTS: dict[str, Checkpoint] = {
     # which permits commercial use and forbids certain purposes.
     "timbrooks/instruct-pix2pix": Checkpoint("MIT AND LicenseRef-CreativeML-OpenRAIL-M", True),
 }
-"""Models and LoRAs by their names on the hub, including some without an adapter. Where each licence was read, and which
-were not checked, is in docs/editors.md."""
+"""Models and LoRAs by their names on the hub, including some without an adapter. docs/editors.md says where each
+licence was read, and which were not checked."""
 
 
 def checkpoint_of(model: str | Path) -> Checkpoint:
-    """Return what is known of a model: found by its hub name, or a folder by the last part of one.
+    """Return what is known about a model, found by its hub name, or for a folder by the last part of that name.
 
-    Whatever is not in the table is not known to permit commercial use.
+    A model that is not in the table is not known to permit commercial use.
 
     >>> checkpoint_of("black-forest-labs/FLUX.2-klein-9B").commercial
     False
@@ -61,7 +61,7 @@ def checkpoint_of(model: str | Path) -> Checkpoint:
     for known, checkpoint in CHECKPOINTS.items():
         if name == known.lower():
             return checkpoint
-    # A copy on disk under its own name. Not so a hub name: someone else's copy may be something else.
+    # A local folder may be a copy. A hub name of another owner is not looked up, since it may be a different model.
     if Path(model).is_dir():
         for known, checkpoint in CHECKPOINTS.items():
             if Path(model).resolve().name.lower() == known.rpartition("/")[2].lower():

@@ -4,16 +4,16 @@ Each operation takes a picture, a strength in [0, 1] and a random generator. Thr
 
 * Strength 0 gives (almost) the input, strength 1 is clearly bad while the scene stays recognisable, and the
   effect grows in between.
-* The random part (direction of the motion, sign of the tilt, place of the clutter) is drawn from the seed
-  alone, before strength is looked at: two strengths with one seed are the same edit done less or more.
+* The random part (direction of the motion, sign of the tilt, place of the clutter) is drawn from the seed alone,
+  independently of strength: two strengths with one seed are the same edit, done less or more.
 * Lengths are fractions of the image diagonal, so that an edit looks alike at 256 px and at 2048 px.
 
-What happens to light before the sensor (exposure, blur, haze, colour of the light) is computed in linear
-light; what happens in development (contrast, posterising, stamps) in the encoded values. All arithmetic is
+Effects on the light before the sensor (exposure, blur, haze, colour of the light) are computed in linear light;
+effects of development (contrast, posterising, stamps) in the encoded values. All arithmetic is
 float32 in [0, 1], rounded to bytes once at the end.
 
-Results are the same bytes over processes and threads, but may differ by one grey level between CPU
-generations: compare with a tolerance, not by hash.
+Results are identical in all processes and threads, but may differ by one grey level between CPU generations: compare
+them with a tolerance, not by hash.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from redaes.evidence.picture.planes import ByteImage, check
 from redaes.types import Edit
 
 EDITOR = "embedded/3"
-"""Name and version that edits of this folder carry."""
+"""Name and version of this editor, as edits store it."""
 
 OPERATIONS: dict[str, Operation] = {
     operation.name: operation
@@ -57,19 +57,19 @@ def _operation(name: str, strength: float) -> Operation:
 
 
 def apply_edit(image: ByteImage, operation: str, strength: float, seed: int) -> ByteImage:
-    """Applies one edit.
+    """Apply one edit.
 
     Args:
-        image: (H, W, 3) sRGB bytes; left untouched.
+        image: (H, W, 3) sRGB bytes; it is not modified.
         operation: a name in :data:`OPERATIONS`.
         strength: in [0, 1]; 0 is (almost) the input.
-        seed: fixes the random part, which is the same at every strength.
+        seed: seed of the random part, which is the same at every strength.
 
     Returns:
         (H, W, 3) sRGB bytes.
 
     Raises:
-        InputError: unknown operation, strength outside [0, 1], or not an RGB byte picture.
+        InputError: the operation is unknown, strength is outside [0, 1], or the picture is not RGB bytes.
     """
     known = _operation(operation, strength)
     check(image)

@@ -12,7 +12,7 @@ from redaes.evidence.picture.planes import ByteImage, linear_light
 
 
 def _cast(image: ByteImage, strength: float, gains: tuple[float, float, float]) -> ByteImage:
-    """Multiplies linear R, G, B by ``gains**strength`` at constant luminance of a grey card."""
+    """Multiply linear R, G, B by ``gains**strength`` while the luminance of a grey card stays constant."""
     gain = np.array(gains, dtype=np.float32) ** np.float32(strength)
     gain /= gain @ LUMA
     return linear_to_bytes(linear_light(image) * gain)
@@ -45,8 +45,8 @@ def _saturate(image: ByteImage, factor: float) -> ByteImage:
 
 
 def _colour_taken(strength: float) -> float:
-    """Return the share of the colour that is taken away. Some is left: a black and white picture is a style, not a
-    fault.
+    """Return the share of the colour that is removed. Some colour is always left, because a black and white picture
+    is a style, not a fault.
     """
     return 0.88 * strength
 
@@ -57,7 +57,7 @@ def saturation_down(image: ByteImage, strength: float, rng: np.random.Generator)
 
 
 def _colour_added(strength: float) -> float:
-    """Return the colour added, as a share of what is there."""
+    """Return how much colour is added, as a share of the existing colour."""
     return 2.2 * strength**1.3
 
 
@@ -68,7 +68,7 @@ def saturation_up(image: ByteImage, strength: float, rng: np.random.Generator) -
 
 @operation("colour", "{amount} turn all hues away from their natural colours")
 def hue_shift(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
-    """Turns the colour differences about the grey axis (Rodrigues' rotation) and keeps the luma."""
+    """Rotate the colour differences about the grey axis (Rodrigues' rotation); the luma is kept."""
     angle = draw_sign(rng) * strength * math.radians(50)
     cos, third, sin = math.cos(angle), (1 - math.cos(angle)) / 3, math.sin(angle) / math.sqrt(3)
     matrix = np.array(
@@ -86,7 +86,7 @@ def hue_shift(image: ByteImage, strength: float, rng: np.random.Generator) -> By
 
 @operation("colour", "{amount} flatten colour and tones as in ungraded log footage")
 def ungraded(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
-    """Footage as a camera records it for grading: logarithmic, blacks raised, lights held down, little colour."""
+    """Footage as a camera records it for grading: logarithmic, raised blacks, lowered highlights, pale colours."""
     encoded = encoded_values(image)
     a = np.float32(12.0)
     flat = np.float32(0.2) + np.float32(0.52) * np.log1p(a * linear_light(image)) / np.log1p(a)
@@ -96,13 +96,13 @@ def ungraded(image: ByteImage, strength: float, rng: np.random.Generator) -> Byt
 
 
 def _tones_left(strength: float) -> float:
-    """Return tones that are left of each channel, from 25 to 6; not a whole number in general."""
+    """Return the number of tones left in each channel, from 25 to 6; in general it is not a whole number."""
     return float(1 + 24 * 4.8**-strength)
 
 
 @operation("colour", "{amount} reduce the number of tones so that gradients break into steps", dose=_tones_left)
 def posterize(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
-    """Even steps. Fading them in lets strength 0 be the input: 25 tones are a step away from 256."""
+    """Reduce the tones to even steps. The effect is faded in, because 25 tones already differ visibly from 256."""
     steps = np.float32(_tones_left(strength) - 1)
     encoded = encoded_values(image)
     stepped = np.minimum(np.rint(encoded * steps) / steps, 1.0)

@@ -19,8 +19,8 @@ def _window(
     centre: tuple[float, float] = (0.5, 0.5),
     angle: float = 0.0,
 ) -> ByteImage:
-    """The window of ``scale_x`` x ``scale_y`` of the frame around ``centre`` (fractions), turned by ``angle``
-    radians and shown at the full size."""
+    """Return a window of the frame at the full size: ``scale_x`` x ``scale_y`` of the frame, around ``centre``
+    (fractions), turned by ``angle`` radians."""
     height, width = image.shape[:2]
     cos, sin = math.cos(angle), math.sin(angle)
     linear = np.array([[scale_x * cos, -scale_y * sin], [scale_x * sin, scale_y * cos]])
@@ -65,7 +65,7 @@ def _crop_off_share(strength: float) -> float:
     "composition", "{amount} crop into a corner so that the subject is pushed to the edge", frame_share=_crop_off_share
 )
 def crop_off(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
-    """The window shrinks into a corner, so that what was in the middle is pushed to the edge or cut."""
+    """Shrink the window into a corner, so that the middle is pushed to the edge or cut off."""
     corner_x, corner_y = draw_sign(rng), draw_sign(rng)
     scale = _crop_off_share(strength)
     move = (1 - scale) / 2
@@ -90,7 +90,7 @@ def _stretch_share(strength: float) -> float:
 
 @operation("composition", "{amount} stretch the picture along one axis", frame_share=_stretch_share)
 def stretch(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
-    """Wrong aspect: one axis is drawn out and what no longer fits the frame is cut on both sides."""
+    """Show a wrong aspect ratio: one axis is stretched, and what no longer fits the frame is cut off on both sides."""
     along_x = rng.random() < 0.5
     scale = _stretch_share(strength)
     return _window(image, scale if along_x else 1.0, 1.0 if along_x else scale)
@@ -108,7 +108,7 @@ def _keystone_share(strength: float) -> float:
     "composition", "{amount} distort the perspective so that upright lines converge", frame_share=_keystone_share
 )
 def keystone(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
-    """Falling lines: the camera pointed up or down, so that one side of the frame shows less of the scene."""
+    """Make lines converge, as if the camera pointed up or down: one side of the frame shows less of the scene."""
     up, lean = rng.random() < 0.5, rng.uniform(-0.25, 0.25)
     height, width = image.shape[:2]
     narrow = _keystone_narrows(strength)

@@ -1,4 +1,4 @@
-"""Content: what stands in front of the scene, lies on the lens or is written over the picture."""
+"""Content: things in front of the scene, on the lens, or written over the picture."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _blob(
 ) -> FloatArray:
     """Return the distance-like map (H, W) of an irregular closed outline: negative inside, in units of ``radius``.
 
-    ``wobble`` is one of :func:`_wobbles`.
+    ``wobble`` is one of the rows of :func:`_wobbles`.
     """
     dx, dy = x - centre[0], y - centre[1]
     angle = np.arctan2(dy, dx)
@@ -40,19 +40,19 @@ def _blob(
 
 
 def _wobbles(rng: np.random.Generator, n: int, largest: float) -> NDArray[np.float64]:
-    """Return (n, 3, 2) amplitude and phase of the harmonics 2, 3, 4 of n outlines."""
+    """Return amplitudes and phases of the harmonics 2, 3 and 4 of n outlines, shape (n, 3, 2)."""
     return np.stack([rng.uniform(0.0, largest, size=(n, 3)), rng.uniform(0, 2 * math.pi, size=(n, 3))], axis=2)
 
 
 def _border_point(side: int, along: float) -> tuple[float, float]:
-    """Return fractions of the frame: top, right, bottom or left, and how far along it."""
+    """Return a point of the border in fractions of the frame, from the number of its side and how far along it is."""
     return ((along, 0.0), (1.0, along), (along, 1.0), (0.0, along))[side]
 
 
 @operation("content", "{amount} clutter the borders with out-of-focus objects that stand in the way")
 def clutter(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
-    """Things that stand in the way at the border, near and out of focus: dark shapes with soft outlines, lit and
-    coloured as the scene is. They reach further in with strength and stay where they are."""
+    """Put things in the way at the border, near and out of focus: dark shapes with soft outlines, lit and coloured as
+    the scene is. With strength they reach further in, and stay in the same places."""
     n_objects = 3
     sides = rng.permutation(4)
     along = rng.uniform(0.1, 0.9, size=n_objects)
@@ -60,12 +60,12 @@ def clutter(image: ByteImage, strength: float, rng: np.random.Generator) -> Byte
     shades = rng.uniform(0.12, 0.5, size=n_objects)
     wobbles = _wobbles(rng, n_objects, 0.35)
     linear = linear_light(image)
-    # Far out of focus, an object shows the colours around it and none of its detail.
+    # An object far out of focus shows the colours around it and no detail.
     tone = 0.6 * blur(linear, 0.08 * diagonal_of(image)) + 0.4 * linear.mean(axis=(0, 1))
     opacity = np.float32(min(1.0, 4 * strength))
     for i in range(n_objects):
         radius = 0.5 * sizes[i]
-        out = 0.5 - 0.36 * strength * sizes[i]  # how far the middle of the object lies beyond the border
+        out = 0.5 - 0.36 * strength * sizes[i]  # how far the middle of the object is outside of the border
         u, v = _border_point(sides[i], along[i])
         away = ((0, -1), (1, 0), (0, 1), (-1, 0))[sides[i]]
         border_x, border_y = coordinates_of(image, u, v)
@@ -77,7 +77,7 @@ def clutter(image: ByteImage, strength: float, rng: np.random.Generator) -> Byte
 
 
 def _text_mask(image: ByteImage, text: str, u: float, v: float, size: float, weight: float) -> FloatArray:
-    """Return (H, W) coverage of ``text``, centred at the fractions u, v and ``size`` of the width wide."""
+    """Return the coverage (H, W) of ``text``, centred at the fractions u, v and ``size`` of the width wide."""
     height, width = image.shape[:2]
     font = cv2.FONT_HERSHEY_SIMPLEX
     (wide, tall), _ = cv2.getTextSize(text, font, 1.0, 2)
@@ -91,7 +91,7 @@ def _text_mask(image: ByteImage, text: str, u: float, v: float, size: float, wei
 
 @operation("content", "{amount} overlay a glowing date stamp")
 def date_stamp(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
-    """The glowing orange date of a compact camera."""
+    """Write the glowing orange date of a compact camera."""
     day, month, year = rng.integers(1, 29), rng.integers(1, 13), rng.integers(96, 110) % 100
     left, low = rng.random() < 0.3, rng.random() < 0.85
     text = f"'{year:02d} {month:2d} {day:2d}"
@@ -106,7 +106,7 @@ def date_stamp(image: ByteImage, strength: float, rng: np.random.Generator) -> B
 
 @operation("content", "{amount} overlay repeated watermark lettering")
 def watermark(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
-    """Repeated pale lettering over the whole picture, as on a stock photograph."""
+    """Repeat pale lettering over the whole picture, as on a stock photograph."""
     word = ("SAMPLE", "PREVIEW", "PROOF", "STOCK")[rng.integers(4)]
     shift = rng.uniform(-0.1, 0.1)
     mask = np.zeros(image.shape[:2], dtype=np.float32)
@@ -121,7 +121,7 @@ def watermark(image: ByteImage, strength: float, rng: np.random.Generator) -> By
 
 @operation("content", "{amount} show dirt and drops on the lens")
 def lens_dirt(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
-    """Drops on the lens, which smear and pale what is behind them, and dust on the sensor, small dark discs."""
+    """Put drops on the lens, which smear and lighten what is behind them, and dust on the sensor: small dark discs."""
     n_drops, n_specks = 7, 14
     n_spots = n_drops + n_specks
     places = rng.uniform(0.04, 0.96, size=(n_spots, 2))
@@ -135,7 +135,7 @@ def lens_dirt(image: ByteImage, strength: float, rng: np.random.Generator) -> By
         layer = drops if i < n_drops else dust
         layer[box] = np.maximum(layer[box], spot)
     linear = linear_light(image)
-    # A drop gathers the light of a wide angle: behind it everything is blurred and a little lighter.
+    # A drop gathers light from a wide angle, so that everything behind it is blurred and a little lighter.
     smeared = 0.7 * blur(linear, 0.025 * diagonal_of(image)) + 0.3 * linear.mean(axis=(0, 1)) + np.float32(0.02)
     linear = linear + (smeared - linear) * (np.float32(min(1.0, 1.2 * strength)) * drops)[..., None]
     return linear_to_bytes(linear * np.exp2(-1.6 * np.float32(strength) * dust)[..., None])
@@ -143,7 +143,7 @@ def lens_dirt(image: ByteImage, strength: float, rng: np.random.Generator) -> By
 
 @operation("content", "{amount} add glare and lens flare from a light outside the frame")
 def lens_flare(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
-    """A light outside the frame: veiling glare from one corner and a row of coloured ghosts."""
+    """Add a light outside the frame: veiling glare from one corner and a row of coloured ghosts."""
     corner = np.array([draw_sign(rng), draw_sign(rng)]) * rng.uniform(0.5, 0.7, size=2)
     n_ghosts = 6
     along = rng.uniform(-1.1, 0.7, size=n_ghosts)
@@ -158,14 +158,14 @@ def lens_flare(image: ByteImage, strength: float, rng: np.random.Generator) -> B
         disc = (1 - smoothstep(r, 0.9, 1.05)) * (0.35 + 0.65 * r * r)
         light += 0.55 * disc[..., None] * colour
     linear = linear_light(image)
-    # A lamp at night is dimmer than the sun, or the veil would be brighter than anything in the scene.
+    # In a dark scene the light is a lamp, not the sun; otherwise the veil would be brighter than the whole scene.
     light *= np.float32(min(1.0, 0.35 + 2.5 * float(linear.mean())))
     return linear_to_bytes(linear + np.float32(strength) * light)
 
 
 @operation("content", "{amount} run power lines across the picture")
 def power_lines(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
-    """Sagging cables across the frame."""
+    """Draw sagging cables across the frame."""
     n_lines = 5
     starts = rng.uniform(0.08, 0.75, size=n_lines)
     ends = starts + rng.uniform(-0.18, 0.18, size=n_lines)
@@ -180,14 +180,14 @@ def power_lines(image: ByteImage, strength: float, rng: np.random.Generator) -> 
         half = 0.5 * wide * (0.003 + 0.006 * strength) * diagonal_of(image)
         shade = np.maximum(shade, np.clip(np.float32(half + 0.5) - np.abs(rows - middle), 0.0, 1.0))
     encoded = encoded_values(image)
-    # Against a dark scene cables show by the little light that they reflect.
+    # Against a dark scene cables are seen by the little light that they reflect.
     tone = np.float32(0.07 if encoded.mean() > 0.25 else 0.42)
     return to_bytes(encoded + (tone - encoded) * (np.float32(strength) * shade)[..., None])
 
 
 @operation("content", "{amount} let a finger in front of the lens reach into the picture")
 def finger(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
-    """A finger in front of the lens: an unsharp, reddish shape that enters from the border."""
+    """Put a finger in front of the lens: an unsharp, reddish shape that enters from the border."""
     side, along, lean = int(rng.integers(4)), rng.uniform(0.2, 0.8), rng.uniform(-0.5, 0.5)
     (x, y), (start_x, start_y) = coordinates(image), coordinates_of(image, *_border_point(side, along))
     x, y = x - np.float32(start_x), y - np.float32(start_y)
@@ -195,11 +195,11 @@ def finger(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteI
     cos, sin = np.float32(math.cos(inward)), np.float32(math.sin(inward))
     ahead, across = x * cos + y * sin, y * cos - x * sin
     reach = np.float32(-0.31 + 1.01 * strength)
-    # Distance to a half-line that ends at ``reach``: a stroke with a round tip.
+    # Distance to a half-line that ends at ``reach``, which gives a stroke with a round tip.
     distance = np.hypot(np.maximum(ahead - reach, 0.0), across)
     cover = 1 - smoothstep(distance, 0.14, 0.3)
     skin = np.array([0.42, 0.16, 0.1], dtype=np.float32) * (1.15 - 0.9 * np.clip(distance, 0, 0.5))[..., None]
     linear = linear_light(image)
-    # It is lit by the scene's light, from behind: dim in a dim scene.
+    # The finger is lit by the scene's light from behind, so it is dim in a dim scene.
     skin = skin * np.float32(np.clip(2.4 * float(linear.mean()), 0.12, 1.0))
     return linear_to_bytes(linear + (skin - linear) * cover[..., None])

@@ -1,4 +1,4 @@
-"""Focus: blur by the lens, by movement and by a filter, and too much sharpening."""
+"""Focus: blur by the lens, by movement and by a filter, and excessive sharpening."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def _convolved(image: FloatArray, kernel: FloatArray) -> FloatArray:
 
 
 def _disc(radius: float) -> FloatArray:
-    """Return the kernel of a defocused lens with a round aperture. Its edge is two pixels soft, so that the blur grows
-    evenly from radius 0, where the kernel is a single pixel."""
+    """Return the kernel of a defocused lens with a round aperture. Its edge falls off over two pixels, so that the blur
+    grows evenly from radius 0, where the kernel is a single pixel."""
     reach = math.ceil(radius)
     y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1].astype(np.float32)
     cover: FloatArray = np.clip((np.float32(radius + 1) - np.hypot(x, y)) / 2, 0.0, 1.0)
@@ -46,7 +46,7 @@ def defocus(image: ByteImage, strength: float, rng: np.random.Generator) -> Byte
 
 
 def _streak(length: float, angle: float) -> FloatArray:
-    """Return the kernel of an even motion over ``length`` pixels, splatted bilinearly so that length is continuous."""
+    """Return the kernel of an even motion over ``length`` pixels, drawn bilinearly so that length is continuous."""
     reach = math.ceil(length / 2) + 1
     kernel = np.zeros((2 * reach + 1, 2 * reach + 1), dtype=np.float32)
     t = np.linspace(-length / 2, length / 2, 4 * math.ceil(length) + 1)
@@ -88,7 +88,7 @@ def oversharpen(image: ByteImage, strength: float, rng: np.random.Generator) -> 
 
 @operation("focus", "{amount} blur the picture radially as if the lens had been zoomed during the exposure")
 def zoom_blur(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
-    """Zooming during the exposure: the mean of views of growing magnification."""
+    """Blur as by zooming during the exposure: the mean of views of growing magnification."""
     n_views = 12
     centre = rng.uniform(0.42, 0.58, size=2) * (image.shape[1], image.shape[0])
     linear = linear_light(image)
@@ -101,7 +101,7 @@ def zoom_blur(image: ByteImage, strength: float, rng: np.random.Generator) -> By
 
 @operation("focus", "{amount} blur the subject in the middle and leave the surroundings sharp")
 def missed_focus(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
-    """The middle is soft and the surroundings stay sharp: the focus sits on the background."""
+    """Blur the middle and keep the surroundings sharp, as if the focus were on the background."""
     offset = rng.uniform(-0.12, 0.12, size=2)
     x, y = coordinates(image)
     soft = 1 - smoothstep(np.hypot(x - np.float32(offset[0]), y - np.float32(offset[1])), 0.45, 0.8)
@@ -112,7 +112,7 @@ def missed_focus(image: ByteImage, strength: float, rng: np.random.Generator) ->
 
 @operation("focus", "{amount} soften the picture with a greasy glow")
 def soft_glow(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
-    """A greasy filter: light spreads into a wide glow over everything."""
+    """Imitate a greasy filter: light spreads into a wide glow over everything."""
     linear = linear_light(image)
     diagonal = diagonal_of(image)
     near, wide = blur(linear, 0.008 * diagonal), blur(linear, 0.03 * diagonal)

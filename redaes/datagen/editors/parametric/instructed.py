@@ -1,7 +1,7 @@
-"""The embedded editor behind the protocol of instruction-following ones.
+"""The embedded editor, with the protocol of instruction-following editors.
 
-Its own way in is :func:`redaes.datagen.editors.parametric.apply_edit`, with an operation and a strength. Here it is
-asked with the sentences that :func:`~redaes.datagen.editors.parametric.make_edit` writes, and with no others.
+Its own interface is :func:`redaes.datagen.editors.parametric.apply_edit`, with an operation and a strength. Here it is
+given the sentences that :func:`~redaes.datagen.editors.parametric.make_edit` writes, and accepts no others.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from redaes.evidence.picture.planes import ByteImage
 
 
 class EmbeddedEditor:
-    """The parametric edits, asked for by sentence; needs no model."""
+    """The parametric edits, requested by sentences; no model is needed."""
 
     name = EDITOR
     licence = "Apache-2.0"

@@ -22,12 +22,12 @@ from redaes.evidence.picture.planes import ByteImage, FloatArray, linear_light
 
 
 def _exposed(image: ByteImage, stops: FloatArray) -> ByteImage:
-    """The picture with so many stops (H, W) more light."""
+    """Return the picture with the exposure raised by ``stops`` (H, W)."""
     return linear_to_bytes(linear_light(image) * np.exp2(stops)[..., None])
 
 
 def _stops_under(strength: float) -> float:
-    """Stops of underexposure."""
+    """Return the underexposure in stops."""
     return 3.6 * strength
 
 
@@ -37,7 +37,7 @@ def exposure_down(image: ByteImage, strength: float, rng: np.random.Generator) -
 
 
 def _stops_over(strength: float) -> float:
-    """Stops of overexposure."""
+    """Return the overexposure in stops."""
     return 2.4 * strength
 
 
@@ -47,14 +47,14 @@ def exposure_up(image: ByteImage, strength: float, rng: np.random.Generator) -> 
 
 
 def _with_slope(image: ByteImage, slope: float) -> ByteImage:
-    """A straight tone curve about the picture's own middle tone."""
+    """Apply a straight tone curve about the picture's own middle tone."""
     encoded = encoded_values(image)
     middle = np.float32(0.5 * encoded.mean() + 0.25)
     return to_bytes(middle + (encoded - middle) * np.float32(slope))
 
 
 def _slope_missing(strength: float) -> float:
-    """Return what is missing from the slope of the tone curve: 0 leaves it, 1 would leave a flat grey."""
+    """Return how much is taken from the slope of the tone curve: 0 changes nothing, 1 would give a flat grey."""
     return 0.75 * strength
 
 
@@ -64,7 +64,7 @@ def contrast_down(image: ByteImage, strength: float, rng: np.random.Generator) -
 
 
 def _slope_added(strength: float) -> float:
-    """Return what is added to the slope of the tone curve."""
+    """Return how much is added to the slope of the tone curve."""
     return 1.2 * strength**1.6
 
 
@@ -75,9 +75,9 @@ def contrast_up(image: ByteImage, strength: float, rng: np.random.Generator) -> 
 
 @operation("light", "{amount} veil the scene in grey haze")
 def haze(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
-    """Koschmieder's law, J t + A (1 - t) with t = exp(-beta depth); depth is guessed as growing upwards.
+    """Add haze by Koschmieder's law, J t + A (1 - t) with t = exp(-beta depth). Depth is assumed to grow upwards.
 
-    The air is lit by the same light as the scene: at night it is dark.
+    The air is lit by the same light as the scene, so it is dark at night.
     """
     linear = linear_light(image)
     light = np.float32(min(1.0, 0.12 + 1.5 * float(np.percentile(luma(linear), 90))))
@@ -103,7 +103,7 @@ def uneven_light(image: ByteImage, strength: float, rng: np.random.Generator) ->
 
 @operation("light", "{amount} darken the subject in the middle against a glaring background")
 def backlight(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
-    """The middle, where the subject tends to be, goes dark and the surroundings burn out."""
+    """Darken the middle, where the subject tends to be, and burn out the surroundings."""
     x, y = coordinates(image)
     surround = smoothstep(np.hypot(x, y), 0.1, 1.0)
     return _exposed(image, np.float32(strength) * (4.6 * surround - 2.8))
@@ -117,10 +117,10 @@ def crushed_shadows(image: ByteImage, strength: float, rng: np.random.Generator)
 
 @operation("light", "{amount} darken the shadows and leave the lights as they are")
 def sunken_shadows(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
-    """Shadows that nobody lifted: a tone curve that pulls down what is darker than the middle and leaves the lights."""
+    """Darken shadows: a tone curve lowers what is darker than the middle and keeps the highlights."""
     linear = linear_light(image)
     light = luma(linear)
-    # The local light, not the pixel's own: detail within a shadow keeps its contrast, as in retouching.
+    # The local light decides, not the pixel's own, so that detail within a shadow keeps its contrast.
     around = 0.7 * blur(light, 0.02 * diagonal_of(image)) + 0.3 * light
     shadow = 1 - smoothstep(np.sqrt(around), 0.15, 0.75)
     return linear_to_bytes(linear * np.exp2(np.float32(-3.2 * strength) * shadow))
@@ -128,12 +128,12 @@ def sunken_shadows(image: ByteImage, strength: float, rng: np.random.Generator) 
 
 @operation("light", "{amount} darken the subject and leave its surroundings as they are")
 def dim_subject(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
-    """A subject that nobody dodged: light is missing where the picture is busiest, all else stays."""
+    """Darken the subject: light is reduced where the picture has most detail, and all else stays."""
     size = rng.uniform(0.8, 1.1)
     x, y = coordinates(image)
     light = luma(encoded_values(image))[..., 0]
     detail = blur(np.abs(light - blur(light, 0.01 * diagonal_of(image))), 0.06 * diagonal_of(image))
-    # Busy places near the middle: the border is rarely what a photograph is about.
+    # Detailed places near the middle count, since the subject is rarely at the border.
     weight = np.square(detail) * np.exp(-4.0 * (x * x + y * y)) + np.float32(1e-9)
     total = float(weight.sum())
     middle = float((weight * x).sum()) / total, float((weight * y).sum()) / total
@@ -143,7 +143,7 @@ def dim_subject(image: ByteImage, strength: float, rng: np.random.Generator) -> 
 
 @operation("light", "{amount} wash out a part of the picture with glare")
 def glare(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
-    """Light that falls on the glass and washes a part of the picture out, as from a window behind the photographer."""
+    """Wash a part of the picture out with light that falls on glass, as from a window behind the photographer."""
     u, v = rng.uniform(0.2, 0.8, size=2)
     angle, long, short = rng.uniform(0, math.pi), rng.uniform(0.35, 0.6), rng.uniform(0.2, 0.32)
     (x, y), (middle_x, middle_y) = coordinates(image), coordinates_of(image, u, v)

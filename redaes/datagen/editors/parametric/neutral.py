@@ -1,4 +1,4 @@
-"""Edits that cost nothing: they teach what does not matter."""
+"""Edits that change no quality: pairs made with them teach the model what does not matter."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def mirror(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteI
 
 @operation("composition", "Move the frame by a sliver", direction="neutral")
 def tiny_crop(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
-    """The frame moves by whole pixels, at most 1.5 % of a side: a crop that is enlarged again would be softer than what
-    it is compared with. What comes in at the border mirrors what is beside it."""
+    """Move the frame by whole pixels, at most 1.5 % of a side. A crop that is enlarged again would be softer than the
+    original, so the missing border is filled with a mirror image of the pixels beside it."""
     height, width = image.shape[:2]
     moves = [draw_sign(rng) * rng.uniform(0.4, 1.0) for _ in range(2)]
     right, down = (round(0.015 * strength * n * move) for n, move in zip((width, height), moves, strict=True))

@@ -26,17 +26,17 @@ class Operation:
     factor: Factor
     """The aesthetic factor that it touches."""
     instruction: str
-    """What an instruction-following editor would be told; ``{amount}`` is an adverb for strength."""
+    """The instruction for an instruction-following editor; ``{amount}`` stands for an adverb for the strength."""
     direction: Direction
-    """``degrade`` or ``neutral``: blind improvement is unreliable; improving pairs are made by inversion."""
+    """``degrade`` or ``neutral``. No operation improves: blind improvement is unreliable, and pairs can be reversed."""
     apply: Apply
-    """(H, W, 3) sRGB bytes, strength in [0, 1], generator -> (H, W, 3) sRGB bytes."""
+    """Function from (H, W, 3) sRGB bytes, strength in [0, 1] and generator to (H, W, 3) sRGB bytes."""
     dose: OfStrength | None
-    """How much of what it does at each strength, in the units of its own physics, where KADID-10k has a counterpart
-    (:data:`redaes.datagen.severity.COUNTERPARTS`): 0, or a harmless value, at strength 0, and growing with it."""
+    """Physical amount of the effect at each strength, for operations with a counterpart in KADID-10k
+    (:data:`redaes.datagen.severity.COUNTERPARTS`). It is 0 or harmless at strength 0, and grows with it."""
     frame_share: OfStrength
-    """Strength to the least share of the frame's width or height that fills the picture. Below 1 the edit enlarges:
-    done to a picture of the final size, it would be soft, whatever else it does."""
+    """Smallest share of the frame's width or height that fills the picture, by strength. If it is below 1, the edit
+    enlarges: made from a picture of the final size, it would also be softer."""
 
 
 def operation(
@@ -47,7 +47,7 @@ def operation(
     dose: OfStrength | None = None,
     frame_share: OfStrength = _whole_frame,
 ) -> Callable[[Apply], Operation]:
-    """Stands above a function and makes an operation of its name; nothing is registered."""
+    """Make an operation of the decorated function, with the function's name; nothing is registered."""
 
     def of(apply: Apply) -> Operation:
         return Operation(apply.__name__, factor, instruction, direction, apply, dose, frame_share)
@@ -56,5 +56,5 @@ def operation(
 
 
 def draw_sign(rng: np.random.Generator) -> float:
-    """Return 1 or -1, as likely."""
+    """Return 1 or -1 with equal probability."""
     return 1.0 if rng.random() < 0.5 else -1.0

@@ -12,9 +12,9 @@ from redaes.evidence.picture.planes import ByteImage, FloatArray
 
 
 def _linear_to_encoded_table(size: int) -> FloatArray:
-    """Return the sRGB-encoded value of linear = (i / (size - 1))**2.
+    """Return a table of the sRGB-encoded values of linear = (i / (size - 1))**2.
 
-    Indexed by the square root, the curve is nearly straight: 4096 entries stay within 0.05 grey levels.
+    Over the square root the curve is nearly straight, so that 4096 entries are exact to 0.05 grey levels.
     """
     v = (np.arange(size, dtype=np.float64) / (size - 1)) ** 2
     return np.where(v <= 0.0031308, v * 12.92, 1.055 * v ** (1 / 2.4) - 0.055).astype(np.float32)
@@ -32,19 +32,19 @@ def encoded_values(image: ByteImage) -> FloatArray:
 
 
 def to_bytes(encoded: FloatArray) -> ByteImage:
-    """Rounds encoded values to bytes; out of range clips, as a sensor or a file does."""
+    """Round encoded values to bytes; values out of range are clipped, as by a sensor or a file."""
     rounded: ByteImage = np.rint(np.clip(encoded, 0.0, 1.0) * 255.0).astype(np.uint8)
     return rounded
 
 
 def linear_to_bytes(linear: FloatArray) -> ByteImage:
-    """Encodes linear light in [0, 1]; out of range clips."""
+    """Encode linear light in [0, 1]; values out of range are clipped."""
     index = np.rint(np.sqrt(np.clip(linear, 0.0, 1.0)) * (_ENCODED.size - 1)).astype(np.int32)
     return to_bytes(_ENCODED[index])
 
 
 def luma(image: FloatArray) -> FloatArray:
-    """Return (H, W, 1) weighted sum of the channels."""
+    """Return the weighted sum of the channels, (H, W, 1)."""
     weighted: FloatArray = (image @ LUMA)[..., None]
     return weighted
 
@@ -68,8 +68,7 @@ def box_around(image: ByteImage, u: float, v: float, reach: float) -> Box:
 
 
 def coordinates(image: ByteImage, box: Box = (slice(None), slice(None))) -> tuple[FloatArray, FloatArray]:
-    """Return the pixel coordinates x, y of a part, zero in the picture's centre, 1 at half its diagonal: round at any
-    aspect."""
+    """Return the pixel coordinates x, y of a part, 0 in the picture's centre; half its diagonal has the length 1."""
     height, width = image.shape[:2]
     half = np.float32(diagonal_of(image) / 2)
     rows = (np.arange(height, dtype=np.float32)[box[0]] - np.float32((height - 1) / 2)) / half
@@ -86,16 +85,16 @@ def coordinates_of(image: ByteImage, u: float, v: float) -> tuple[float, float]:
 
 
 def smoothstep(x: FloatArray, low: float, high: float) -> FloatArray:
-    """Return 0 up to ``low``, 1 from ``high``, and a smooth rise between."""
+    """Return 0 up to ``low``, 1 from ``high`` on, and a smooth rise in between."""
     t = np.clip((x - low) / (high - low), 0.0, 1.0)
     smooth: FloatArray = t * t * (3 - 2 * t)
     return smooth
 
 
 def blur(image: FloatArray, sigma: float) -> FloatArray:
-    """Return Gaussian blur of (H, W) or (H, W, C), mirrored at the border; sigma in pixels.
+    """Return the Gaussian blur of (H, W) or (H, W, C), mirrored at the border; sigma is in pixels.
 
-    Below 0.05 it changes nothing; a wide one is done on a reduced copy, which no eye can tell.
+    Below 0.05 nothing is changed. Wide blurs are computed on a reduced copy, which makes no visible difference.
     """
     if sigma < 0.05:
         return image
