@@ -44,14 +44,15 @@ _READ = Sampling(max_new_tokens=1)
 
 _CONTINUED = {"continue_final_message": True, "add_generation_prompt": False}
 
-# Said outright, because the server would else take them from the model's generation_config.json.
+# Stated explicitly, because the server would otherwise take them from the model's generation_config.json.
 _PLAIN_SAMPLING = {"top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
 
 _NO_TOKENIZER = frozenset({"http_400", "http_404", "http_405", "http_422", "http_501", "not_tokens"})
-"""How a server without vLLM's ``/tokenize`` answers there."""
+"""Failures that show that a server has no ``/tokenize`` like vLLM's."""
 
 MIN_CHOICE_SHARE = 0.5
-"""Probability that the choices must have together among listed tokens; below, the answer was not gone on with."""
+"""Smallest total probability of the choices among the listed tokens; below it, the server did not continue the
+answer."""
 
 # Templates of models that think leave the thinking to a switch, or else to the server's template (`_check_rendering`).
 _NO_THINKING = {"chat_template_kwargs": {"enable_thinking": False}}
@@ -65,7 +66,7 @@ class _Reading:
 
     source: ProbabilitySource = "exact"
     settled: bool = False
-    """Whether something was read in that way."""
+    """Whether a probability has been read in that way."""
     offered: bool = True
     """Whether the server reports any log-probabilities."""
 
@@ -107,13 +108,13 @@ class ServerBackend:
         self.temperatures = temperatures
         self.ask_in(form)
         self.spelling: Structured | None = None
-        """How the server is asked to hold answers in the JSON form to it; None: as vLLM is, to the letter."""
+        """How the server is asked to constrain answers to the JSON form; None: by vLLM's own field."""
         self._endpoint = endpoint
         self._structured = structured
         self._first_tokens: dict[tuple[str, ...], tuple[int, ...]] = {}
         self._reading = _Reading() if reads is None else _Reading(reads, settled=True)
         self._rendered: set[str] = set()
-        """Beginnings of an answer that the server's template was seen to render rightly."""
+        """Beginnings of an answer that the server's template is known to render correctly."""
         self._asked: set[concurrent.futures.Future[Any]] = set()
         self._cancelled = threading.Event()
         self._loop = asyncio.new_event_loop()
@@ -137,12 +138,11 @@ class ServerBackend:
 
     @property
     def reads(self) -> ProbabilitySource | None:
-        """How probabilities are read from the server, once one was."""
+        """How probabilities are read from the server; None: none has been read yet."""
         return self._reading.source if self._reading.settled else None
 
     def ask_in(self, form: Form) -> None:
-        """Set the default form of answers; a model that was not trained on the text form is also read
-        where it leaves its form a little."""
+        """Set the default form of answers. In the JSON form, answers that deviate from it a little are read too."""
         self.form: Form = form
         self.reader: Reader = "strict" if form == "text" else "lenient"
 
@@ -162,7 +162,7 @@ class ServerBackend:
         return twin
 
     def cancel(self) -> None:
-        """End what is under way through this handle, and refuse what comes; to be called from any thread."""
+        """End the requests of this handle and refuse further ones; may be called from any thread."""
         self._cancelled.set()
         for future in list(self._asked):
             future.cancel()
@@ -395,7 +395,7 @@ def _exactly(reply: Reply, tokens: Mapping[str, int]) -> NextToken | Failure:
 
 
 def _listed(reply: Reply, choices: Sequence[str]) -> NextToken | Failure:
-    """Return the same, as far as the listed tokens tell."""
+    """Return the choices at the place where the answer continues, as far as the listed tokens show them."""
     if not reply.logprobs or reply.logprobs[0].place.is_alone:
         return _NOT_OFFERED
     place = reply.logprobs[0].place
