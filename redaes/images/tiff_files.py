@@ -1,4 +1,4 @@
-"""TIFF files taken apart: what decides the pixels, and what stands beside it."""
+"""Separate the tags of TIFF files that decide the pixels from metadata."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _OF_PIXELS = frozenset(
         529, 530, 531, 532,  # YCbCr
     }
 )  # fmt: skip
-"""Tags on which the pixels depend; all others are kept from the decoder."""
+"""Tags on which the pixels depend; all others are withheld from the decoder."""
 
 
 def unwrap_tiff(data: bytes) -> Unwrapped:
