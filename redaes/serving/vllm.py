@@ -1,6 +1,6 @@
 """Start a vLLM server, wait until it answers, and restart it when it dies.
 
-vLLM is installed in an environment of its own; that environment's Python runs it, and redaes asks it over HTTP.
+vLLM is installed in a separate environment; that environment's Python runs it, and redaes sends requests over HTTP.
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ class ServedModel:
     max_images: int = 4
     """Most pictures in one request."""
     max_pixels: int | None = None
-    """Area in pixels to which the model's processor shrinks a picture; None: that of the training, or its own."""
+    """Area in pixels to which the model's processor shrinks a picture; None: that of its training, or else the
+    processor's default."""
     cpu: bool = False
     """Whether vLLM runs on a CPU: float32, eager mode, a small cache."""
     data_parallel: int = 1
@@ -195,12 +196,13 @@ class ServedModel:
 
 
 class VllmServer:
-    """A vLLM process that is kept alive. A context manager: entered, it answers; left, it is gone."""
+    """A vLLM process that is restarted when it dies. As a context manager, it starts the server and stops it at the
+    end."""
 
     def __init__(self, served: ServedModel, python: Path, *, start_s: float = 900.0) -> None:
         """
         Args:
-            served: what it offers.
+            served: the model to be served.
             python: interpreter of the environment that has vLLM.
             start_s: longest wait for the first sign of health, in seconds; large models take minutes to load.
 
@@ -214,7 +216,7 @@ class VllmServer:
         self.port = _free_port()
         self.base_url = f"http://127.0.0.1:{self.port}/v1"
         self.api_key = secrets.token_urlsafe(24)
-        """Keeps this machine's other users out of ``/v1``."""
+        """Random key that keeps other users of this machine out of ``/v1``."""
         self._command = [
             str(python), "-m", "vllm.entrypoints.openai.api_server", *served.arguments(self.port)
         ]  # fmt: skip
