@@ -18,7 +18,8 @@ from redaes.models.fgaesq.tokens import BLOCK, PATCH, Grid, Ids, Size
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
-"""Standard deviations with which CLIP's pictures are normalised (Radford et al. 2021), for RGB in [0, 1]."""
+"""Standard deviations with which CLIP's pictures are normalised; ``MEAN`` has the means (Radford et al. 2021), for RGB
+in [0, 1]."""
 
 _WINDOW = 7  # SSIM's window, in pixels: the default of scikit-image, which the published code calls
 _INSIDE = BLOCK - _WINDOW + 1  # windows of a block, along each side
