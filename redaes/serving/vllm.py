@@ -224,14 +224,14 @@ class VllmServer:
         self._process: subprocess.Popen[bytes] | None = None
         self._closing = threading.Event()
         self._watcher = threading.Thread(target=self._keep_alive, name="redaes-vllm", daemon=True)
-        # Not deleted after a failure: it says why.
+        # The log is kept after a failure, as it shows the reason.
         self.log = Path(tempfile.mkstemp(prefix="redaes-vllm-", suffix=".log")[1])
 
     def __enter__(self) -> VllmServer:
-        """Start it and wait.
+        """Start the server and wait until it is healthy.
 
         Raises:
-            BackendError: it ended, or did not become healthy; the message has the end of its log.
+            BackendError: the server ended or did not become healthy; the message contains the end of its log.
         """
         self._process = self._start()
         try:
@@ -245,7 +245,7 @@ class VllmServer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """End it."""
+        """Stop the server."""
         self._closing.set()
         self._watcher.join()
         self._stop()
@@ -253,12 +253,12 @@ class VllmServer:
 
     @property
     def pid(self) -> int | None:
-        """Of the process that runs now; None: none does."""
+        """Id of the running process; None: none is running."""
         process = self._process
         return process.pid if process is not None and process.poll() is None else None
 
     def is_healthy(self) -> bool:
-        """Return whether it says of itself that it can answer."""
+        """Return whether the server reports that it can answer."""
         return self.pid is not None and is_healthy(self.base_url)
 
     def _start(self) -> subprocess.Popen[bytes]:
@@ -274,7 +274,8 @@ class VllmServer:
             # Otherwise the first request waits for a C++ compiler, minutes if busy, and its failure ends the engine.
             environment.setdefault("TORCHDYNAMO_DISABLE", "1")
         with self.log.open("ab") as log:
-            # In a group of its own: an interrupt at the terminal reaches this process, which drains first.
+            # In its own process group, so that an interrupt at the terminal reaches only this process, which first
+            # finishes open requests.
             return subprocess.Popen(
                 self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
             )
@@ -297,7 +298,7 @@ class VllmServer:
                 return
 
     def _keep_alive(self) -> None:
-        """Start it again when it ends: a killed engine makes the server end, with status 0."""
+        """Restart the server when it ends; if its engine is killed, it ends with status 0."""
         delay_s = 1.0
         while not self._closing.wait(0.5):
             assert self._process is not None
@@ -319,7 +320,7 @@ class VllmServer:
             LOG.info(json.dumps({"event": "vllm answers again"}))
 
     def _stop(self) -> None:
-        """End the process with all that it started."""
+        """Stop the process and all processes that it started."""
         process = self._process
         if process is None:
             return
@@ -339,7 +340,7 @@ class VllmServer:
 
 
 def is_healthy(base_url: str) -> bool:
-    """Return whether a vLLM server says of itself that it can answer.
+    """Return whether a vLLM server reports that it can answer.
 
     Args:
         base_url: base URL of its OpenAI protocol, such as ``http://127.0.0.1:8000/v1``.
@@ -355,7 +356,7 @@ def served_models(base_url: str) -> Sequence[str]:
     """Return the names under which a server offers models; its key, if it has one, is ``REDAES_API_KEY``.
 
     Raises:
-        BackendError: it does not say.
+        BackendError: the server does not list them.
         InputError: the key cannot be sent.
     """
     httpx = _httpx()
