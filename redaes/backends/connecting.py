@@ -184,7 +184,7 @@ class ConnectedModel:
             EndpointError: the server has answered nothing so far, and nothing of this.
             BackendError: as for the backend that asks.
         """
-        # vLLM, which alone goes on with a begun answer, is asked by its own field, which holds to the letter.
+        # vLLM, the only server that continues a given beginning, is constrained by its own field, which is exact.
         if isinstance(self.backend, ChatBackend) and any(form_of(one.prompt.name) == "json" for one in requests):
             self.backend.spelling = self.structured()
         try:

@@ -174,7 +174,7 @@ def load_adapter(network: Any, adapter: Path, *, trainable: bool = False, autoca
         return get_peft_model(network, config, autocast_adapter_dtype=autocast_adapter_dtype)
     try:
         with warnings.catch_warnings():
-            # peft warns where weights are missing and goes on with fresh ones.
+            # peft only warns about missing weights and continues with new ones.
             warnings.filterwarnings("error", message="Found missing adapter keys")
             return PeftModel.from_pretrained(
                 network, str(adapter), is_trainable=trainable, autocast_adapter_dtype=autocast_adapter_dtype

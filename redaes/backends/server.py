@@ -5,10 +5,9 @@ looked up once (``/tokenize``), and the server reports the log-probabilities of 
 (``logprob_token_ids``) over the whole vocabulary. A server that does not know these fields ignores them and says so
 by their absence, which fails the request as ``no_logprob``; it is never read as an answer.
 
-Where nothing was ever read in that way, because the server has no ``/tokenize`` or knows no such field, the likeliest
-tokens that it lists are read instead, and answers say ``listed`` from then on. Only tokens that are a choice to the
-letter, space included, count: a server that does not go on with a begun answer, but begins another, starts it with no
-space.
+If this has never worked, because the server has no ``/tokenize`` or does not know the field, the likeliest tokens that
+it lists are read instead, and answers say ``listed`` from then on. Only tokens that equal a choice exactly, including
+the space, count: a server that begins a new answer instead of continuing the given one starts it without a space.
 """
 
 from __future__ import annotations
@@ -92,12 +91,13 @@ class ServerBackend:
     ) -> None:
         """
         Args:
-            endpoint: the server and the model's name there; not open. It is opened, and belongs to the backend.
-            structured: hold reasoned comparisons to the grammar of answers while they are written. For models that
-                were not trained on it; answers then differ from those of a local backend where it would leave it.
-            temperatures: what is known of how far the model's probabilities can be believed.
-            reads: how probabilities are known to be read from the server; None: it is found out.
-            form: in which the model is asked unless told otherwise; answers in the JSON form are always held to it.
+            endpoint: the server and the model's name there. It must not be open; the backend opens and owns it.
+            structured: constrain reasoned comparisons to the grammar of answers while they are written. This is for
+                models that were not trained on it; answers then differ from those of a local backend that would
+                deviate from the grammar.
+            temperatures: the calibration temperatures of the model.
+            reads: how probabilities are read from the server; None: to be detected.
+            form: the default form in which the model is asked; answers in the JSON form are always constrained to it.
 
         Raises:
             BackendError: the endpoint is open already.
@@ -154,7 +154,7 @@ class ServerBackend:
         self._stop()
 
     def task(self) -> ServerBackend:
-        """Return the same server and connections under another handle, whose :meth:`cancel` reaches only what is asked
+        """Return another handle to the same server and connections, whose :meth:`cancel` ends only the requests made
         through it."""
         twin = copy.copy(self)
         twin._asked = set()
@@ -282,8 +282,8 @@ class ServerBackend:
         return [replies[index] for index in range(len(chats))]
 
     async def _check_rendering(self, prefix: str) -> None:
-        """Look once whether the server's template lets the model think where it is asked for an answer, or cuts the
-        white space at the end of what the answer begins with.
+        """Check once whether the server's template leaves thoughts open before an answer, or cuts the white space at
+        the end of the answer's beginning.
 
         Raises:
             BackendError: it does.
@@ -291,7 +291,7 @@ class ServerBackend:
         """
         end = prefix[-1:] if prefix[-1:].isspace() else ""
         if end in self._rendered or (prefix and not end):
-            return  # begun for the model, an answer is not thought about
+            return  # no thoughts before an answer whose beginning is given
         chat = [{"role": "user", "content": "?"}]
         fields: dict[str, Any] = dict(_NO_THINKING)
         if prefix:
@@ -301,10 +301,10 @@ class ServerBackend:
             text = await self._endpoint.rendered(chat, **fields)
         except EndpointError as error:
             if error.reason == "connection":
-                return  # it is down, as the question itself will show; or it cannot read this request alone
+                return  # the server is down, as the question itself will show, or it cannot read only this request
             if error.reason not in _NO_TOKENIZER:
                 raise
-            text = None  # no vLLM: what it answers is all that can be looked at
+            text = None  # not vLLM: only its answer can be checked
         if text is not None and opens_thinking(text):
             raise BackendError(
                 f"{self._endpoint.base_url} renders a chat of {self.model} with an open <think>, where no verdict can "
@@ -320,7 +320,7 @@ class ServerBackend:
 
     async def _tokens_of(self, prefix: str, choices: Sequence[str]) -> tuple[int, ...]:
         """Return the id of the first token of each choice after ``prefix``."""
-        # Tokenizers do not join over the end of a line before a letter; so the last line stands for the whole.
+        # Tokenizers do not join tokens across a line end before a letter, so the last line is enough.
         tail = prefix[prefix.rfind("\n") + 1 :]
         key = (tail, *choices)
         if key not in self._first_tokens:
@@ -359,7 +359,7 @@ class ServerBackend:
             raise EndpointError("cancelled", "the client no longer waits") from error
         finally:
             self._asked.discard(future)
-            future.cancel()  # after an interrupt, nothing goes on unseen
+            future.cancel()  # after an interrupt, the work must not continue
 
     def _stop(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)

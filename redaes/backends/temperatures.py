@@ -35,8 +35,8 @@ class Temperature(Record):
     temperature: Annotated[FiniteFloat, Field(gt=0.0)]
     """The divisor of the mean log-odds of both orders."""
     ceiling: Annotated[FiniteFloat, Field(gt=0.5, le=1.0)] = 1.0
-    """Largest probability that is reported, from how often the most confident answers about the fitted pairs were
-    right."""
+    """Largest probability that is reported; below 1 if the most confident answers about the fitted pairs were too few
+    or too often wrong."""
     data: str
     """The pairs that it was fitted on, in words."""
     n_pairs: Annotated[int, Field(ge=1)]

@@ -29,7 +29,7 @@ _OF_PIXELS = frozenset(
 
 
 def unwrap_tiff(data: bytes) -> Unwrapped:
-    """Return a TIFF file taken apart; the decoder gets the first page without what stands beside its pixels.
+    """Separate a TIFF file's metadata from its pixels; the decoder gets the first page without metadata.
 
     Raises:
         UnsupportedPixels: they have no defined white.
@@ -50,7 +50,7 @@ def unwrap_tiff(data: bytes) -> Unwrapped:
 
 
 def _classic(directory: Directory) -> bytes:
-    """Return a BigTIFF file as a TIFF file: Pillow reads the former only in the order of small machines.
+    """Return a BigTIFF file as a TIFF file: Pillow reads BigTIFF only in little-endian order.
 
     Offsets fit, because files of 4 GB are not read.
     """

@@ -58,7 +58,7 @@ class Edges:
 
 
 def _all_edges(planes: Planes) -> list[Edges]:
-    """Return edges at each level that has some; empty where they are too few in all."""
+    """Return the edges of each level that has some; empty if there are too few in total."""
     found = [edges for level in range(LEVELS) if (edges := _edges(planes, level)) is not None]
     return found if sum(len(edges.x) for edges in found) >= LEAST_EDGES else []
 
@@ -70,8 +70,8 @@ def _box(values: FloatArray) -> FloatArray:
 
 
 def measure_sharpness(planes: Planes) -> tuple[dict[str, float], dict[str, Place]]:
-    """Return the sharpness of the whole and of the middle, where there is enough to measure it in, and the places that
-    are sharpest and softest.
+    """Return the sharpness of the whole and of the middle, if there is enough detail to measure it, and the sharpest
+    and softest places.
 
     It is the detail of the sharpest tiles divided by their contrast, in percent, so that it does not depend on exposure
     or contrast.
