@@ -52,7 +52,7 @@ def unwrap_tiff(data: bytes) -> Unwrapped:
 def _classic(directory: Directory) -> bytes:
     """Return a BigTIFF file as a TIFF file: Pillow reads BigTIFF only in little-endian order.
 
-    Offsets fit, because files of 4 GB are not read.
+    Offsets fit into 4 bytes, because files of 4 GB are not read.
     """
     entries: dict[int, Entry] = {}
     tail = b""
@@ -72,7 +72,7 @@ def _classic(directory: Directory) -> bytes:
 
 
 def _check_samples(directory: Directory) -> None:
-    """Refuse numbers without a defined white.
+    """Refuse samples without a defined white.
 
     Raises:
         UnsupportedPixels: says which.
