@@ -133,7 +133,7 @@ class FGAesQ(nn.Module):
         return torch.cat([*heads, bias], 1)
 
     def n_parameters(self) -> int:
-        """Return the number of trainable parameters."""
+        """Return the number of parameters."""
         return sum(parameter.numel() for parameter in self.parameters())
 
 
