@@ -1,1 +1,1 @@
-"""Backends, from which a model's answers come: one small protocol and its implementations."""
+"""Backends, which answer questions with a model: one small protocol and its implementations."""

@@ -1,8 +1,8 @@
-"""The abilities of a server within the OpenAI protocol, found out once and kept between commands.
+"""Abilities of a server of the OpenAI protocol, detected once and stored between commands.
 
-A record per server, model and what the server reports of itself (:class:`ServerIdentity`) lies in the user's cache
-folder. It is written atomically, holds no key, and is found out anew once it is :data:`KEPT_S` old, of another version,
-or cannot be read. What is None in it has not been looked for yet: it is, when it is first needed.
+The user's cache folder has one record for each combination of server, model and what the server reports of itself
+(:class:`ServerIdentity`). A record is written atomically and contains no key. It is replaced if it is older than
+:data:`KEPT_S`, has another version, or cannot be read. A field that is None is detected when it is first needed.
 """
 
 from __future__ import annotations
@@ -24,33 +24,33 @@ from redaes.file_writing import write_atomically
 from redaes.types import Form, ProbabilitySource, Record
 
 VERSION: Literal[2] = 2
-"""Version of the files; abilities in files of another version are found out again."""
+"""Version of the files; abilities in files of another version are detected again."""
 
 KEPT_S = 7 * 24 * 3600.0
-"""How long what was found out counts, in seconds."""
+"""How long a record is valid, in seconds."""
 
 FOLDER_VARIABLE = "REDAES_CACHE"
-"""Environment variable of the folder in which redaes keeps what can be found out anew."""
+"""Environment variable that names the cache folder of redaes."""
 
 Structured = Literal["json_schema", "structured_outputs", "grammar", "none"]
-"""How a server holds an answer to a form. ``json_schema``: the protocol's ``response_format``;
-``structured_outputs``: vLLM's field of that name; ``grammar``: llama.cpp's field with a GBNF grammar; ``none``: in no
-way that it was asked in."""
+"""How a server can constrain an answer to a form. ``json_schema``: the protocol's ``response_format``;
+``structured_outputs``: vLLM's field of that name; ``grammar``: llama.cpp's field with a GBNF grammar; ``none``: by none
+of these."""
 
 
 class ServerIdentity(Record):
-    """What is kept apart: one model at one address, as far as the server says which."""
+    """The key of a record: one model at one address, as far as the server identifies it."""
 
     url: str
     model: str
     revision: str | None = None
-    """What pins the weights, where the server reports it."""
+    """Revision of the weights; None: the server does not report it."""
     root: str | None = None
-    """What the model's name stands for, where the server reports it: a folder, or a name on the hub."""
+    """The folder or hub name that the model's name stands for; None: the server does not report it."""
     owner: str | None = None
-    """Whose model it is said to be; servers of one's own name themselves: ``vllm``, ``sglang``, ``llamacpp``."""
+    """Reported owner of the model; self-hosted servers report their own name: ``vllm``, ``sglang``, ``llamacpp``."""
     server: str | None = None
-    """The server's own version, where it reports one."""
+    """Version of the server's program; None: it does not report one."""
 
     @property
     def file(self) -> str:
@@ -59,28 +59,29 @@ class ServerIdentity(Record):
 
 
 class Abilities(Record):
-    """What a server can do, as far as it was found out."""
+    """What a server can do, as far as it is known."""
 
     begins: bool | None = None
-    """Whether it goes on with an answer that is begun for the model, and its probabilities can be read there."""
+    """Whether the server continues an answer whose beginning is given, so that probabilities can be read there."""
     reads: ProbabilitySource | None = None
-    """How its probabilities are read there."""
+    """How probabilities are read at that place."""
     lists: bool | None = None
-    """Whether it lists the likeliest tokens of what a model writes."""
+    """Whether the server lists the likeliest tokens of what a model writes."""
     structured: Structured | None = None
-    """How it holds an answer to a form."""
+    """How the server constrains an answer to a form."""
     form: Form | None = None
     """The form in which its model is asked."""
     thinks: bool = False
-    """Whether the model was seen to think longer than it may."""
+    """Whether the model was seen to think beyond its limit on tokens."""
     way: WayName | None = None
-    """How its thoughts are dealt with where little is asked (:mod:`redaes.backends.thoughts`)."""
+    """How thoughts are handled for questions with a short answer (:mod:`redaes.backends.thoughts`)."""
     pictures: PictureLimits = PictureLimits()
-    """Its lasting limits on pictures."""
+    """The server's limits on pictures that do not depend on how it was started."""
     left_out: tuple[str, ...] = ()
-    """Fields that it has refused; ``max_completion_tokens`` among them: it takes ``max_tokens``."""
+    """Fields that the server has refused; ``max_completion_tokens`` here means that it accepts ``max_tokens``
+    instead."""
     values: dict[str, float] = Field(default_factory=dict)
-    """The only values that it takes of a field; of ``top_logprobs`` the largest."""
+    """For some fields, the only value that the server accepts; for ``top_logprobs``, the largest one."""
 
 
 class _Kept(Record):
@@ -94,7 +95,7 @@ class _Kept(Record):
 
 
 def cache_folder() -> Path:
-    """Return where redaes keeps what can be found out anew: ``REDAES_CACHE``, or where this system has such things."""
+    """Return the cache folder of redaes: ``REDAES_CACHE``, or this system's usual place for caches."""
     if given := os.environ.get(FOLDER_VARIABLE):
         return Path(given)
     if sys.platform == "win32":
@@ -105,21 +106,20 @@ def cache_folder() -> Path:
 
 
 def read_abilities(identity: ServerIdentity) -> Abilities | None:
-    """Return what is kept of a server; None: nothing, or nothing that counts any more."""
+    """Return the stored abilities of a server; None: there are none, or they are no longer valid."""
     try:
         kept = _Kept.model_validate_json(_file(identity).read_bytes())
-    except (OSError, RuntimeError, ValidationError):  # RuntimeError: there is no home
+    except (OSError, RuntimeError, ValidationError):  # RuntimeError: no home folder
         return None
     age_s = time.time() - kept.found_at_s
     return kept.abilities if kept.identity == identity and 0 <= age_s < KEPT_S else None
 
 
 def keep_abilities(identity: ServerIdentity, abilities: Abilities) -> bool:
-    """Keep what was found out of a server, in place of what was kept before.
+    """Store the abilities of a server, in place of those stored before.
 
     Returns:
-        Whether it could be kept; a folder that cannot be written to costs the next command a few questions, and
-        nothing else.
+        Whether they could be stored. If the folder cannot be written to, the next command must detect them again.
     """
     kept = _Kept(version=VERSION, found_at_s=time.time(), identity=identity, abilities=abilities)
     content = json.dumps(kept.model_dump(mode="json"), indent=2)
@@ -131,11 +131,11 @@ def keep_abilities(identity: ServerIdentity, abilities: Abilities) -> bool:
 
 
 def forget_abilities(identity: ServerIdentity) -> None:
-    """Have everything found out anew the next time."""
+    """Delete the stored abilities, so that they are detected again next time."""
     try:
         _file(identity).unlink(missing_ok=True)
     except (OSError, RuntimeError):
-        return  # then its age ends it
+        return  # then it expires by its age
 
 
 def _file(identity: ServerIdentity) -> Path:

@@ -1,6 +1,6 @@
-"""Read from a LoRA adapter's folder on which base it was trained, and whether vLLM serves it as trained.
+"""Find out from a LoRA adapter's folder which base it was trained on, and whether vLLM serves it as trained.
 
-Training, merging, checking, the local backend and the launcher of vLLM all ask here.
+Training, merging, checking, the local backend and the launcher of vLLM all use this module.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from redaes.errors import BackendError
 from redaes.models import nano
 
 RUN_RECORD = "run_record.json"
-"""What a stage writes beside its adapter; other people's adapters have none."""
+"""File that a training stage writes beside its adapter; adapters from elsewhere have none."""
 
 RUN_BASE = "base.json"
-"""What a run writes beside its checkpoints, which have no record: the base that it began with."""
+"""File that a run writes beside its checkpoints, which have no run record: the base that it started from."""
 
 VLLM_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
-"""Ranks of LoRA that vLLM makes room for; an adapter takes the next one up."""
+"""LoRA ranks that vLLM can reserve room for; an adapter needs the smallest that is not below its own."""
 
 
 def adapter_settings(adapter: Path) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def adapter_settings(adapter: Path) -> dict[str, Any]:
 
 
 def recorded_base(adapter: Path) -> tuple[str, str] | None:
-    """Name and revision of the base that an adapter was trained on; None: it was made elsewhere, or before this.
+    """Return the name and revision of the base that an adapter was trained on; None: it has no record of them.
 
     Raises:
         BackendError: the record cannot be read.
@@ -103,14 +103,14 @@ def _means_the_same_everywhere(name: str) -> bool:
 
 
 def vllm_limits(settings: Mapping[str, Any], tensors: Iterable[str]) -> list[str]:
-    """Return what of an adapter vLLM 0.31 refuses, or leaves out while it answers with HTTP 200.
+    """Return why vLLM 0.31 would refuse an adapter, or silently ignore a part of it while it answers with HTTP 200.
 
     Args:
-        settings: the adapter's, as in its configuration file.
+        settings: the adapter's settings, as in its configuration file.
         tensors: names of its weights.
 
     Returns:
-        Reasons, fit for a sentence; none: vLLM serves it as it was trained.
+        Reasons, worded to be part of a sentence; empty: vLLM serves it as it was trained.
     """
     found = [f"vLLM serves no adapter with {name}" for name in ("use_dora", "modules_to_save") if settings.get(name)]
     for name in ("rank_pattern", "alpha_pattern"):
@@ -132,5 +132,5 @@ def vllm_limits(settings: Mapping[str, Any], tensors: Iterable[str]) -> list[str
 
 
 def vllm_room(rank: int) -> int:
-    """Return the rank for which vLLM has to make room."""
+    """Return the rank that vLLM has to reserve room for."""
     return next(size for size in VLLM_RANKS if size >= rank)

@@ -11,7 +11,7 @@ Made = TypeVar("Made")
 
 
 async def together(work: Iterable[Coroutine[Any, Any, Made]]) -> list[Made]:
-    """Return the results of what is done at once, in order; after an error, nothing of it goes on unseen.
+    """Run coroutines concurrently and return their results in order; after an error, the others are cancelled.
 
     Raises:
         Exception: the first that is met.
@@ -26,14 +26,15 @@ async def together(work: Iterable[Coroutine[Any, Any, Made]]) -> list[Made]:
 
 
 class EqualWork:
-    """Lets one of equal pieces of work go first, for the others to find what it has left; of one event loop."""
+    """Let equal pieces of work run one after another, so that later ones find the result of the first. For one event
+    loop."""
 
     def __init__(self) -> None:
         self._under_way: dict[str, asyncio.Event] = {}
 
     @asynccontextmanager
     async def turn(self, name: str) -> AsyncIterator[None]:
-        """Wait until no other work of this name is under way, and be that work."""
+        """Wait until no other work of this name is running, then run."""
         while (earlier := self._under_way.get(name)) is not None:
             await earlier.wait()
         done = self._under_way[name] = asyncio.Event()

@@ -1,7 +1,7 @@
-"""A model behind any server of the OpenAI protocol, which writes its answers from their first word.
+"""A model behind any server of the OpenAI protocol that writes whole answers, from their first word.
 
-Nothing can be put before an answer there, so what could follow a request's prefix is read where the model itself has
-written the prefix, from the likeliest tokens that the server lists.
+Such a server cannot continue an answer whose beginning is given. What could follow a request's prefix is therefore read
+where the model itself has written the prefix, from the likeliest tokens that the server lists.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from redaes.errors import InputError
 from redaes.types import Sampling
 
 _UP_TO_THE_PLACE = Sampling(max_new_tokens=32)
-"""How an answer is drawn of which no text is wanted."""
+"""Sampling for an answer of which only the place after the prefix is needed, and not the text."""
 
 _UNLISTED = Failure("no_logprobs", "the server reports no token probabilities; use another server, or compare in pairs")
 
@@ -33,7 +33,7 @@ _UNLISTED = Failure("no_logprobs", "the server reports no token probabilities; u
 class ChatBackend:
     """One model behind one server, or behind replicas among which requests are distributed in turn.
 
-    May be used from several threads; what is found out in one of them counts for all.
+    May be used from several threads; what one of them detects applies to all.
     """
 
     def __init__(
@@ -50,15 +50,15 @@ class ChatBackend:
     ) -> None:
         """
         Args:
-            endpoints: endpoints of one model; not open: each batch has connections of its own.
+            endpoints: endpoints of one model. They must not be open: each batch opens connections of its own.
             emphasis: whether choices are also read where the model writes the prefix in bold, or as a heading.
             lists: whether the server is known to list its likeliest tokens; None: it is not known.
-            spelling: how the server is asked to hold answers in the JSON form to it. That of the protocol does no harm
-                where it is not known: a server that does not take it refuses it, and is asked without.
-            gives_room: whether thoughts get room beside what an answer may take; else they count for it.
+            spelling: how the server is asked to constrain answers to the JSON form. The protocol's own way is a safe
+                default: a server that does not accept it refuses it, and is asked without.
+            gives_room: whether thoughts get tokens in addition to those of the answer; otherwise both share one limit.
             thinks: whether the model is known to think before it answers.
-            way: how its thoughts are known to be dealt with where little is asked; None: to be found.
-            ask: who sends a batch, where that is not left to this one: servers that stay open between batches.
+            way: how thoughts are handled for questions with a short answer; None: to be detected.
+            ask: sends a batch in place of this class, for servers whose connections stay open between batches.
 
         Raises:
             InputError: there are none.
@@ -69,14 +69,14 @@ class ChatBackend:
         self._send = ask or (lambda chats: asyncio.run(self._ask(chats)))
         self._emphasis = emphasis
         self.lists = lists
-        """Whether the server lists its likeliest tokens, as far as is known; where it does not, it is not asked for
-        them, and not at all where nothing else is wanted."""
+        """Whether the server lists its likeliest tokens; None: not known. If it does not, requests do not ask for them,
+        and requests that need nothing else are not sent."""
         self.spelling: Structured = spelling
         self._gives_room = gives_room
         self.thinks = thinks
-        """Whether the model was seen to think longer than it may."""
+        """Whether the model was seen to think beyond its limit on tokens."""
         self.way = way
-        """How its thoughts are dealt with where little is asked; None: not found."""
+        """How thoughts are handled for questions with a short answer; None: not known."""
         self.model = endpoints[0].model
         self.revision = endpoints[0].revision
 
@@ -122,7 +122,7 @@ class ChatBackend:
         return replies
 
     def _asked(self, asked: Sequence[Request], encoder: Encoder) -> list[Reply | Failure]:
-        """Return the replies, each asked for in the way that is known for it, which is found first where it is not."""
+        """Return the replies. Each request is sent in the known way; if none is known, it is detected first."""
         if self.thinks and self.way is None:
             little = next((request for request in asked if _asks_little(request)), None)
             if little is not None:
@@ -141,31 +141,31 @@ class ChatBackend:
         ]
 
     def _way_of(self, request: Request) -> Way | None:
-        """Return how one question is asked; where reasons are wanted, thoughts are waited for."""
+        """Return how one question is asked; if reasons are requested, the thoughts get room."""
         if not self.thinks:
             return None
         return WAYS["room" if self.way is None or not _asks_little(request) else self.way]
 
     def _find_way(self, request: Request, encoder: Encoder) -> None:
-        """Ask one question in one way after another, until it is answered."""
+        """Ask one question in one way after another until it is answered."""
         lists = self.lists is not False
         for name, way in WAYS.items():
             if self._refuses(way):
                 continue
             (reply,) = self._send([_chat(request, encoder, way, {}, lists=lists)])
             if isinstance(reply, Failure) and (reply.reason in SERVER_REASONS or reply.reason == "budget_exhausted"):
-                return  # says nothing of the way
+                return  # says nothing about the way
             if isinstance(reply, Reply) and not lost_in_thoughts(reply) and not self._refuses(way):
                 self.way = name
                 return
         self.way = "room"
 
     def _refuses(self, way: Way) -> bool:
-        """Return whether the server is known to take no such field."""
+        """Return whether the server is known to refuse a field of this way."""
         return bool(set(way.fields) & set(self._endpoints[0].dialect.left_out))
 
     def _hear(self, asked: Sequence[Request], replies: Sequence[Reply | Failure]) -> None:
-        """Find out whether the server lists its likeliest tokens, from answers to those who asked for them."""
+        """Find out whether the server lists its likeliest tokens, from replies to requests that asked for them."""
         if self.lists is not None:
             return
         heard = [

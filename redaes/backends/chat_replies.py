@@ -1,4 +1,4 @@
-"""A server's replies to chat requests: read leniently, kept exactly."""
+"""A server's replies to chat requests: parsed leniently, stored exactly."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Usage(Record):
 
 
 class TokenLogprob(Record):
-    """One token of an answer with the alternatives at its place."""
+    """One token of an answer, with the alternatives at its position."""
 
     token: str
     logprob: FiniteFloat
@@ -38,7 +38,7 @@ class TokenLogprob(Record):
 
     @property
     def place(self) -> NextToken:
-        """What could have stood there: the likeliest tokens, and the one that was taken."""
+        """The tokens that were possible at this position: the likeliest ones and the one that was written."""
         least = min([logprob for _, logprob in self.top], default=self.logprob)
         return NextToken({self.token: self.logprob, **dict(self.top)}, least, "listed")
 
@@ -54,19 +54,20 @@ class Reply(Record):
     usage: Usage | None
     """Token usage; None: not reported."""
     thinking: str = ""
-    """What the model wrote before its answer, where that is told apart."""
+    """What the model wrote before its answer, if that can be separated; otherwise empty."""
     from_thinking: bool = False
-    """Whether the server put the answer where thoughts belong, and left its own place empty."""
+    """Whether the server put the answer into the field for thoughts and left the answer's own field empty."""
     lists: bool | None = None
-    """Whether the server reports log-probabilities, be it of thoughts alone; None: stored before that was looked at."""
+    """Whether the server reports log-probabilities, even if only those of thoughts; None: an old stored reply, which
+    does not say."""
     changes: tuple[str, ...] = ()
-    """What of the request the server could not use, as :func:`redaes.backends.dialect.changes` words it:
-    ``without seed``, ``temperature=1``."""
+    """What was changed in the request because the server could not use it, in the words of
+    :func:`redaes.backends.dialect.changes`: ``without seed``, ``temperature=1``."""
     cached: bool = False
-    """Whether it was read from the cache rather than asked for."""
+    """Whether it was read from the cache and not requested from the server."""
 
     def read_after(self, prefix: str, *, emphasis: bool = False) -> NextToken | Failure:
-        """Return what could stand at the first visible token after ``prefix``, which the answer must begin with.
+        """Return the probabilities at the first visible token after ``prefix``, with which the answer must begin.
 
         White space around the prefix is ignored, so it does not matter whether the tokenizer joins a space to what
         follows it.
@@ -92,7 +93,7 @@ class Reply(Record):
 
     @property
     def tokens(self) -> int:
-        """Read and written, as far as the server reports them."""
+        """Number of tokens read and written, as far as the server reports them."""
         return 0 if self.usage is None else self.usage.total_tokens
 
     @property
@@ -115,8 +116,8 @@ class Reply(Record):
 
 
 def without_half_characters(value: Any) -> Any:
-    """Decoded JSON in which half of a character, as it remains where a token ends within one, is a question mark in a
-    diamond: a lone surrogate is no text, and cannot be stored.
+    """Return decoded JSON with U+FFFD in place of each half of a character. A half remains if a token ends within a
+    character; a lone surrogate is not valid text and cannot be stored.
 
     >>> without_half_characters({"text": ["\\ud83d!", "\\ud83d\\ude00", 1]}) == {"text": ["\\ufffd!", "\\U0001f600", 1]}
     True
@@ -131,7 +132,7 @@ def without_half_characters(value: Any) -> Any:
 
 
 class _Lenient(BaseModel):
-    """What is read of a server's answer; servers add fields of their own."""
+    """The part of a server's answer that is read; servers add fields of their own."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=False)
 

@@ -15,10 +15,10 @@ from redaes.prompts import Prompt
 from redaes.types import Sampling
 
 N_LOGPROBS = 20
-"""Likeliest tokens asked for where probabilities are read: the most that servers offer."""
+"""Number of likeliest tokens requested where probabilities are read: the most that servers offer."""
 
 _CACHE_FORMAT = "redaes-endpoint-1"
-"""First part of every key: answers stored by another format are not found."""
+"""First part of every key, so that answers stored in another format are not found."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class ChatRequest:
     """``name/version@hash``."""
     sampling: Sampling
     schema: Mapping[str, Any] | None = None
-    """JSON schema that the answer is to follow. A server may ignore it, so the answer is still to be checked."""
+    """JSON schema that the answer should follow. A server may ignore it, so the answer must still be checked."""
     n_logprobs: int = 0
-    """Likeliest tokens to be reported at each position; 0: none. vLLM and OpenAI offer up to 20."""
+    """Number of likeliest tokens to be reported at each position; 0: none. vLLM and OpenAI offer up to 20."""
     extra: Mapping[str, Any] | None = None
     """Fields of the body beyond the OpenAI protocol. A server that does not know them ignores them silently."""
 
@@ -86,7 +86,7 @@ class ChatRequest:
         digest = hashlib.sha256()
         for part in parts:
             data = part.encode()
-            digest.update(len(data).to_bytes(8, "big") + data)  # lengths keep ("ab", "c") apart from ("a", "bc")
+            digest.update(len(data).to_bytes(8, "big") + data)  # lengths distinguish ("ab", "c") from ("a", "bc")
         return digest.hexdigest()
 
     def body(self, model: str, urls: Sequence[str] | None = None) -> dict[str, Any]:

@@ -1,10 +1,11 @@
 """Make a chat template render prompts in one way: the end of a prompt that asks for an answer equals the text before a
 given answer.
 
-Templates of models that think do not keep to that. Qwen3-VL-Thinking's and Qwen3.5's end a prompt with an open
-``<think>``, in which a verdict would be read, and put an empty block before an answer that is trained on. Here such a
-template is changed, once, where a processor is loaded: the block is closed after the prompt too, as the template itself
-closes it before an answer. So the template that goes along with a result has one rendering wherever it is used.
+Templates of reasoning models do not. Those of Qwen3-VL-Thinking and Qwen3.5 end a prompt with an open ``<think>``, so
+that a verdict would be read within thoughts, but put an empty block before an answer in training. This module changes
+such a template once, when a processor is loaded: the block is closed after the prompt too, as the template itself
+closes it before an answer. The template that is saved with a result then renders prompts in one way wherever it is
+used.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ from redaes.errors import BackendError
 
 _ANSWER = "Winner: A\nDifference: +1.5"
 _THINKING = re.compile(r"\s*(?:<think>)?\s*(?:</think>)?\s*")
-"""What may be added to a prompt, or taken from its end: markup of thoughts that holds none."""
+"""Text that may be added to a prompt or removed from its end: markup of thoughts with no thoughts in it."""
 
 _SWITCHED_OFF = "{%- set enable_thinking = false -%}\n"
 _MOST_SHOWN = 60
 
 
 def opens_thinking(text: str) -> bool:
-    """Return whether what follows the text would be thoughts.
+    """Return whether text written after this would be thoughts.
 
     >>> opens_thinking("<|im_start|>assistant\\n<think>\\n"), opens_thinking("<think>\\n\\n</think>\\n\\n")
     (True, False)
@@ -56,7 +57,7 @@ def one_rendering(processor: Any, name: object) -> str:
         if two is None:
             return str(template)
         if not (opens_thinking(two[0]) or any("think>" in part for part in _difference(*two))):
-            return str(template)  # it differs otherwise; training refuses that (`check_chat`)
+            return str(template)  # it differs in another way, which training refuses (`check_chat`)
         for changed in _changes(template, *two):
             if two_renderings(processor, changed) is None:
                 return changed

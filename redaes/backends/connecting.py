@@ -1,5 +1,5 @@
-"""Any server of the OpenAI protocol as a backend: what it offers and can do is asked once and kept, and the way of
-asking follows from that.
+"""Connect to any server of the OpenAI protocol as a backend. What the server offers and can do is detected once and
+stored; it decides how the model is asked.
 
 A server that tokenizes as vLLM does and goes on with a begun answer is asked by
 :class:`~redaes.backends.server.ServerBackend`, any other by :class:`~redaes.backends.chat.ChatBackend`.
@@ -56,10 +56,11 @@ ANSWER_S = 300.0
 MAX_RETRIES = 2
 
 _HOPELESS = frozenset({"connection", "timeout", "http_401"})
-"""Why a server does not list its models, and will not answer either. Others have no list, or keep it from the key."""
+"""Reasons for a missing list of models that also mean that the server will not answer. With other reasons it may
+answer: some servers have no list, or do not show it to this key."""
 
 _OF_THE_MOMENT = (SERVER_REASONS - {"http_404"}) | {"empty", "no_content", "budget_exhausted", "too_many_pictures"}
-"""Why a server answers nothing, whatever is known of it."""
+"""Reasons for a failure that say nothing about the server's abilities."""
 
 _OLDER_LIMIT = frozenset({"library", "me"})
 """Owners of models on servers that know ``max_tokens`` alone, and would write without end: Ollama
@@ -70,16 +71,16 @@ _ANY_NAME = frozenset({"llamacpp", "me"})
 llama-cpp-python. A result would name a model that was never asked."""
 
 _PAGES = ("/chat/completions", "/completions", "/responses", "/models")
-"""What people copy from examples behind the address of a server."""
+"""Paths that people copy from examples together with the address of a server; they are removed."""
 
 _T = TypeVar("_T")
 
 
 class ConnectedModel:
-    """A model behind a server, asked in the way that suits it. Nothing it says is lost but what the server loses.
+    """A model behind a server, asked in the way that suits the server.
 
-    Until something was answered, a batch of which nothing was answered ends the work, in the server's own words. What
-    is found out of the server is kept for the next time.
+    Until the server has answered anything, a batch without any answer raises an error with the server's own message.
+    What is detected about the server is stored for later commands.
     """
 
     def __init__(
@@ -94,12 +95,12 @@ class ConnectedModel:
     ) -> None:
         """
         Args:
-            backend: belongs to this one.
+            backend: the backend that asks; this object owns it and closes it.
             endpoint: endpoint of the backend.
-            identity: what is known is kept under.
-            known: what was kept of the server, or found out so far.
-            reader: reader of what the model writes, unless told otherwise.
-            offered: models that the server lists, where the model is not among them.
+            identity: key under which the server's abilities are stored.
+            known: the stored abilities, with those detected so far.
+            reader: default reader of what the model writes.
+            offered: the models that the server lists, if the model is not among them.
         """
         self.model = backend.model
         self.revision = backend.revision
@@ -113,7 +114,7 @@ class ConnectedModel:
         self._structured = known.structured
         self._form = known.form
         self.reader = reader
-        """How its answers are read unless told otherwise."""
+        """Default reader of the model's answers."""
         self._first = FirstAnswers(backend)
 
     def __enter__(self) -> ConnectedModel:
@@ -133,7 +134,7 @@ class ConnectedModel:
 
     @property
     def abilities(self) -> Abilities:
-        """What is known of the server by now."""
+        """The abilities of the server that are known so far."""
         chat = self.backend if isinstance(self.backend, ChatBackend) else None
         return Abilities(
             begins=chat is None,
@@ -149,7 +150,8 @@ class ConnectedModel:
         )
 
     def structured(self) -> Structured:
-        """Return how the server holds an answer to a form: asked once, by a question without pictures, and kept.
+        """Return how the server constrains an answer to a form. This is detected once, by a question without pictures,
+        and stored.
 
         Raises:
             EndpointError: it does not answer.
@@ -164,7 +166,7 @@ class ConnectedModel:
 
     @property
     def form(self) -> Form:
-        """The default form in which the model is asked; it is found out once and kept.
+        """The default form in which the model is asked; it is detected once and stored.
 
         Raises:
             EndpointError: it does not answer.
@@ -182,7 +184,7 @@ class ConnectedModel:
             EndpointError: the server has answered nothing so far, and nothing of this.
             BackendError: as for the backend that asks.
         """
-        # vLLM, which alone goes on with a begun answer, is asked by its own field, which holds to the letter.
+        # vLLM, the only server that continues a given beginning, is constrained by its own field, which is exact.
         if isinstance(self.backend, ChatBackend) and any(form_of(one.prompt.name) == "json" for one in requests):
             self.backend.spelling = self.structured()
         try:
@@ -190,7 +192,7 @@ class ConnectedModel:
         except EndpointError as error:
             if self._first.heard:
                 raise
-            forget_abilities(self._identity)  # what was kept may be what is wrong
+            forget_abilities(self._identity)  # the stored abilities may be the cause
             more = self._why_perhaps(error.reason)
             if not more:
                 raise
@@ -199,9 +201,8 @@ class ConnectedModel:
         return found
 
     def _why_perhaps(self, reason: str) -> str:
-        """Return what may be behind it that the server answers nothing, and the remedy, to be put behind its own
-        words.
-        """
+        """Return a possible reason why the server does not answer, and the remedy, to be appended to its own
+        message."""
         if self._offered and reason in ("http_400", "http_404"):
             return f"; the models that it lists: {', '.join(self._offered[:MOST_LISTED])}"
         if self._was_known and reason not in _OF_THE_MOMENT:
@@ -221,7 +222,7 @@ class ConnectedModel:
         try:
             self._alone(lambda endpoint: endpoint.models())
         except EndpointError as error:
-            # Others have no list, or keep it from the key.
+            # Other servers have no list of models, or do not show it to this key.
             return error.reason not in _HOPELESS and not error.reason.startswith("http_5")
         return True
 
@@ -242,12 +243,12 @@ class ConnectedModel:
 
     @property
     def served_as(self) -> str:
-        """Where the model is, and what stands behind its name there as far as the server says: what answers that are
-        kept belong to."""
+        """The address and, as far as the server reports it, what the model's name stands for: stored answers belong to
+        this combination."""
         return " ".join(filter(None, (self.url, self._identity.root)))
 
     def _alone(self, ask: Callable[[Endpoint], Awaitable[_T]]) -> _T:
-        """Return what is asked over a connection of its own."""
+        """Run requests over a separate connection and return their result."""
         endpoint = self._endpoint.again()
 
         async def asked() -> _T:
@@ -257,7 +258,7 @@ class ConnectedModel:
         return _aside(lambda: asyncio.run(asked()))
 
     def _keep(self) -> None:
-        """Write down what is known of the server, where that is more than before."""
+        """Store what is known about the server, if it is more than is stored already."""
         known = self.abilities
         if known != self._kept:
             keep_abilities(self._identity, known)
@@ -285,8 +286,8 @@ def connect(
         api_key: None: the environment's ``REDAES_API_KEY``, or none at all.
         reader: reader of what the model writes; with ``lenient`` its probabilities are also read where it writes in
             bold.
-        revision: what pins the weights; None: what the server reports, or else its address.
-        timeout_s: for one answer, in seconds.
+        revision: revision of the weights; None: the one that the server reports, or else its address.
+        timeout_s: longest wait for one answer, in seconds.
         cache: folder of the answers; None: none are kept.
         max_calls: most requests that are sent; None: no limit.
         max_tokens: no request is sent once the reported tokens reach this; None: no limit.
@@ -314,7 +315,7 @@ def connect(
         return Endpoint(
             base_url,
             chosen.id,
-            # Else answers, and scores against references, of two servers with one name of a model would be mixed.
+            # Without this, answers and reference scores of two servers that use one model name would be mixed.
             revision=revision or chosen.revision or f"at {base_url}",
             api_key=api_key,
             concurrency=concurrency,
@@ -366,8 +367,8 @@ def key_from(variable: str | None) -> str | None:
 
 
 def versioned_url(url: str) -> str:
-    """Return the address of a server up to and including the version, which is ``/v1`` where it has no path; without
-    the page that stands behind it in examples.
+    """Return the address of a server up to and including the version, without a path copied from an example. An address
+    without a path gets ``/v1``.
 
     >>> versioned_url("http://localhost:11434")
     'http://localhost:11434/v1'
@@ -442,12 +443,12 @@ def _chosen(base_url: str, model: str | None, offered: list[OfferedModel] | None
 
 
 def _older_limit(model: OfferedModel) -> tuple[str, ...]:
-    """Return the name of the token limit, where the server is known to ignore it without a word."""
+    """Return the name of the token limit if the server is known to ignore it silently; otherwise nothing."""
     return ("max_completion_tokens",) if model.owned_by in _OLDER_LIMIT else ()
 
 
 def _begun(endpoint: Endpoint) -> tuple[ServerBackend, Endpoint] | None:
-    """Return the server, if it can be read where an answer is begun for its model, and what it is asked through.
+    """Return a backend and its endpoint if the server continues a given beginning and probabilities can be read there.
 
     Raises:
         EndpointError: for the moment it answers nothing, however it is asked.
@@ -476,7 +477,7 @@ def _question() -> Request:
 
 
 def _aside(work: Callable[[], _T]) -> _T:
-    """Return what work that runs an event loop gives; in a thread where one runs here already, as in a notebook."""
+    """Return the result of work that runs an event loop; if one is running already, as in a notebook, in a thread."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def library() -> Any:
-    """Return the httpx, which the core does without.
+    """Import and return httpx, which is an optional dependency.
 
     Raises:
         MissingDependency: it is absent.
@@ -28,14 +28,14 @@ def library() -> Any:
 
 
 def open_client(base_url: str, headers: dict[str, str], most: int) -> httpx.AsyncClient:
-    """Return a client for one server. A server on this machine is never reached by way of a proxy, which would look for
-    it on its own machine; any other one is, where the environment says so (``HTTP_PROXY``, ``HTTPS_PROXY``,
+    """Return a client for one server. A server on this machine is never reached through a proxy, which would look for
+    it on the proxy's own machine. For other servers the environment decides (``HTTP_PROXY``, ``HTTPS_PROXY``,
     ``ALL_PROXY``, ``NO_PROXY``).
 
     Args:
         base_url: base URL of the server.
         headers: headers of every request.
-        most: connections at once.
+        most: largest number of simultaneous connections.
 
     Raises:
         InputError: the environment names a proxy or certificates that cannot be used.
@@ -44,18 +44,18 @@ def open_client(base_url: str, headers: dict[str, str], most: int) -> httpx.Asyn
     made_by = library()
     limits = made_by.Limits(max_connections=most)
     try:
-        # With a transport of its own, a client leaves the environment's proxies alone.
+        # A client that is given a transport ignores the environment's proxies.
         transport = made_by.AsyncHTTPTransport(limits=limits) if is_on_this_machine(base_url) else None
-        # One try as a whole is timed by who asks: httpx times each read alone, which a trickle outlives.
+        # The caller limits the time of a whole try: httpx would limit each read alone, which a slow trickle never hits.
         client: httpx.AsyncClient = made_by.AsyncClient(
             headers=headers, timeout=None, limits=limits, transport=transport
         )
-    except ImportError as error:  # of httpx's own, about SOCKS
+    except ImportError as error:  # raised by httpx: SOCKS support is absent
         raise InputError(
             "the environment names a SOCKS proxy (ALL_PROXY, HTTP_PROXY or HTTPS_PROXY), which needs one more package: "
             "pip install 'httpx[socks]'; or have NO_PROXY name the server's host"
         ) from error
-    except (made_by.InvalidURL, ValueError) as error:  # no message repeats it: it may hold a password
+    except (made_by.InvalidURL, ValueError) as error:  # the message must not repeat it, as it may contain a password
         raise InputError(
             "the environment names a proxy that cannot be used (ALL_PROXY, HTTP_PROXY or HTTPS_PROXY); give one like "
             "http://proxy.example.org:3128, or have NO_PROXY name the server's host"
@@ -69,7 +69,7 @@ def open_client(base_url: str, headers: dict[str, str], most: int) -> httpx.Asyn
 
 
 def remedy(base_url: str, error: Exception) -> str:
-    """Return what may help where a server is not reached, to be put behind the reason; empty where nothing is known.
+    """Return advice for a server that cannot be reached, to be appended to the reason; empty: there is none.
 
     Args:
         base_url: base URL of the server.
@@ -98,7 +98,7 @@ def remedy(base_url: str, error: Exception) -> str:
 
 
 def is_on_this_machine(url: str) -> bool:
-    """Return whether an address is of the loopback.
+    """Return whether an address is a loopback address.
 
     >>> [is_on_this_machine(f"http://{host}/v1") for host in ("localhost:80", "127.0.0.2", "[::1]:80", "10.0.0.1")]
     [True, True, True, False]

@@ -1,7 +1,7 @@
-"""Hold a model in this process to the form of its answer while it writes (constrained decoding, by llguidance).
+"""Constrain a model in this process to the form of its answer while it writes (constrained decoding, by llguidance).
 
-Nothing is taught by it: at each place the tokens that cannot go on with an answer in the form are left out, and what
-the model finds likeliest of the others is written. Probabilities that are read for the fast mode are never touched.
+At each position, tokens that cannot continue an answer in the form are excluded, and the model chooses among the
+others. Probabilities that are read for the fast mode are never changed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from redaes.types import Form
 
 
 class FormHolder:
-    """Holds answers of one model to their form."""
+    """Constrain the answers of one model to their form."""
 
     def __init__(self, tokenizer: Any, ends: Sequence[int], name: str) -> None:
         """
@@ -35,7 +35,7 @@ class FormHolder:
             name: name of the model, for messages.
 
         Raises:
-            BackendError: a tokenizer of another make.
+            BackendError: the tokenizer is of a kind that llguidance cannot read.
             MissingDependency: llguidance is absent.
         """
         try:
@@ -58,13 +58,13 @@ class FormHolder:
         self._made = lru_cache(maxsize=4)(self._make)
 
     def begin(self, prompt: Prompt, chat: str, prefix: str, max_new_tokens: int) -> HeldAnswer | None:
-        """Return an answer that is about to be written.
+        """Return the state of an answer that is about to be written.
 
         Args:
             prompt: one of :func:`redaes.prompts.known` in the reasoned mode.
-            chat: the text that the model goes on with, without the prefix.
-            prefix: how the answer begins.
-            max_new_tokens: that may be written.
+            chat: the text that the model continues, without the prefix.
+            prefix: the beginning of the answer.
+            max_new_tokens: largest number of tokens that may be written.
 
         Returns:
             None: the prefix does not begin an answer in the form.
@@ -102,23 +102,23 @@ class FormHolder:
         return len(self._tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def _thinking(self) -> Thinking | None:
-        """Return the model's tokens around thoughts, where it has such and may write them."""
+        """Return the model's tokens around thoughts; None: it has none, or may not write them."""
         known = self._tokenizer.get_vocab()
         if OPENING not in known or CLOSING not in known:
             return None
         thinking = Thinking(known[OPENING], known[CLOSING])
-        # Special ones are never drawn.
+        # Special tokens are never drawn.
         return None if set(thinking) & set(self._tokenizer.all_special_ids) else thinking
 
 
 class FormLogits(LogitsProcessor):
-    """Leaves out what cannot go on with the answers of a batch; for one call of ``generate``."""
+    """Exclude tokens that cannot continue the answers of a batch; for one call of ``generate``."""
 
     def __init__(self, answers: Sequence[HeldAnswer | None], n_prompt: int) -> None:
         """
         Args:
-            answers: answers of the batch; None: may be anything.
-            n_prompt: tokens of the prompts, which all end at one place.
+            answers: states of the batch's answers; None: not constrained.
+            n_prompt: number of tokens of the prompts, which all end at the same position.
         """
         self._answers = answers
         self._n_prompt = n_prompt
@@ -140,7 +140,7 @@ class FormLogits(LogitsProcessor):
                 row[:] = True
                 row[following] = False
             else:
-                # A model may have room for more tokens than its tokenizer has, or for fewer.
+                # A model may have scores for more tokens than its tokenizer has, or for fewer.
                 n_both = min(len(following), len(row))
                 np.logical_not(following[:n_both], out=row[:n_both])
                 row[n_both:] = True

@@ -36,10 +36,10 @@ class Said:
     """What a message says."""
 
     text: str
-    """The answer. Empty where the limit on tokens was reached within the thoughts."""
+    """The answer; empty if the limit on tokens was reached within the thoughts."""
     thinking: str
     from_thinking: bool
-    """Whether the server put the answer where thoughts belong."""
+    """Whether the server put the answer into the field for thoughts."""
     first_token: int | None
     """Index of the answer's first token among those reported; None: not known."""
 
@@ -63,13 +63,13 @@ def said(content: Content, reasoning: str, *, cut_off: bool, tokens: Sequence[st
         reasoning = "".join([reasoning, *(_thought(part) for part in content)])
         content = "".join(part.text or "" for part in content if part.type in ("text", "output_text"))
     if content is None and not reasoning:
-        # Gemini's layer leaves the text out where thoughts that it does not show have used up the limit.
+        # Gemini's layer sends no text if hidden thoughts have used up the limit.
         return Said("", "", False, None) if cut_off else Failure("no_content", "the answer has no text")
     text, from_thinking = content or "", False
     if not text.strip() and reasoning:
         if cut_off:
             return Said("", reasoning, False, None)
-        # A server that takes every answer of a model for thoughts (vLLM, where thinking was switched off).
+        # Some servers put every answer of a model into the field for thoughts (vLLM, if thinking was switched off).
         text, reasoning, from_thinking = reasoning, "", True
     split = split_thinking(text)
     if not split.closed and not cut_off:
@@ -104,9 +104,8 @@ def _first_token(tokens: Sequence[str], thought: bool, answer: str) -> int | Non
 
 
 def _last(tokens: Sequence[str], answer: str) -> int | None:
-    """Return where an answer begins that the tokens end with, but for special ones: gpt-oss writes its thoughts into a
-    channel
-    of their own. None: it does not begin with a token."""
+    """Return the index of the token at which an answer begins that the tokens end with, apart from special tokens:
+    gpt-oss writes its thoughts into a channel of their own. None: the answer does not begin at a token."""
     whole = "".join(tokens)
     begin = whole.rfind(answer) if answer else -1
     if begin < 0 or _SPECIAL.sub("", whole[begin + len(answer) :]).strip():

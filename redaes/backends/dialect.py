@@ -1,8 +1,8 @@
-"""The part of the OpenAI protocol that a server accepts, found out once from its refusals and then kept.
+"""The part of the OpenAI protocol that a server accepts, learned from its refusals and then remembered.
 
 A field that is refused is left out of this request and of all that follow; ``max_completion_tokens`` is then sent by
-its older name, ``max_tokens``. What was changed stands in every answer that was given without it, because it may decide
-the answer: without ``temperature`` a model is sampled as its maker thinks best.
+its older name, ``max_tokens``. Every answer records what was changed in its request, because that may decide the
+answer: without ``temperature``, a model is sampled with its maker's default.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from redaes.backends.picture_limits import PictureLimits
 from redaes.backends.refusals import OPTIONAL, Refusal
 
 _TOGETHER = (
-    # A server without the first can make nothing of the others.
+    # A server that refuses the first field cannot use the others either.
     ("logprobs", ("top_logprobs", "logprob_token_ids", "return_tokens_as_token_ids")),
     ("continue_final_message", ("add_generation_prompt",)),
     ("add_generation_prompt", ("continue_final_message",)),
@@ -23,7 +23,7 @@ _TOGETHER = (
 
 
 class Dialect:
-    """How requests to one server are written. May be used from several threads."""
+    """Write requests in the form that one server accepts. May be used from several threads."""
 
     def __init__(
         self,
@@ -34,8 +34,8 @@ class Dialect:
         """
         Args:
             left_out: fields that the server is known to refuse.
-            values: the only values that it is known to take of a field; of ``top_logprobs`` the largest.
-            pictures: its limits on pictures that are known; None: none.
+            values: for some fields, the only value that it is known to accept; for ``top_logprobs`` the largest one.
+            pictures: its known limits on pictures; None: none are known.
         """
         self._lock = threading.Lock()
         self._left_out = frozenset(left_out)
@@ -49,7 +49,7 @@ class Dialect:
 
     @property
     def values(self) -> dict[str, float]:
-        """The only values that are taken of a field, by its name."""
+        """By name of a field, the only value that is accepted."""
         with self._lock:
             return dict(sorted(self._values.items()))
 
@@ -59,13 +59,13 @@ class Dialect:
         return self._pictures
 
     def learn_limits(self, named: PictureLimits) -> PictureLimits:
-        """Keep to limits on pictures from now on, beside those that are known; all of them."""
+        """Apply further limits on pictures from now on; return all limits together."""
         with self._lock:
             self._pictures = self._pictures.within(named)
             return self._pictures
 
     def learn(self, refusals: Sequence[Refusal]) -> None:
-        """Write requests otherwise from now on."""
+        """Leave out or change the refused fields in all further requests."""
         with self._lock:
             for refusal in refusals:
                 if refusal.value is None:
@@ -74,7 +74,7 @@ class Dialect:
                     self._values[refusal.field] = refusal.value
 
     def written(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a request as this server takes it; the same, as long as it has refused nothing."""
+        """Return a request in the form that this server accepts; unchanged as long as it has refused nothing."""
         with self._lock:
             left_out, values = self._left_out, dict(self._values)
         found = dict(body)
@@ -94,7 +94,7 @@ class Dialect:
 
 
 def changes(body: Mapping[str, Any], written: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return what a server's dialect did to a request, for the record; the other name of the token limit is no change.
+    """Return what was changed in a request, for the record; the other name of the token limit is not a change.
 
     >>> changes({"seed": 1, "temperature": 0.7}, {"temperature": 1})
     ('temperature=1', 'without seed')
@@ -111,6 +111,7 @@ def changes(body: Mapping[str, Any], written: Mapping[str, Any]) -> tuple[str, .
 
 
 def kind_of(written: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
-    """Return what a server might refuse of a request: two of one kind are taken or refused alike."""
+    """Return the fields of a request that a server might refuse: requests with equal ones are accepted or refused
+    alike."""
     named = (name for name in sorted(written) if name in OPTIONAL)
     return tuple((name, written[name] if name in ("temperature", "top_logprobs") else None) for name in named)

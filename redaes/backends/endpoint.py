@@ -1,8 +1,8 @@
-"""A server that speaks the OpenAI chat protocol (vLLM, SGLang, hosted models), asked carefully.
+"""Send requests to a server of the OpenAI chat protocol (vLLM, SGLang, hosted models), with limits and retries.
 
-What it promises: bounded concurrency; retries where a retry can help and nowhere else; a budget that is never
-passed; every answer stored under what was asked, so that a run that was killed asks nothing twice; and every
-request ends as a :class:`Reply` or under a reason that is counted, never as a guess.
+It guarantees bounded concurrency, retries only where a retry can help, and a budget that is never exceeded. Every
+answer is stored under a key of its request, so that a run that was killed asks nothing twice. Every request ends as a
+:class:`Reply` or with a reason that is counted, never as a guess.
 
 ==============================================  ================================================================
 what happened                                   what is done
@@ -15,10 +15,10 @@ a limit on pictures                             asked again within it, and all t
 any other status                                fails at once: the same request would get the same answer
 ==============================================  ================================================================
 
-It is plain httpx rather than the ``openai`` package. The protocol needed here is one POST. That package repeats
-a 500 like a 503, waits for no ``Retry-After`` above a minute, and builds its answers without validating them, so
-its retries would have to be switched off and its answers checked all the same; httpx is what it stands on and
-what the core's ``huggingface-hub`` brings already.
+It uses httpx and not the ``openai`` package, since the protocol needed here is one POST. That package repeats a 500
+like a 503, ignores a ``Retry-After`` above a minute, and builds its answers without validating them, so that its
+retries would have to be switched off and its answers checked anyway. It is itself built on httpx, which
+``huggingface-hub``, a core dependency, installs already.
 """
 
 from __future__ import annotations
@@ -56,24 +56,24 @@ if TYPE_CHECKING:
     import httpx
 
 API_KEY_VARIABLE = "REDAES_API_KEY"
-"""Environment variable of the key. Not ``OPENAI_API_KEY``: that one must not travel to whatever server is named."""
+"""Environment variable with the API key. It is not ``OPENAI_API_KEY``, which must not be sent to just any server."""
 
 FIRST_ALONE_S = 2.0
-"""How long requests wait for the first of their kind, in seconds: what a server cannot use it refuses at once, and then
-is asked once more, not once more for each of them."""
+"""How long requests wait for the first of their kind, in seconds. A server refuses a field that it cannot use at once;
+then only the first request is repeated, and not each of them."""
 
 MAX_SHRINKINGS = 4
-"""How often the pictures of a request are shrunk anew: a server may name one limit after the other."""
+"""How often the pictures of one request are shrunk again: a server may name one limit after another."""
 
 _OVER_LIMIT = 16
-"""Tokens that an answer may have beyond its limit before the limit counts as ignored: special ones are counted too."""
+"""Tokens that an answer may have beyond its limit before the limit counts as ignored: special tokens count too."""
 
 _T = TypeVar("_T")
 _ModelT = TypeVar("_ModelT", bound=BaseModel)
 
 
 class _Tokens(BaseModel):
-    """What ``/tokenize`` answers; servers add fields of their own."""
+    """The answer of ``/tokenize``; servers add fields of their own."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=False)
 
@@ -82,10 +82,10 @@ class _Tokens(BaseModel):
 
 
 def checked_key(key: str) -> str:
-    """Return a key as it can stand in a header, without the white space around it; empty: none.
+    """Return a key in the form in which a header can contain it, without white space around it; empty: no key.
 
     Raises:
-        InputError: it cannot. The message does not repeat it, as that of httpx would.
+        InputError: a header cannot contain it. The message does not repeat the key, as that of httpx would.
     """
     if not isinstance(key, str):
         raise InputError(f"the server's key is of type {type(key).__name__}; give it as text")
@@ -98,7 +98,8 @@ def checked_key(key: str) -> str:
 class Endpoint:
     """One model behind one server. Use it as ``async with endpoint: …``; it may be opened again afterwards.
 
-    The budget and :attr:`counts` belong to the object: they go on over openings, not over processes.
+    The budget and :attr:`counts` belong to the object: they continue when it is opened again, but not in another
+    process.
     """
 
     def __init__(
@@ -121,12 +122,12 @@ class Endpoint:
     ) -> None:
         """
         Args:
-            base_url: up to and including the version, such as ``http://127.0.0.1:8000/v1``.
+            base_url: address up to and including the version, such as ``http://127.0.0.1:8000/v1``.
             model: the name under which the server offers the model.
-            revision: what pins the weights behind that name; part of the cache's key.
+            revision: revision of the weights behind that name; part of the cache's key.
             api_key: None: the environment's ``REDAES_API_KEY``, or none at all.
             concurrency: most requests that are under way at once, waits between retries included.
-            timeout_s: for one try as a whole, in seconds.
+            timeout_s: time limit of one whole try, in seconds.
             max_retries: see the module's table.
             backoff_s: mean delay before the first retry, in seconds; doubles from try to try.
             max_calls: most requests that are sent, retries included; None: no limit.
@@ -135,11 +136,11 @@ class Endpoint:
             cache: folder of the answers; None: nothing is stored. Several processes may share it.
             seed: seed of the jitter.
             dialect: what the server is known to refuse; None: nothing yet.
-            passes_on: reasons for which nothing is asked again here and nothing counted, because whoever asks decides
-                what comes next: another server, or this one later.
+            passes_on: reasons for which this object neither retries nor counts, because the caller decides what comes
+                next: another server, or this one later.
 
         Raises:
-            InputError: a setting that makes no sense, or a key that cannot be sent.
+            InputError: a setting is out of range, or the key cannot be sent.
         """
         parts = urlsplit(base_url)
         if parts.username or parts.password or (not parts.netloc and "@" in base_url):
@@ -179,9 +180,9 @@ class Endpoint:
         server refused under ``refused: <field>``, and each answer to a request that was changed for it under
         ``answered <change>``."""
         self.last_failure = ""
-        """Why the last request without an answer has none."""
+        """Why the last request that failed did so; empty: none has failed."""
         self.dialect = Dialect() if dialect is None else dialect
-        """What the server has refused so far; kept as long as the object."""
+        """What the server has refused so far; it lasts as long as the object."""
         self._api_key = checked_key(os.environ.get(API_KEY_VARIABLE, "") if api_key is None else api_key)
         self._client: httpx.AsyncClient | None = None
         self._slots: asyncio.Semaphore | None = None
@@ -213,10 +214,10 @@ class Endpoint:
             await client.aclose()
 
     def again(self) -> Endpoint:
-        """Return the same server, counts, budget and dialect, with connections of its own: for another thread, or
-        beside this one while it is open."""
+        """Return an endpoint with the same server, counts, budget and dialect but its own connections: for another
+        thread, or for use while this one is open."""
         twin = copy.copy(self)
-        twin._client, twin._slots, twin._equal, twin._first_of_kind = None, None, EqualWork(), {}  # those of a loop
+        twin._client, twin._slots, twin._equal, twin._first_of_kind = None, None, EqualWork(), {}  # per event loop
         return twin
 
     async def ask(self, request: ChatRequest) -> Reply:
@@ -229,7 +230,7 @@ class Endpoint:
             RecordError: the cache cannot be read or written.
         """
         key = self.key(request)
-        # Where answers are kept, an equal request must not be paid for as well.
+        # If answers are stored, an equal request at the same time must not be sent and paid for twice.
         turn = self._equal.turn(key) if self._cache.keeps else contextlib.nullcontext()
         async with turn, self._open_slots():
             reply = self.kept(request)
@@ -260,7 +261,7 @@ class Endpoint:
         return await together(self._reply_or_failure(request) for request in requests)
 
     def kept(self, request: ChatRequest) -> Reply | None:
-        """Return the answer that is kept of it, which is counted; None: there is none. The endpoint need not be open.
+        """Return the stored answer to a request, and count it; None: there is none. The endpoint need not be open.
 
         Raises:
             RecordError: the cache cannot be read.
@@ -272,7 +273,7 @@ class Endpoint:
         return reply
 
     def key(self, request: ChatRequest) -> str:
-        """Return the name under which an answer of this model is kept."""
+        """Return the key under which the answer of this model is stored."""
         return request.key(self.model, self.revision)
 
     async def models(self) -> list[OfferedModel]:
@@ -290,9 +291,8 @@ class Endpoint:
         return list((await self._once(attempt)).data)
 
     async def version(self, model: OfferedModel) -> str | None:
-        """Return the version of the server's program, where it is one that is known to report it; one request, no call
-        of
-        the budget. None: it reports none.
+        """Return the version of the server's program; None: it is not known to report one. Sends one request, which
+        does not count for the budget.
 
         Args:
             model: as the server offers it.
@@ -313,7 +313,7 @@ class Endpoint:
         return said[:200] if isinstance(said, str) else None
 
     async def tokenize(self, text: str) -> list[int]:
-        """Return the tokens of a text, by vLLM's ``/tokenize`` beside ``/v1``; not stored, and no call of the budget.
+        """Return the tokens of a text, by vLLM's ``/tokenize`` beside ``/v1``; not stored, and free for the budget.
 
         Raises:
             EndpointError: there is no answer; ``http_404``: the server offers no such thing.
@@ -322,8 +322,8 @@ class Endpoint:
         return list((await self._tokenize({"prompt": text, "add_special_tokens": False}, text)).tokens)
 
     async def rendered(self, messages: Sequence[dict[str, str]], **fields: Any) -> str | None:
-        """Return a chat of texts as the server's template renders it, spelt as its tokens are; a server that does not
-        spell them gives None. Otherwise as :meth:`tokenize`.
+        """Return a chat of texts as the server's template renders it, joined from the texts of its tokens; None: the
+        server does not report these. Otherwise like :meth:`tokenize`.
 
         Args:
             messages: the chat.
@@ -348,8 +348,8 @@ class Endpoint:
             return await self._retried(attempt, f"tokenize {what}")
 
     async def forward(self, body: bytes) -> tuple[int, bytes]:
-        """Return the status and content of the server's answer to a chat request that somebody else wrote; one try, and
-        nothing is stored or counted.
+        """Pass on a chat request that a client wrote, and return the status and content of the server's answer; one
+        try, and nothing is stored or counted.
 
         Raises:
             EndpointError: no connection, or no answer in time.
@@ -364,7 +364,7 @@ class Endpoint:
         return self._slots
 
     async def _once(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
-        """Return what one try gives."""
+        """Return the result of one try."""
         async with self._open_slots():
             try:
                 return await attempt()
@@ -381,7 +381,7 @@ class Endpoint:
         async def attempt() -> Reply:
             return await self._adapted(request)
 
-        # The delays are of the request's own: they do not depend on what else is under way.
+        # The delays depend on the request alone, and not on what else is under way.
         return await self._retried(attempt, key)
 
     def _body(self, request: ChatRequest, limits: PictureLimits) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -400,7 +400,7 @@ class Endpoint:
         return request.body(self.model, urls), (limits.change,) if shrunk else ()
 
     async def _adapted(self, request: ChatRequest) -> Reply:
-        """Return one try, and one more whenever the server names fields that it cannot use, or a limit on pictures.
+        """Try once, and again each time the server names fields that it cannot use or a limit on pictures.
 
         Raises:
             Rejected: no usable answer.
@@ -419,7 +419,7 @@ class Endpoint:
                 await asyncio.wait_for(first.wait(), FIRST_ALONE_S)
             written = self.dialect.written(body)
         try:
-            for _ in range(len(OPTIONAL) + MAX_SHRINKINGS):  # each time, one of them at least goes
+            for _ in range(len(OPTIONAL) + MAX_SHRINKINGS):  # each time at least one of them goes
                 self._spend()
                 try:
                     data = await self._send(
@@ -445,8 +445,8 @@ class Endpoint:
             first.set()
 
     def _learn_limits(self, request: ChatRequest, sent: PictureLimits, rejected: Rejected) -> PictureLimits:
-        """Return the limits on pictures that are known after a refusal, of a request that was sent within other
-        ones.
+        """Return the limits on pictures that are known after the refusal of a request that was sent within earlier
+        limits.
         """
         sizes = [sent.size(*picture.image.size) for picture in request.images]
         named = named_limits(rejected.status, rejected.content, [width * height for width, height in sizes])
@@ -467,7 +467,7 @@ class Endpoint:
         )
 
     def _spend(self) -> None:
-        """Take one call off the budget, or refuse it."""
+        """Charge one call to the budget, or refuse it."""
         if self.max_calls is not None and self.counts["calls"] >= self.max_calls:
             raise BudgetExhausted(f"all {self.max_calls} calls are spent; raise max_calls to go on")
         if self.max_tokens is not None and self.counts["tokens"] >= self.max_tokens:
@@ -513,7 +513,7 @@ class Endpoint:
             ) from error
 
     def _valid(self, kind: type[_ModelT], data: bytes, reason: str, url: str) -> _ModelT:
-        """Return what an address answers, as a model has it.
+        """Return the answer of an address, validated as a model.
 
         Raises:
             Rejected: it is something else.
@@ -533,7 +533,7 @@ class Endpoint:
             decoded = json.loads(data)
             if b"\\ud" in data.lower():
                 decoded = without_half_characters(decoded)
-        except (ValueError, RecursionError) as error:  # the latter: brackets within brackets without end
+        except (ValueError, RecursionError) as error:  # RecursionError: endlessly nested brackets
             raise Rejected("not_json", f"{self.base_url} answers {self._shown(data)}") from error
         try:
             completion = Completion.model_validate(decoded)
@@ -552,15 +552,15 @@ class Endpoint:
         raise Rejected(reply.reason, self._shown(reply.detail.encode()) if reply.reason == "refused" else reply.detail)
 
     def _check_limit(self, written: Mapping[str, Any], reply: Reply) -> None:
-        """Learn from an answer that is longer than it may be that the server knows the limit by its older name alone:
-        some ignore what they do not know without a word."""
+        """Detect from an answer that exceeds its limit that the server knows the limit only by its older name: some
+        servers ignore unknown fields silently."""
         limit = written.get("max_completion_tokens")
         if limit is not None and reply.usage is not None and reply.usage.completion_tokens > limit + _OVER_LIMIT:
             self.dialect.learn([Refusal("max_completion_tokens")])
             self.counts["refused: max_completion_tokens"] += 1
 
     def _shown(self, data: bytes) -> str:
-        """Return the beginning of a server's words, fit for a message: servers repeat keys in their complaints."""
+        """Return the beginning of a server's answer for a message, with the key removed: servers may repeat it."""
         text = data.decode("utf-8", "replace")
         if self._api_key:
             text = text.replace(self._api_key, "***")

@@ -1,4 +1,4 @@
-"""Failed requests: a countable reason for each, and an error when so many fail that nothing can be said."""
+"""Failed requests: a countable reason for each, and an error if a whole batch fails."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ SERVER_REASONS = frozenset(
     {"connection", "timeout", "retry_after_too_long"}
     | {f"http_{status}" for status in (401, 403, 404, 429, 502, 503, 504)}
 )
-"""Reasons of failures that speak of the server and not of the question."""
+"""Reasons of failures that are about the server and not about the question."""
 
 UNREAD = frozenset({"no_logprob", "no_logprobs", "not_the_form"})
-"""Reasons why a server that answers gives no probability: it reports none, or the answer has no place to read it at."""
+"""Reasons why an answer has no probability: the server reports none, or the answer has no place to read it at."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Failure:
 
 
 def refuse_lost(answers: Sequence[object]) -> None:
-    """Go on only if the answers say something about the questions.
+    """Raise an error if no request of a batch was answered because of the server, or the budget is spent.
 
     Args:
         answers: answers of one batch; those that are a :class:`Failure` count.

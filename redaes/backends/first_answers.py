@@ -9,17 +9,17 @@ from redaes.backends.failures import UNREAD, Failure
 from redaes.errors import EndpointError
 
 _ANSWERED = UNREAD | {"cut_off", "unclosed_thinking", "budget_exhausted"}
-"""Reasons of failures in which the model has answered all the same, or was not asked."""
+"""Reasons of failures in which the model has answered nevertheless, or was not asked."""
 
 
 class FirstAnswers:
-    """A backend whose work ends while nothing at all was ever answered. May be used from several threads."""
+    """A backend that raises an error if nothing has been answered at first. May be used from several threads."""
 
     def __init__(self, backend: Backend, least: int = 1) -> None:
         """
         Args:
-            backend: whom it asks.
-            least: requests without an answer before anything is decided.
+            backend: the backend that it asks.
+            least: number of requests without an answer at which the work ends.
         """
         self.model = backend.model
         self.revision = backend.revision
@@ -27,7 +27,7 @@ class FirstAnswers:
         self._least = least
         self._n_unanswered = 0
         self.heard = False
-        """Whether anything was answered, of whatever use."""
+        """Whether anything was answered, usable or not."""
 
     def answer(self, requests: Sequence[Request]) -> list[Answer | Failure]:
         """Answer the requests with the backend, and note whether anything was answered.
@@ -50,7 +50,7 @@ class FirstAnswers:
 
 
 def _nothing(answer: Answer | Failure) -> Failure | None:
-    """Return why there is no answer at all; None: there is one, of whatever use."""
+    """Return why there is no answer at all; None: there is one, usable or not."""
     if isinstance(answer, Failure):
         return None if answer.reason in _ANSWERED else answer
     if answer.text is not None and not answer.text.strip() and not answer.cut_off:

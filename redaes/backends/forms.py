@@ -1,12 +1,12 @@
 """The default form in which a model is asked: the text form if it was trained on that, otherwise JSON.
 
-The text form is ours. A model that knows it from the prompt alone dresses it up, mixes up the sign of the difference or
-leaves out the closing sentence; JSON it has written a thousand times, many servers can hold it to a schema, and the
-JSON form asks for no sign. A model that was trained on the text form in turn is only sure of itself in that one.
+The text form is specific to this project. A model that knows it from the prompt alone adds markup, gets the sign of the
+difference wrong or leaves out the closing sentence. Every model knows JSON, many servers can constrain it to a schema,
+and the JSON form asks for no sign. A model that was trained on the text form is reliable only in that form.
 
-Weights in this process tell by what lies beside them. Of a model behind a server nothing is known but its name, so it
-is asked once, in the text form, about two drawn pictures: what was trained answers in the form to the letter
-(:func:`find_form`).
+For weights in this process, the files beside them decide. Of a model behind a server nothing is known but its name, so
+it is asked once, in the text form, about two generated pictures: a model that was trained on the form follows it
+exactly (:func:`find_form`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ AskedForm = Literal["auto", "text", "json"]
 """A form, or ``auto``: the one that suits the model."""
 
 JSON_SAMPLING = Sampling(max_new_tokens=512)
-"""How answers in the JSON form are drawn unless told otherwise: it has a text for each picture, and keys."""
+"""Default sampling of answers in the JSON form, which has a text for each picture, and keys."""
 
 
 def known_form(name: str) -> AskedForm:
@@ -51,19 +51,19 @@ def form_of_weights(model: str | Path, folder: Path | None, adapter: Path | None
 
     Args:
         model: its name; the embedded models were trained on the text form.
-        folder: folder of its weights; what training leaves lies beside them, merged models included. None: there is
-            none here.
-        adapter: on top of them; adapters are made by training on pairs.
+        folder: folder of its weights; training leaves its files beside them, in merged models too. None: there is no
+            folder on this machine.
+        adapter: folder of an adapter on these weights; adapters come from training on pairs.
     """
     trained = adapter is not None or str(model) in nano.NAMES or (folder is not None and was_trained(folder))
     return "text" if trained else "json"
 
 
 def find_form(backend: Backend, holds: Callable[[], bool]) -> Form:
-    """Return the form that suits a model of which nothing is known, by one question in the text form.
+    """Return the form that suits an unknown model, by asking one question in the text form.
 
-    The text form where the answer follows it to the letter; else JSON where the server holds answers to a schema, or
-    where not even :mod:`redaes.lenient` can read the answer.
+    It is the text form if the answer follows it exactly. Otherwise it is JSON if the server constrains answers to a
+    schema or if not even :mod:`redaes.lenient` can read the answer; else the text form.
 
     Args:
         backend: the model.
@@ -85,7 +85,7 @@ def find_form(backend: Backend, holds: Callable[[], bool]) -> Form:
 
 
 def form_of_backend(backend: Backend) -> Form:
-    """Return the form in which a model is asked unless told otherwise.
+    """Return the default form in which a model is asked.
 
     Raises:
         EndpointError: it is to be found out, and nothing is answered.

@@ -1,8 +1,8 @@
-"""Constrain one answer to a form while a model writes it: the tokens that may come next.
+"""Constrain one answer to a form while a model writes it, by computing the tokens that may come next.
 
-Where one continuation alone is possible, its tokens are those that the tokenizer would make of it. Prose ends where the
-model ends it, or where the tokens that are left are needed for the rest of the form: after a sentence if one ends
-there. A model that thinks first may do so, with half of the tokens.
+If only one continuation is possible, its tokens are those that the tokenizer would produce. Prose ends where the model
+ends it, or when the remaining tokens are needed for the rest of the form; then, if possible, at the end of a sentence.
+A model that thinks first may use half of the tokens for that.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from redaes.answer_grammars import AnswerGrammar
 from redaes.errors import BackendError
 
 SPARE = 24
-"""Tokens that the rest of a form may take beyond those that the tokenizer would make of it: models may spell words."""
+"""Tokens that the rest of a form may take beyond those that the tokenizer would produce: models may spell words."""
 
 SENTENCE = 24
-"""So many tokens before prose has to end, the end of a sentence ends it."""
+"""Within this many tokens of the latest end of prose, the end of a sentence ends it."""
 
 SHORTENED = "reasoning ended where max_new_tokens left room for the rest of the form only"
-"""What an answer says of itself whose prose was ended."""
+"""The note in an answer whose prose was ended early."""
 
 MARGIN = r"[ \n]{0,2}"
-"""What may stand before an answer: some templates leave its space to the model, and thoughts end with empty lines."""
+"""White space allowed before an answer: some templates leave it to the model, and thoughts end with empty lines."""
 
 _SENTENCE_ENDS = (".", "!", "?")
 _BROKEN = "\ufffd"
@@ -61,7 +61,7 @@ class HeldAnswer:
     """An answer so far."""
 
     held_by = "llguidance"
-    """What an answer says of itself: that it follows the form is no merit of the model."""
+    """The note in an answer that says what constrained it, as the model did not follow the form by itself."""
 
     def __init__(self, machinery: Machinery, prefix: str, room: int) -> None:
         """
@@ -82,12 +82,12 @@ class HeldAnswer:
         self.ended = False
         """Whether the form is complete and the turn over."""
         self.changes: tuple[str, ...] = ()
-        """What was done to it."""
+        """Notes on what was done to the answer."""
         self.fits = not prefix or bool(self._matcher.consume_tokens(machinery.vocabulary.tokenize_bytes(self._before)))
         """Whether the prefix begins an answer in this form; if not, it cannot be held to it."""
 
     def wrote(self, token: int) -> None:
-        """Take up the token that was drawn.
+        """Add the token that was drawn.
 
         Raises:
             BackendError: it is none of those that were allowed.
@@ -160,7 +160,7 @@ class HeldAnswer:
                 self._prose_from = ended + len(closing.begins)
                 continue
             prose = text[self._prose_from :].rstrip()
-            # A character may be spread over several tokens, and the model may be in the midst of ending it.
+            # A character may need several tokens, and the model may be in the middle of one.
             if not prose or prose.endswith(_BROKEN) or self._matcher.compute_ff_bytes():
                 return
             if self._left > self._deadline() and not prose.endswith(_SENTENCE_ENDS):

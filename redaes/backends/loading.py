@@ -1,4 +1,4 @@
-"""Load a model, an adapter and a processor whole, or say what is wrong; for asking and for training alike.
+"""Load a model, an adapter and a processor completely, or raise an error; for inference and training.
 
 Libraries fill what is missing with random numbers or empty vocabularies and a warning; here that is an error.
 Only safetensors are read, and no code that comes with a model is run.
@@ -23,7 +23,7 @@ from redaes.models import nano
 
 
 class PatchProjection(torch.nn.Conv3d):
-    """A convolution whose stride is its kernel, as the matrix product that it is.
+    """A convolution whose stride equals its kernel size, computed as a matrix product.
 
     Same weights, same values up to rounding; on a CPU four times as fast, forward and backward.
     """
@@ -73,7 +73,7 @@ def model_folder(model: str | Path, revision: str | None = None) -> Path:
 
 @contextmanager
 def weights_left_out() -> Iterator[None]:
-    """While this is entered, networks and adapters come without weights, on the meta device: shapes alone."""
+    """Within this context, networks and adapters are loaded without weights, on the meta device: shapes alone."""
     before = _WEIGHTS_LEFT_OUT.set(True)
     try:
         with torch.device("meta"):
@@ -125,10 +125,10 @@ def _loaded(folder: Path, dtype: torch.dtype) -> Any:
 
 
 def _refuse_other_kinds(folder: Path, error: Exception) -> None:
-    """Say of a model that does not take pictures and text what it is.
+    """Raise an error that says what kind of model this is, if it does not take pictures and text.
 
     Raises:
-        BackendError: it is one, by its configuration.
+        BackendError: its configuration says that it is of another kind.
     """
     from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
@@ -174,7 +174,7 @@ def load_adapter(network: Any, adapter: Path, *, trainable: bool = False, autoca
         return get_peft_model(network, config, autocast_adapter_dtype=autocast_adapter_dtype)
     try:
         with warnings.catch_warnings():
-            # peft warns where weights are missing and goes on with fresh ones.
+            # peft only warns about missing weights and continues with new ones.
             warnings.filterwarnings("error", message="Found missing adapter keys")
             return PeftModel.from_pretrained(
                 network, str(adapter), is_trainable=trainable, autocast_adapter_dtype=autocast_adapter_dtype
@@ -242,5 +242,5 @@ def load_processor(folder: Path, max_pixels: int | None, adapter: Path | None = 
 
 
 def first_line(error: Exception) -> str:
-    """Return what an error says, short enough for a message."""
+    """Return the first line of an error, short enough for a message."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,5 +1,5 @@
-"""The probabilities of tokens at one place of an answer, and what is computed from them: a verdict's log-odds, or an
-expected score.
+"""The probabilities of tokens at one position of an answer, and the values computed from them: a verdict's log-odds or
+an expected score.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from redaes.backends.failures import Failure
 from redaes.types import ProbabilitySource
 
 MIN_DIGIT_SHARE = 0.5
-"""Probability that the score tokens must have together; below, the model was about to say something else."""
+"""Smallest total probability of the score tokens; below it, the model was about to write something else."""
 
 MAX_SCORE_ERROR = 0.5
-"""How far the expected digit may lie from that over the whole vocabulary, in points, at worst: servers list only their
-likeliest tokens, some no more than five."""
+"""Largest possible error of the expected digit that is accepted, in points. There is an error because servers list only
+their likeliest tokens, some of them only five."""
 
 
 @dataclass(frozen=True)
 class NextToken:
-    """The tokens that an answer could go on with at one place, as far as they are known."""
+    """The possible next tokens of an answer at one position, as far as they are known."""
 
     log_probs: Mapping[str, float]
     """Natural log-probability of each, over the whole vocabulary and not renormalised."""
     least: float
-    """What a token that is not among them is as likely as, at most."""
+    """Upper bound of the log-probability of a token that is not listed."""
     source: ProbabilitySource
 
     @classmethod
@@ -39,12 +39,12 @@ class NextToken:
 
     @property
     def is_alone(self) -> bool:
-        """Whether no token is known beside the one that was written: then nothing is known of the others."""
+        """Whether no token but the written one is known: then nothing is known about the others."""
         return len(self.log_probs) < 2
 
     @property
     def likeliest(self) -> str:
-        """The likeliest of the tokens; of equals the first."""
+        """The likeliest token; the first of equally likely ones."""
         return max(self.log_probs, key=lambda token: self.log_probs[token])
 
     @property

@@ -1,4 +1,4 @@
-"""The models that a server of the OpenAI protocol offers, by its ``/models``, and where it says its version."""
+"""The models that a server of the OpenAI protocol lists at ``/models``, and where servers report their version."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ VERSION_PLACES = {
     "llamacpp": ("props", "build_info"),
     "library": ("api/version", "version"),
 }
-"""Where servers report their version, beside ``/v1``, and in which field; by ``owned_by`` of their models: ``library``
-is Ollama's."""
+"""By ``owned_by`` of a server's models: the path, beside ``/v1``, and the field with its version. ``library`` is
+Ollama."""
 
 
 class OfferedModel(BaseModel):
@@ -20,19 +20,19 @@ class OfferedModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", strict=False)
 
     id: str
-    """The name under which it is asked for."""
+    """The name by which requests name it."""
     revision: str | None = None
-    """What pins its weights; few servers say."""
+    """Revision of its weights; few servers report it."""
     root: str | None = None
-    """What the name stands for: a folder, or a name on the hub; few servers say."""
+    """The folder or hub name that the name stands for; few servers report it."""
     owned_by: str | None = None
-    """Whose it is; servers of one's own name themselves: ``vllm``, ``sglang``, ``llamacpp``."""
+    """Reported owner; self-hosted servers report their own name: ``vllm``, ``sglang``, ``llamacpp``."""
     aliases: tuple[str, ...] = ()
-    """Other names under which it is asked for; few servers say."""
+    """Other names that requests may use; few servers report them."""
 
 
 class OfferedModels(BaseModel):
-    """What ``/models`` answers."""
+    """The answer of ``/models``."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=False)
 

@@ -11,8 +11,8 @@ maximum context length is N tokens … M in the messages                 vLLM, O
 prompt (length M) is longer than the maximum model length of N         vLLM
 =====================================================================  ===============================================
 
-A limit on size has pictures shrunk, in this request and in all that follow, and the answer says so. One on their number
-cannot be kept to: two pictures are compared.
+If a server has a limit on size, pictures are shrunk in this request and in all that follow, and the answer says so. A
+limit on their number cannot be met if it is below the two pictures of a comparison.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from redaes.types import Record
 STATUSES = frozenset({400, 413, 422})
 
 LEAST_PIXELS = 64 * 64
-"""Area to which pictures are shrunk at most, in pixels: of less, nothing can be judged."""
+"""Smallest area to which pictures are shrunk, in pixels: smaller ones cannot be judged."""
 
 _NUMBER = re.compile(r"[Aa]t most (\d+) image\(?s?\)? may be provided in one (?:prompt|request)")
 _BYTES = re.compile(r"image exceeds [\d.]+ MB maximum: \d+ bytes > (\d+) bytes")
@@ -42,22 +42,22 @@ _CONTEXT = (
 )
 
 _ROOM_FOR_WORDS = 0.6
-"""Share of a context that pictures may fill, when they had to be shrunk for it [ours]."""
+"""Share of a model's context that pictures may fill if they must be shrunk to fit [ours]."""
 
 Positive = Annotated[int, Field(ge=1)]
 
 
 class PictureLimits(Record):
-    """What one server takes; None: no limit is known."""
+    """Limits of one server; a field that is None: no limit is known."""
 
     n: Annotated[int, Field(ge=0)] | None = None
-    """Pictures in a request."""
+    """Largest number of pictures in a request."""
     side: Positive | None = None
-    """Longest side, in pixels."""
+    """Largest length of a side, in pixels."""
     pixels: Positive | None = None
-    """Area, in pixels."""
+    """Largest area of a picture, in pixels."""
     n_bytes: Positive | None = None
-    """Length of a picture as it is sent, in base64."""
+    """Largest length of a picture in base64, as it is sent."""
 
     def within(self, other: PictureLimits) -> PictureLimits:
         """Return both limits together."""
@@ -81,7 +81,7 @@ class PictureLimits(Record):
 
     @property
     def change(self) -> str:
-        """What they do to a picture that is larger, for the record."""
+        """The change that the limits make to a larger picture, for the record."""
         units = (("side", "px"), ("pixels", "pixels"), ("n_bytes", "bytes"))
         told = [f"{getattr(self, name)} {unit}" for name, unit in units if getattr(self, name) is not None]
         return f"pictures within {', '.join(told)}"
@@ -123,8 +123,8 @@ def named_limits(status: int, content: bytes, areas: list[int]) -> PictureLimits
 def urls_within(pictures: Sequence[EncodedPicture], limits: PictureLimits) -> tuple[list[str], bool]:
     """Return pictures of one request as they are sent to a server with limits, and whether any was shrunk for them.
 
-    Where one is too long in bytes, all are held to the area at which it is not: pictures that are compared are not to
-    differ in what was done to them.
+    If one picture has too many bytes, all are shrunk to the area at which it fits, so that pictures that are compared
+    are treated alike.
     """
     cap = limits
     while True:

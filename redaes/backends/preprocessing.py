@@ -1,7 +1,7 @@
 """Read from a model folder's JSON files how pictures and chats are prepared, without loading a processor.
 
-An adapter carries the preprocessing that it was trained with, and that decides wherever the adapter is used: at another
-size the same picture becomes other patches, and the verdict another one.
+An adapter's folder contains the preprocessing that it was trained with, which is used wherever the adapter is used: at
+another size the same picture gives other patches, and possibly another verdict.
 
 Two layouts are in use. Qwen's own repositories and transformers 4 have ``preprocessor_config.json``; transformers 5
 writes the same settings nested in ``processor_config.json``, and prefers those where there are both.
@@ -25,12 +25,12 @@ TOKENIZER_CONFIG = "tokenizer_config.json"
 TEMPLATE = "chat_template.jinja"
 OLD_TEMPLATE = "chat_template.json"
 RUN_RECORD = "run_record.json"
-"""What tells a folder that training left."""
+"""File by which a folder written by training is recognised."""
 
 
 @dataclass(frozen=True)
 class PictureSize:
-    """Bounds of a picture's area, in pixels, as Qwen's processors take them: their names say edge and mean area."""
+    """Bounds of a picture's area, in pixels, as Qwen's processors use them: their names say edge but mean area."""
 
     shortest_edge: int
     longest_edge: int
@@ -82,8 +82,8 @@ def image_settings(folder: Path) -> dict[str, Any] | None:
 
 
 def size_in(settings: dict[str, Any]) -> PictureSize | None:
-    """Return the bounds that an image processor's settings state, in their old form or the new; None: they leave them
-    out, or mean edges by that (Idefics, SmolVLM)."""
+    """Return the bounds in an image processor's settings, in the old or new form; None: they are absent, or mean
+    lengths of edges (Idefics, SmolVLM)."""
     if "do_image_splitting" in settings:
         return None
     size = settings.get("size")
@@ -96,7 +96,7 @@ def size_in(settings: dict[str, Any]) -> PictureSize | None:
 
 
 def picture_size(folder: Path) -> PictureSize | None:
-    """Return the size at which a folder's own processor shows pictures; None: it does not say.
+    """Return the size at which a folder's own processor shows pictures; None: it states none.
 
     Raises:
         BackendError: as for :func:`image_settings`.
@@ -115,7 +115,7 @@ def size_shown(model: Path | None, adapter: Path | None, max_pixels: int | None)
         max_pixels: what the caller asks for.
 
     Returns:
-        None: nobody says.
+        None: no size is stated anywhere.
 
     Raises:
         InputError: another size is asked for than the adapter, or the model itself, was trained on.
@@ -155,7 +155,7 @@ def refuse_smaller(folder: Path, max_pixels: int) -> None:
 
 
 def at_size(revision: str, shown: PictureSize | None, own: PictureSize | None) -> str:
-    """Return what pins a model's answers: its weights, and the size of pictures where that is not the model's own.
+    """Return the revision of a model's answers: its weights, and the size of pictures if it is not the model's own.
 
     >>> at_size("0123456789ab", PictureSize(1024, 12_544), PictureSize(1024, 50_176))
     '0123456789ab-12544px'

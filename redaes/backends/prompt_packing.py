@@ -1,12 +1,11 @@
 """Compute the next-token logits of a Qwen-VL after many prompts, reading common parts of prompts only once.
 
-Each different picture passes image processor and vision tower once. What prompts begin with, up to their second
-picture, is read once for all that begin so; what follows is packed into rows of tokens as far as there is room. Tokens
-of pictures, and keys and values of beginnings, are kept from call to call as far as they fit: the rounds of a ranking
-show the same pictures.
+Each different picture passes the image processor and vision tower once. The beginning of prompts, up to their second
+picture, is processed once for all prompts that share it; the rest is packed into rows of tokens. Tokens of pictures,
+and keys and values of beginnings, are cached between calls, since the rounds of a ranking show the same pictures.
 
-A call's answers are the same in every digit whatever is kept: each picture and each beginning is read by itself, so
-that it does not matter when, and how the rest is packed follows from the call alone.
+The cache never changes an answer, not even in the last digit: each picture and each beginning is processed by itself,
+so that the time does not matter, and the packing of the rest depends on the call alone.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from redaes.attention.token_trees import (
 from redaes.backends.vision_tokens import PictureTokens, answering, tokens_by_picture, tower_answer
 
 _FAMILIES = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe")
-"""Model types whose towers and processors are as is taken for granted here."""
+"""Model types whose towers and processors work as this module assumes."""
 
 _LEAST_KEPT = 1 << 28
 """Bytes that may be cached of pictures, and of prompt beginnings [ours]; for large models, an eighth of the weights'
@@ -40,16 +39,16 @@ size.
 """
 
 _ONE_PAIR = 2
-"""Questions about one pair, in both orders: their beginnings are not worth a pass of their own."""
+"""Number of questions about one pair, in both orders. With so few, beginnings are not processed separately."""
 
 _Kept = TypeVar("_Kept")
 
 _Beginning = tuple[tuple[int, ...], bytes | None]
-"""What prompts share that begin alike: the tokens up to the second picture, and what tells the first one."""
+"""Key of a common beginning: the tokens up to the second picture, and the digest of the first picture."""
 
 
 class _Lately(Generic[_Kept]):
-    """What was used last, up to a number of bytes."""
+    """A cache that keeps the most recently used entries, up to a number of bytes."""
 
     def __init__(self, most_bytes: int) -> None:
         self.most_bytes = most_bytes
@@ -57,14 +56,14 @@ class _Lately(Generic[_Kept]):
         self._kept: OrderedDict[Any, tuple[_Kept, int]] = OrderedDict()
 
     def get(self, key: Any) -> _Kept | None:
-        """Return what is kept; it is the last now to be forgotten."""
+        """Return an entry, which becomes the most recently used; None: it is not cached."""
         if key not in self._kept:
             return None
         self._kept.move_to_end(key)
         return self._kept[key][0]
 
     def put(self, key: Any, one: _Kept, n_bytes: int) -> None:
-        """Keep one, and forget those that were not used for the longest time."""
+        """Add an entry, and drop the least recently used ones."""
         self._kept[key] = one, n_bytes
         self.n_bytes += n_bytes
         while self.n_bytes > self.most_bytes:
@@ -87,22 +86,22 @@ class _Prompt:
     """A prompt on its way into a row."""
 
     place: int
-    """Among all that were given."""
+    """Its index among all prompts of the call."""
     ids: list[int]
     pictures: tuple[_Picture, ...]
     beginning: _Beginning
     cut: int
-    """Tokens of the beginning; 0: it is not read by itself."""
+    """Number of tokens of the beginning; 0: it is not processed separately."""
 
 
 class PromptPacker:
     """Reads prompts for a model.
 
     Args:
-        network: the model, perhaps with a LoRA; `can_read` says that it can.
+        network: the model, perhaps with a LoRA; `can_read` must be true for it.
         processor: its processor.
         batch_size: a row has at most as many tokens as this number of prompts of the longest kind.
-        most_bytes: that may be kept of pictures, and as many of beginnings; None: as suits the size of the model.
+        most_bytes: size of the cache for pictures, and of that for beginnings; None: chosen by the size of the model.
     """
 
     def __init__(self, network: Any, processor: Any, batch_size: int, *, most_bytes: int | None = None) -> None:
@@ -129,7 +128,7 @@ class PromptPacker:
     def next_logits(
         self, texts: Sequence[str], shown: Sequence[Sequence[Image.Image]]
     ) -> Iterator[tuple[list[int], Tensor]]:
-        """Yield what could follow each prompt.
+        """Yield the logits of the token after each prompt.
 
         Args:
             texts: N prompts in the model's chat format, with one image token for each picture.
@@ -196,7 +195,7 @@ class PromptPacker:
         return _Prompt(place, whole, pictures, beginning, cut)
 
     def _read(self, row: Sequence[_Prompt]) -> Tensor:
-        """Return (prompts, vocabulary) what could follow prompts in one row."""
+        """Return the (prompts, vocabulary) logits after the prompts of one row."""
         beginnings = {one.beginning: self._begun(one) for one in row if one.cut}
         pictures = list({picture.digest: picture for one in row for picture in one.pictures}.values())
         number = {picture.digest: number for number, picture in enumerate(pictures)}
@@ -210,7 +209,7 @@ class PromptPacker:
         return self._logits(packed, pictures, layout)
 
     def _begun(self, prompt: _Prompt) -> KeysAndValues:
-        """Return keys and values of what a prompt begins with."""
+        """Return the keys and values of a prompt's beginning."""
         found = self._beginnings.get(prompt.beginning)
         if found is None:
             first = prompt.pictures[:1]
@@ -225,7 +224,7 @@ class PromptPacker:
         return packed_sequences(self._network, sequences, torch.cat([torch.zeros(0, 3, dtype=torch.long), *grids]))
 
     def _logits(self, packed: PackedSequences, pictures: Sequence[_Picture], layout: ContinuedRow) -> Tensor:
-        """Return (sequences, vocabulary) what could follow each sequence of a row."""
+        """Return the (sequences, vocabulary) logits after each sequence of a row."""
         device = self._network.device
         inputs = {**packed.inputs, BRANCHES: layout, "use_cache": False, "logits_to_keep": packed.last.to(device)}
         if not packed.shown:
@@ -250,7 +249,7 @@ def _without_lora(network: Any) -> Any:
 
 
 def _digest(image: Image.Image) -> bytes:
-    """Return what pictures share that are the same in every pixel."""
+    """Return a digest that is the same for pictures with the same mode, size and pixels."""
     found = sha256(f"{image.mode} {image.size}".encode())  # processors have instructions for it
     found.update(image.tobytes())
     return found.digest()

@@ -1,4 +1,4 @@
-"""Find out which fields of a request a server refuses, from the words of its refusal.
+"""Find out from a server's error message which fields of a request it refuses.
 
 Servers of the OpenAI protocol differ in the fields that they take, and say so with status 400 or 422, each in its own
 form: a ``code`` and a ``param``, a list of validation errors, a sentence. Only forms that are known to mean "this field
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 STATUSES = frozenset({400, 403, 422})
-"""Where refusals of fields are found; OpenAI refuses log-probabilities with 403."""
+"""HTTP statuses that may be refusals of fields; OpenAI refuses log-probabilities with 403."""
 
 OPTIONAL = frozenset(
     {
@@ -93,7 +93,7 @@ _ONLY_VALUE = tuple(
         r"[`'](temperature|top_p)[`'] may only be set to (\d+(?:\.\d+)?)\b",
     )
 )
-"""Tried before those that leave a field out: a value that is named says more."""
+"""Patterns that name an accepted value; they are tried before those that leave a field out."""
 
 _NO_LOGPROBS = re.compile(
     r"not allowed to request logprobs"
@@ -112,7 +112,7 @@ _CAP = re.compile(
 
 
 def refusals(status: int, content: bytes, body: Mapping[str, Any]) -> tuple[Refusal, ...]:
-    """Return the fields of a request that a server's answer refuses; empty: it says no such thing.
+    """Return the fields of a request that a server's answer refuses; empty: it refuses none.
 
     Args:
         status: status of the answer.
@@ -137,7 +137,7 @@ def refusals(status: int, content: bytes, body: Mapping[str, Any]) -> tuple[Refu
 
 
 def _says_something(refusal: Refusal, body: Mapping[str, Any]) -> bool:
-    """Return whether the field was sent, is optional, and would be sent otherwise."""
+    """Return whether the field was sent, is optional, and would be changed by the refusal."""
     if refusal.field not in OPTIONAL or refusal.field not in body:
         return False
     if refusal.value is None:

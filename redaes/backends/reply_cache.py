@@ -1,4 +1,4 @@
-"""Answers of servers on disk, one file each: a run that was killed asks nothing twice."""
+"""Store answers of servers on disk, one file each, so that a run that was killed asks nothing twice."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class ReplyCache:
             return None
         except OSError as error:
             raise RecordError(f"{path} cannot be read: {error.strerror}") from error
-        except ValidationError as error:  # files appear whole: this one was altered
+        except ValidationError as error:  # files are created atomically, so this one was altered
             raise RecordError(f"{path} is not a stored answer; delete it") from error
         # Answers that were stored before thoughts were told apart still hold them, and their tokens.
         split = split_thinking(reply.text)
@@ -53,7 +53,7 @@ class ReplyCache:
         return reply.model_copy(update={**apart, "cached": True})
 
     def keep(self, key: str, reply: Reply) -> Reply:
-        """Store an answer, and return the one that counts: the first, should somebody else have been faster.
+        """Store an answer and return the valid one: if another process has stored one first, that one.
 
         Raises:
             RecordError: it cannot be written.

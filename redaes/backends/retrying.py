@@ -13,10 +13,10 @@ from typing import TypeVar
 from redaes.errors import EndpointError
 
 FEW_RETRIES = 1
-"""How often a request is repeated that may itself be at fault."""
+"""Number of retries of a request that may itself be the cause of the failure."""
 
 MAX_BACKOFF_S = 60.0
-"""Longest delay of our own choosing between two tries, in seconds."""
+"""Longest delay between two tries, in seconds, if the server asks for none."""
 
 MAX_RETRY_AFTER_S = 600.0
 """Longest delay that a server may ask for, in seconds; a longer one fails the request."""
@@ -57,11 +57,11 @@ async def with_retries(
         rng: random generator of the jitter.
         max_retries: see the table of :mod:`redaes.backends.endpoint`.
         backoff_s: mean delay before the first retry, in seconds; doubles from try to try.
-        counts: is added to: ``retried: <reason>``.
+        counts: counter to which ``retried: <reason>`` is added.
         never: reasons for which there is no other try, whatever the table says.
 
     Raises:
-        EndpointError: none does, by that table.
+        EndpointError: no try has succeeded.
     """
     tries = 0
     while True:

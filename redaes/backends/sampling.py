@@ -14,13 +14,13 @@ _TOKENS = ("bos_token_id", "eos_token_id", "pad_token_id")
 
 
 def forget_sampling(network: Any) -> dict[Any, Any]:
-    """Leave nothing but token ids of what a model's files say about sampling.
+    """Remove everything about sampling from a model's generation settings except token ids.
 
     Args:
         network: the model, or one with an adapter around it.
 
     Returns:
-        What was there, by module.
+        The earlier settings, by module.
     """
     from transformers import GenerationConfig
 
@@ -32,7 +32,7 @@ def forget_sampling(network: Any) -> dict[Any, Any]:
 
 @contextmanager
 def our_sampling(network: Any) -> Iterator[None]:
-    """While it lasts, what a model's files say about sampling is forgotten."""
+    """Within this context, the sampling settings in a model's files are ignored."""
     before = forget_sampling(network)
     try:
         yield

@@ -5,10 +5,9 @@ looked up once (``/tokenize``), and the server reports the log-probabilities of 
 (``logprob_token_ids``) over the whole vocabulary. A server that does not know these fields ignores them and says so
 by their absence, which fails the request as ``no_logprob``; it is never read as an answer.
 
-Where nothing was ever read in that way, because the server has no ``/tokenize`` or knows no such field, the likeliest
-tokens that it lists are read instead, and answers say ``listed`` from then on. Only tokens that are a choice to the
-letter, space included, count: a server that does not go on with a begun answer, but begins another, starts it with no
-space.
+If this has never worked, because the server has no ``/tokenize`` or does not know the field, the likeliest tokens that
+it lists are read instead, and answers say ``listed`` from then on. Only tokens that equal a choice exactly, including
+the space, count: a server that begins a new answer instead of continuing the given one starts it without a space.
 """
 
 from __future__ import annotations
@@ -44,14 +43,15 @@ _READ = Sampling(max_new_tokens=1)
 
 _CONTINUED = {"continue_final_message": True, "add_generation_prompt": False}
 
-# Said outright, because the server would else take them from the model's generation_config.json.
+# Stated explicitly, because the server would otherwise take them from the model's generation_config.json.
 _PLAIN_SAMPLING = {"top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
 
 _NO_TOKENIZER = frozenset({"http_400", "http_404", "http_405", "http_422", "http_501", "not_tokens"})
-"""How a server without vLLM's ``/tokenize`` answers there."""
+"""Failures that show that a server has no ``/tokenize`` like vLLM's."""
 
 MIN_CHOICE_SHARE = 0.5
-"""Probability that the choices must have together among listed tokens; below, the answer was not gone on with."""
+"""Smallest total probability of the choices among the listed tokens; below it, the server did not continue the
+answer."""
 
 # Templates of models that think leave the thinking to a switch, or else to the server's template (`_check_rendering`).
 _NO_THINKING = {"chat_template_kwargs": {"enable_thinking": False}}
@@ -65,7 +65,7 @@ class _Reading:
 
     source: ProbabilitySource = "exact"
     settled: bool = False
-    """Whether something was read in that way."""
+    """Whether a probability has been read in that way."""
     offered: bool = True
     """Whether the server reports any log-probabilities."""
 
@@ -91,12 +91,13 @@ class ServerBackend:
     ) -> None:
         """
         Args:
-            endpoint: the server and the model's name there; not open. It is opened, and belongs to the backend.
-            structured: hold reasoned comparisons to the grammar of answers while they are written. For models that
-                were not trained on it; answers then differ from those of a local backend where it would leave it.
-            temperatures: what is known of how far the model's probabilities can be believed.
-            reads: how probabilities are known to be read from the server; None: it is found out.
-            form: in which the model is asked unless told otherwise; answers in the JSON form are always held to it.
+            endpoint: the server and the model's name there. It must not be open; the backend opens and owns it.
+            structured: constrain reasoned comparisons to the grammar of answers while they are written. This is for
+                models that were not trained on it; answers then differ from those of a local backend that would
+                deviate from the grammar.
+            temperatures: the calibration temperatures of the model.
+            reads: how probabilities are read from the server; None: to be detected.
+            form: the default form in which the model is asked; answers in the JSON form are always constrained to it.
 
         Raises:
             BackendError: the endpoint is open already.
@@ -107,13 +108,13 @@ class ServerBackend:
         self.temperatures = temperatures
         self.ask_in(form)
         self.spelling: Structured | None = None
-        """How the server is asked to hold answers in the JSON form to it; None: as vLLM is, to the letter."""
+        """How the server is asked to constrain answers to the JSON form; None: by vLLM's own field."""
         self._endpoint = endpoint
         self._structured = structured
         self._first_tokens: dict[tuple[str, ...], tuple[int, ...]] = {}
         self._reading = _Reading() if reads is None else _Reading(reads, settled=True)
         self._rendered: set[str] = set()
-        """Beginnings of an answer that the server's template was seen to render rightly."""
+        """Beginnings of an answer that the server's template is known to render correctly."""
         self._asked: set[concurrent.futures.Future[Any]] = set()
         self._cancelled = threading.Event()
         self._loop = asyncio.new_event_loop()
@@ -137,12 +138,11 @@ class ServerBackend:
 
     @property
     def reads(self) -> ProbabilitySource | None:
-        """How probabilities are read from the server, once one was."""
+        """How probabilities are read from the server; None: none has been read yet."""
         return self._reading.source if self._reading.settled else None
 
     def ask_in(self, form: Form) -> None:
-        """Set the default form of answers; a model that was not trained on the text form is also read
-        where it leaves its form a little."""
+        """Set the default form of answers. In the JSON form, answers that deviate from it a little are read too."""
         self.form: Form = form
         self.reader: Reader = "strict" if form == "text" else "lenient"
 
@@ -154,7 +154,7 @@ class ServerBackend:
         self._stop()
 
     def task(self) -> ServerBackend:
-        """Return the same server and connections under another handle, whose :meth:`cancel` reaches only what is asked
+        """Return another handle to the same server and connections, whose :meth:`cancel` ends only the requests made
         through it."""
         twin = copy.copy(self)
         twin._asked = set()
@@ -162,7 +162,7 @@ class ServerBackend:
         return twin
 
     def cancel(self) -> None:
-        """End what is under way through this handle, and refuse what comes; to be called from any thread."""
+        """End the requests of this handle and refuse further ones; may be called from any thread."""
         self._cancelled.set()
         for future in list(self._asked):
             future.cancel()
@@ -282,8 +282,8 @@ class ServerBackend:
         return [replies[index] for index in range(len(chats))]
 
     async def _check_rendering(self, prefix: str) -> None:
-        """Look once whether the server's template lets the model think where it is asked for an answer, or cuts the
-        white space at the end of what the answer begins with.
+        """Check once whether the server's template leaves thoughts open before an answer, or cuts the white space at
+        the end of the answer's beginning.
 
         Raises:
             BackendError: it does.
@@ -291,7 +291,7 @@ class ServerBackend:
         """
         end = prefix[-1:] if prefix[-1:].isspace() else ""
         if end in self._rendered or (prefix and not end):
-            return  # begun for the model, an answer is not thought about
+            return  # no thoughts before an answer whose beginning is given
         chat = [{"role": "user", "content": "?"}]
         fields: dict[str, Any] = dict(_NO_THINKING)
         if prefix:
@@ -301,10 +301,10 @@ class ServerBackend:
             text = await self._endpoint.rendered(chat, **fields)
         except EndpointError as error:
             if error.reason == "connection":
-                return  # it is down, as the question itself will show; or it cannot read this request alone
+                return  # the server is down, as the question itself will show, or it cannot read only this request
             if error.reason not in _NO_TOKENIZER:
                 raise
-            text = None  # no vLLM: what it answers is all that can be looked at
+            text = None  # not vLLM: only its answer can be checked
         if text is not None and opens_thinking(text):
             raise BackendError(
                 f"{self._endpoint.base_url} renders a chat of {self.model} with an open <think>, where no verdict can "
@@ -320,7 +320,7 @@ class ServerBackend:
 
     async def _tokens_of(self, prefix: str, choices: Sequence[str]) -> tuple[int, ...]:
         """Return the id of the first token of each choice after ``prefix``."""
-        # Tokenizers do not join over the end of a line before a letter; so the last line stands for the whole.
+        # Tokenizers do not join tokens across a line end before a letter, so the last line is enough.
         tail = prefix[prefix.rfind("\n") + 1 :]
         key = (tail, *choices)
         if key not in self._first_tokens:
@@ -359,7 +359,7 @@ class ServerBackend:
             raise EndpointError("cancelled", "the client no longer waits") from error
         finally:
             self._asked.discard(future)
-            future.cancel()  # after an interrupt, nothing goes on unseen
+            future.cancel()  # after an interrupt, the work must not continue
 
     def _stop(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -395,7 +395,7 @@ def _exactly(reply: Reply, tokens: Mapping[str, int]) -> NextToken | Failure:
 
 
 def _listed(reply: Reply, choices: Sequence[str]) -> NextToken | Failure:
-    """Return the same, as far as the listed tokens tell."""
+    """Return the choices at the place where the answer continues, as far as the listed tokens show them."""
     if not reply.logprobs or reply.logprobs[0].place.is_alone:
         return _NOT_OFFERED
     place = reply.logprobs[0].place

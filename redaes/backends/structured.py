@@ -1,5 +1,4 @@
-"""Answers that a server constrains to a form: which field of the request it understands, found out by asking for a
-senseless answer.
+"""Find out by which field of the request a server constrains answers to a form, by requesting a nonsensical answer.
 
 Servers that do not know a field ignore it with status 200, so that only an answer shows whether it counted. The
 question is about no picture; its answer is one that no model gives of its own accord.
@@ -46,7 +45,7 @@ def form_fields(spelling: Structured, schema: Mapping[str, Any], grammar: str) -
     """Return the fields of a request that hold its answer to a form, to be sent as :attr:`ChatRequest.extra`.
 
     Args:
-        spelling: the server's.
+        spelling: the field that the server understands.
         schema: the form as a JSON schema.
         grammar: the same form as a GBNF grammar, whose first rule is ``root``.
 
@@ -91,7 +90,7 @@ def held_by(fields: Mapping[str, Any], changes: Sequence[str]) -> str | None:
 
 
 async def find_structured(endpoint: Endpoint, first: Structured | None = None) -> Structured:
-    """Return the first spelling that the server minds; one request each.
+    """Return the first spelling that the server obeys; each one is tried with one request.
 
     Args:
         endpoint: open.

@@ -1,4 +1,4 @@
-"""Calibration temperatures of a model's probabilities, kept in a file beside its weights.
+"""Calibration temperatures of a model's probabilities, stored in a file beside its weights.
 
 One number for each way of asking: the temperature by which log-odds are divided. It is fitted on pairs that the model
 has never seen (``redaes eval calibrate``) and counts for exactly these weights, this question and this mode; whatever
@@ -21,11 +21,11 @@ from redaes.prompts import Mode
 from redaes.types import Record
 
 FILE = "calibration.json"
-"""Beside the weights of a model or an adapter."""
+"""Name of the file beside the weights of a model or an adapter."""
 
 
 class Temperature(Record):
-    """How one way of asking one model was calibrated."""
+    """The calibration of one model for one prompt and mode."""
 
     revision: str
     """Revision of the weights."""
@@ -33,9 +33,10 @@ class Temperature(Record):
     """``name/version@hash`` of the prompt at whose verdict token probabilities are read."""
     mode: Mode
     temperature: Annotated[FiniteFloat, Field(gt=0.0)]
-    """What the mean log-odds of both orders are divided by."""
+    """The divisor of the mean log-odds of both orders."""
     ceiling: Annotated[FiniteFloat, Field(gt=0.5, le=1.0)] = 1.0
-    """Largest probability that is claimed: what the most confident answers of the fitted pairs were seen to deserve."""
+    """Largest probability that is reported; below 1 if the most confident answers about the fitted pairs were too few
+    or too often wrong."""
     data: str
     """The pairs that it was fitted on, in words."""
     n_pairs: Annotated[int, Field(ge=1)]
@@ -43,16 +44,16 @@ class Temperature(Record):
 
 
 def temperature_of(backend: Backend, prompt_id: str, mode: Mode) -> Temperature | None:
-    """Return the temperature that counts for a question to a model; None: there is none."""
+    """Return the temperature that applies to a question to a model; None: there is none."""
     known: tuple[Temperature, ...] = getattr(backend, "temperatures", ())
     return next((one for one in known if _key(one) == (backend.revision, prompt_id, mode)), None)
 
 
 def read_temperatures(folder: Path | None) -> tuple[Temperature, ...]:
-    """Return the temperatures that lie beside a model's weights; none where there is no file.
+    """Return the temperatures stored beside a model's weights; none if there is no file.
 
     Args:
-        folder: folder of the adapter, or of the model where there is none; None: weights that lie nowhere here.
+        folder: folder of the adapter, or of the model if there is no adapter; None: the weights have no local folder.
 
     Raises:
         BackendError: the file is damaged.
@@ -73,13 +74,13 @@ def read_temperatures(folder: Path | None) -> tuple[Temperature, ...]:
 
 
 def write_temperatures(folder: Path, new: Iterable[Temperature]) -> Path:
-    """Put temperatures beside a model's weights, in place of earlier ones for the same way of asking.
+    """Store temperatures beside a model's weights, in place of earlier ones for the same prompt and mode.
 
     Returns:
         The file.
 
     Raises:
-        BackendError: what lies there is damaged.
+        BackendError: the existing file is damaged.
     """
     kept = {_key(one): one for one in (*read_temperatures(folder), *new)}
     write_json(folder / FILE, [one.model_dump(mode="json") for one in kept.values()])

@@ -1,8 +1,7 @@
 """Reasoning models: detect whether a model thinks before it answers, switch its thoughts off, or leave room for them.
 
-What is asked in a few tokens, such as the one at which a verdict is read, has no room for thoughts. Where an answer
-ends within them, the ways of :data:`WAYS` are tried in turn with that one question; the first that gives an answer is
-kept.
+A question with a limit of a few tokens, such as a verdict, leaves no room for thoughts. If an answer ends within them,
+the ways of :data:`WAYS` are tried in turn with that question; the first that gives an answer is used from then on.
 
 ===================  ==============================================================================================
 way                  taken by
@@ -31,7 +30,7 @@ THINKING_ROOM = 4096
 WayName = Literal["enable_thinking", "none", "minimal", "low", "room"]
 
 _NO_ROOM = re.compile(r"max_tokens or model output limit was reached|max_completion_tokens must be at least", re.I)
-"""How OpenAI's o-series refuses a limit that its thoughts alone would reach."""
+"""Messages with which OpenAI's o-series refuses a limit that is too small for its thoughts."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Way:
     fields: Mapping[str, Any] = field(default_factory=dict)
     """Further fields of the request."""
     room: int = 0
-    """Tokens beyond those of the answer."""
+    """Additional tokens for thoughts."""
 
     def done(self, changes: Sequence[str]) -> tuple[str, ...]:
         """Return what it did to a request, for the record, beside what of the request the server could not use.

@@ -10,18 +10,18 @@ import torch
 from torch import Tensor
 
 PictureTokens = list[Tensor]
-"""A picture's tokens, and those of each deepstack level where the tower has some."""
+"""A picture's tokens, followed by those of each deepstack level if the tower has any."""
 
 
 def tokens_by_picture(computed: Any, grid_thw: Tensor, merge: int) -> list[PictureTokens]:
-    """Return a tower's answer about P pictures, picture by picture."""
+    """Split a tower's output for P pictures into that of each picture."""
     counts = (grid_thw.prod(-1) // merge**2).tolist()
     levels = [computed.pooler_output, *(computed.deepstack_features if "deepstack_features" in computed else ())]
     return [list(tokens) for tokens in zip(*(torch.split(level, counts) for level in levels), strict=True)]
 
 
 def tower_answer(kind: type, pictures: Sequence[PictureTokens]) -> Any:
-    """Return the tower's answer about these pictures, as `tokens_by_picture` takes it apart."""
+    """Join the tokens of pictures into a tower's output, the inverse of `tokens_by_picture`."""
     first, *deepstack = (torch.cat(level) for level in zip(*pictures, strict=True))
     answer = kind(pooler_output=first)
     if deepstack:
@@ -31,7 +31,7 @@ def tower_answer(kind: type, pictures: Sequence[PictureTokens]) -> Any:
 
 @contextmanager
 def answering(visual: Any, answer: Any) -> Iterator[None]:
-    """While it lasts, a vision tower gives one answer, whatever it is shown."""
+    """Within this context, a vision tower returns a given output, whatever its input."""
     before = vars(visual).get("forward")  # where another library has put its own
     visual.forward = lambda *_, **__: answer
     try:

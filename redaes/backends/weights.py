@@ -10,13 +10,13 @@ from redaes.errors import BackendError
 from redaes.file_hashes import content_hash
 
 ADAPTER_CONFIG = "adapter_config.json"
-"""What tells a folder with an adapter from one with a model."""
+"""File by which a folder with an adapter is recognised."""
 
 _REVISION_DIGITS = 12
 
 
 def revision_of(*folders: Path) -> str:
-    """Return what pins a model's weights: first digits of the SHA-256 over the names and contents of their files.
+    """Return the revision of a model's weights: first digits of the SHA-256 of the names and contents of their files.
 
     Args:
         folders: folders of the model, then of an adapter on it; only safetensors directly in them count.

@@ -1,4 +1,4 @@
-"""The pictures that somebody gives: a folder, or several folders and pictures."""
+"""Find the pictures that a command is given: those of one folder, or of several folders and files."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from redaes.images import FoundPictures, PassedOver, find_pictures
 def given_pictures(
     given: Path | Sequence[Path], exclude: Sequence[str] = (), results: Path | None = None
 ) -> tuple[Path, FoundPictures]:
-    """Return the folder that holds all of them, and the pictures, each once.
+    """Return the common parent folder of everything given, and the pictures found, each once.
 
     Args:
-        given: a folder, which is searched with its folders; or several, and pictures, which are taken as they are.
-        exclude: patterns as in a ``.gitignore`` file, for what is searched.
-        results: a folder that is not looked at.
+        given: a folder, which is searched with its subfolders; or several folders and picture files.
+        exclude: patterns as in a ``.gitignore`` file, applied to the folders that are searched.
+        results: a folder that is not searched.
 
     Raises:
         InputError: one is missing, none of them holds a picture, or a pattern is none.
@@ -45,7 +45,7 @@ def given_pictures(
             pictures.setdefault(os.path.realpath(picture), picture)
         unreadable.update(found.unreadable)
         for one in found.passed_over:
-            # Of two folders one can lie in the other; and what is given by itself is looked at.
+            # One given folder may be inside another; and a file that is given by name is always included.
             left_out = {
                 os.path.abspath(beside): beside
                 for beside in one.paths

@@ -1,9 +1,9 @@
-"""Which photographs of a folder show the same thing: by when they were taken, and by what they look like.
+"""Group the photographs of a folder that show the same thing, by capture time and by what they look like.
 
-Photographs are taken in order of capture time and name. Each is held against the common picture of every series that
-was still going on when it was taken; one without a time, against the series whose layout is likest. It joins where its
-detail is found in that common picture (:mod:`redaes.culling.detail`), so that no chain of likenesses makes a series of
-pictures that have nothing in common.
+Photographs are processed in order of capture time and name. Each is compared with the common picture of every series
+that had not ended when it was taken; one without a time, with the series of the most similar layout. It joins a series
+if its detail is found in that common picture (:mod:`redaes.culling.detail`). Since all members are like one picture, a
+chain of similar pictures cannot join pictures that have nothing in common.
 """
 
 from __future__ import annotations
@@ -37,23 +37,24 @@ MIN_LIKENESS = 0.87
 """Smallest likeness of a picture to the common one of its series [ours; measured in docs/ranking.md]."""
 
 UNDATED_STRICTER = 0.03
-"""Additional likeness that is needed if one of the times is not known [ours] ..."""
+"""Additional likeness that is needed if one of the times is not known [ours]."""
 
 CLOSE_S, CLOSE_LAXER = 2.0, 0.12
-"""... and by how much less where they were taken so few seconds apart: what moves is not what differs [ours]."""
+"""Pictures taken within this many seconds need this much less likeness, because subjects move between them [ours]."""
 
 SURE_LIKENESS = 0.9
-"""Where a picture is less like the common one, none of its series may be marked as worse [ours]."""
+"""If a picture of a series is less like the common one than this, no picture of the series is marked as worse
+[ours]."""
 
 _SCAN_PIXELS = 65_536  # small, so that JPEG decodes quickly
-_N_TRIED = 6  # series that one picture is held against
-_N_RECENTRED = 8  # pictures of a series up to which another one may become the common one
+_N_TRIED = 6  # series that one picture is compared with
+_N_RECENTRED = 8  # largest size of a series whose common picture may still change
 _N_KEPT = 96  # details in memory
 
 
 @dataclass(frozen=True)
 class Photograph:
-    """What grouping needs to know of a picture."""
+    """The data of one picture that grouping needs."""
 
     ref: ImageRef
     shot: CaptureRecord
@@ -81,9 +82,10 @@ class GroupingLimits:
 
     gap_s: float = MAX_GAP_S
     likeness: float = MIN_LIKENESS
-    """Least likeness; 0: photographs that were taken together belong together, whatever they look like."""
+    """Smallest likeness; 0: photographs that were taken together form a series, whatever they look like."""
     by: Literal["likeness", "folder", "all"] = "likeness"
-    """``folder``: the pictures of a folder are a series; ``all``: all are one. Nothing is looked at then."""
+    """``folder``: the pictures of each folder are a series; ``all``: all pictures are one series. Time and likeness are
+    ignored in both cases."""
 
     def __post_init__(self) -> None:
         if not self.gap_s >= 0.0:
@@ -99,9 +101,10 @@ class PhotographSeries(Sequence[Photograph]):
     pictures: tuple[Photograph, ...]
     """The pictures, in order of capture time and name; those without a time come last."""
     doubt: str | None = None
-    """Why nothing of it may be marked as worse; None: the likeness is beyond doubt."""
+    """Why no picture of the series may be marked as worse; None: its pictures certainly show the same thing."""
     meant: str | None = None
-    """What its pictures were taken for, together, so that none is the best; None: nothing is known of that."""
+    """The purpose for which its pictures were taken together, so that none is the best; None: no such purpose is
+    known."""
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -117,7 +120,7 @@ class PhotographSeries(Sequence[Photograph]):
 def scan(
     paths: Iterable[Path], on_file: Callable[[], None] | None = None
 ) -> tuple[list[Photograph], list[UnreadableFile]]:
-    """Look at each file once; what cannot be used is reported, and the rest goes on."""
+    """Read each file once; files that cannot be used are returned with the reason."""
     photographs: list[Photograph] = []
     unreadable: list[UnreadableFile] = []
     for path in paths:
@@ -136,9 +139,9 @@ def scan(
 
 
 def group(photographs: Sequence[Photograph], limits: GroupingLimits | None = None) -> list[PhotographSeries]:
-    """Return the series, in order of their first picture; single pictures too.
+    """Return the series in order of their first picture, including pictures that are alone.
 
-    The files are read again where pictures have to be looked at closely; one that cannot be, is like nothing.
+    Files are read again if pictures must be compared in detail; one that can no longer be read is like no other.
     """
     limits = limits or GroupingLimits()
     if limits.by != "likeness":
@@ -153,7 +156,7 @@ def group(photographs: Sequence[Photograph], limits: GroupingLimits | None = Non
 
 
 def _as_told(photographs: Sequence[Photograph], *, by_folder: bool) -> list[PhotographSeries]:
-    """Return series as whoever asked has them, so that nothing about them is in doubt."""
+    """Return the series that the caller has defined; nothing about them is in doubt."""
     series: dict[Path | None, list[Photograph]] = {}
     for photograph in sorted(photographs, key=lambda one: by_name(one.ref.path)):
         series.setdefault(photograph.ref.path.parent if by_folder else None, []).append(photograph)
@@ -161,7 +164,7 @@ def _as_told(photographs: Sequence[Photograph], *, by_folder: bool) -> list[Phot
 
 
 class _Clock(IntEnum):
-    """What is known of when a picture was taken; times of different kinds say nothing about each other."""
+    """The kind of a picture's time. Times of different kinds cannot be compared."""
 
     TAKEN = 0
     CHANGED = 1
@@ -180,7 +183,7 @@ class _Dated:
     photograph: Photograph
     clock: _Clock
     seconds: float
-    """Seconds on the line of its clock; 0: not known."""
+    """Time in seconds by its kind of clock; 0: not known."""
 
 
 @dataclass
@@ -188,18 +191,18 @@ class _Growing:
     """A series while it grows."""
 
     common: int
-    """The picture that all others are like."""
+    """Number of the common picture, which all others are like."""
     members: list[int]
     last: dict[_Clock, float]
-    """When its last picture was taken, by each clock."""
+    """Time of its last picture, by kind of clock."""
     least: float = 1.0
     """Likeness of the picture that is least like the common one."""
     by_time: bool = False
-    """Whether nothing was asked of its pictures' likeness."""
+    """Whether the series was formed by time alone, without comparing its pictures."""
 
 
 class _Grouping:
-    """The state of grouping one folder; pictures are identified by their place in the order."""
+    """The state while one folder is grouped; pictures are identified by their number in the order."""
 
     def __init__(self, ordered: Sequence[_Dated], limits: GroupingLimits) -> None:
         self._ordered = ordered
@@ -209,7 +212,7 @@ class _Grouping:
         self._of: dict[int, _Growing] = {}
         """The series of each picture so far."""
         self._seen = np.empty(len(ordered), dtype=np.intp)
-        """These pictures, in the order in which they came: the first ones of it."""
+        """Numbers of the pictures processed so far, in that order; the rest of the array is unused."""
 
     def series(self) -> list[PhotographSeries]:
         """Return all series, in order of their first picture."""
@@ -220,7 +223,7 @@ class _Grouping:
         return [one for _, one in sorted(series, key=lambda numbered: numbered[0])]
 
     def _meant(self) -> list[MeantSeries]:
-        """Return what was meant to be used together, of each camera."""
+        """Return the pictures of each camera that were taken to be used together."""
         from redaes.culling.meant import TimedShot, meant_series
 
         cameras: dict[str, list[TimedShot]] = {}
@@ -236,7 +239,7 @@ class _Grouping:
         return tuple(self._ordered[at].photograph for at in sorted(members))
 
     def _grown(self, left_out: Collection[int]) -> list[_Growing]:
-        """Return series of what looks alike."""
+        """Return series of pictures that look alike."""
         found: list[_Growing] = []
         going_on: list[_Growing] = []
         copies: dict[str, int] = {}
@@ -277,18 +280,18 @@ class _Grouping:
         return last is not None and now.seconds - last <= self._limits.gap_s
 
     def _near(self, at: int, going_on: Sequence[_Growing]) -> list[_Growing]:
-        """Return series that a picture may belong to, the likeliest by layout first."""
+        """Return the series that a picture may belong to, those of the most similar layout first."""
         by_common = {series.common: series for series in going_on}
         near = [by_common[common] for common in self._index.most_alike(at, sorted(by_common))]
         clock = self._ordered[at].clock
         if clock is not _Clock.TAKEN:
-            # Among all, but for those of which nothing but changes long before is known.
+            # Among all series, except those whose only known times are changes long before.
             anywhere = (self._of[other] for other in self._index.most_alike(at, self._seen[: len(self._of)]))
             near += [series for series in anywhere if clock is _Clock.UNKNOWN or set(series.last) != {clock}]
         return list({id(series): series for series in near}.values())
 
     def _joined(self, at: int, near: Sequence[_Growing]) -> _Growing | None:
-        """Return the first of the likeliest series that a picture belongs to."""
+        """Return the first of the candidate series that a picture belongs to; None: none."""
         for series in near[:_N_TRIED]:
             if self._fits(at, series.common):
                 series.least = min(series.least, self._likeness(at, series.common))
@@ -298,7 +301,7 @@ class _Grouping:
         return None
 
     def _other_singles(self, at: int, near: Sequence[_Growing], joined: _Growing) -> list[_Growing]:
-        """Return pictures alone so far that this one is like, too: it is what they have in common."""
+        """Return other pictures, alone so far, that this one is like as well; it becomes their common picture."""
         singles = {one.common: one for one in near if len(one.members) == 1 and one is not joined}
         likest = self._index.most_alike(at, sorted(singles))[:_N_TRIED]
         return [singles[other] for other in likest if self._fits(at, other)]
@@ -342,7 +345,7 @@ class _Grouping:
         return 0.0 if first is None or second is None else shared_detail(first, second).likeness
 
     def _detail(self, at: int) -> PictureDetail | None:
-        """Return what is compared of a picture, looked at once more; None: its file cannot be read any longer."""
+        """Return the detail of a picture, from a second reading of its file; None: the file can no longer be read."""
         from redaes.culling.detail import PIXELS, detail_of
 
         if at not in self._details:

@@ -1,8 +1,8 @@
 """A journal of the steps on files, shot by shot: each shot is written to disk before it is begun, and completed when it
 is done.
 
-JSON Lines. Behind the head, ``{"shot": n, "steps": […]}`` says what is about to be done; ``{"done": n}``,
-``{"undone": n}`` and ``{"finished": true}`` follow. A last line that was cut off was never acted on.
+The file is JSON Lines. After the head, ``{"shot": n, "steps": […]}`` announces steps; ``{"done": n}``, ``{"undone":
+n}`` and ``{"finished": true}`` report their outcome. The steps of a last line that was cut off were never begun.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _KIND, _VERSION = "redaes apply", 1
 
 @dataclass
 class JournalContent:
-    """What a journal says."""
+    """The content of a journal."""
 
     head: dict[str, Any]
     shots: dict[int, list[FileStep]] = field(default_factory=dict)
@@ -30,11 +30,11 @@ class JournalContent:
     undone: set[int] = field(default_factory=set)
     is_finished: bool = False
     n_bytes: int = 0
-    """Up to the end of the last whole line."""
+    """Length up to the end of the last complete line."""
 
     @property
     def standing(self) -> list[int]:
-        """Shots that were begun and not taken back, in their order."""
+        """Shots that were begun and not undone, in their order."""
         return [number for number in sorted(self.shots) if number not in self.undone]
 
 
@@ -42,7 +42,7 @@ def read_journal(path: Path) -> JournalContent:
     """Read a journal, finished or not.
 
     Raises:
-        RecordError: it cannot be read, or is none.
+        RecordError: the file cannot be read, or is no journal.
     """
     try:
         data = path.read_bytes()
@@ -77,19 +77,19 @@ def read_journal(path: Path) -> JournalContent:
 
 
 class Journal:
-    """A journal that is written on."""
+    """A journal that is open for writing."""
 
     def __init__(self, path: Path, content: JournalContent) -> None:
-        """Go on with a journal, alone: it stays locked until it is finished or the process ends.
+        """Continue a journal. It stays locked for other processes until it is finished or this process ends.
 
         Raises:
-            RecordError: it cannot be written, or another process goes on with it.
+            RecordError: it cannot be written, or another process has it open.
         """
         self.path = path
         try:
             self._file = path.open("ab")
             lock_file(self._file, f"{path}: another redaes apply is at work on it; wait until it ends")
-            # Who held it until now may have written on it since it was read.
+            # The process that had it locked may have written to it since it was read.
             self.content = read_journal(path) if content.n_bytes else content
             os.truncate(path, self.content.n_bytes)
         except OSError as error:
@@ -112,7 +112,7 @@ class Journal:
         return journal
 
     def announce(self, steps: list[FileStep]) -> int:
-        """Say what is about to be done; it is on the disk when this returns.
+        """Record the steps that are about to be done; the record is on disk when this returns.
 
         Returns:
             The shot's number.
@@ -123,17 +123,17 @@ class Journal:
         return number
 
     def done(self, number: int) -> None:
-        """Say that a shot is done."""
+        """Record that a shot is done."""
         self.content.done.add(number)
         self._write({"done": number}, sync=False)
 
     def undone(self, number: int) -> None:
-        """Say that a shot is taken back."""
+        """Record that a shot is undone."""
         self.content.undone.add(number)
         self._write({"undone": number}, sync=False)
 
     def finish(self) -> None:
-        """Say that nothing more is to come, and close the file; one by which nothing was done is removed."""
+        """Record the end and close the file; a journal without any shot is removed."""
         self.content.is_finished = True
         if not self.content.shots:
             self._file.close()

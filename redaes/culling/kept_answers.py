@@ -17,7 +17,7 @@ from redaes.types import ImageRef, PairAnswer
 
 
 class KeptAnswers:
-    """What a language model said about one series, on disk."""
+    """The answers of a language model about one series, on disk."""
 
     def __init__(self, file: Path) -> None:
         """
@@ -38,7 +38,7 @@ class KeptAnswers:
             raise RecordError(f"{file}: does not hold a series' answers ({error}); delete the file") from error
 
     def keep(self, answers: Sequence[PairAnswer]) -> None:
-        """Take these for all answers, and write them down."""
+        """Replace all answers with these, and write them to disk."""
         self.answers = tuple(answers)
         self._write()
 
@@ -48,7 +48,7 @@ class KeptAnswers:
         return next((answer for answer in self.answers if {answer.first, answer.second} == wanted), None)
 
     def explained(self, assessor: Assessor, best: ImageRef, second: ImageRef) -> Result:
-        """Return why one picture is better than another; asked once."""
+        """Return why one picture is better than another; the model is asked once."""
         known = self.explanation
         if known is None or _is_old(known, assessor) or (known.first.id, known.second.id) != (best.id, second.id):
             (known,) = assessor.compare_many([(unchanged(best), unchanged(second))], mode="reasoned", check=True)
@@ -63,8 +63,8 @@ class KeptAnswers:
 
 
 def _is_old(known: Result, assessor: Assessor) -> bool:
-    """Return whether a kept result would be another one today: of an earlier version, whose verdicts were written, not
-    read, and were not held against the pictures; or claimed before the model was calibrated as it is now."""
+    """Return whether a stored result is outdated: an earlier version took verdicts from the written text and did not
+    check claims against the pictures, or the model's calibration has changed since."""
     if known.probability is None or not known.comparisons:
         return False
     return known.log_odds is None or known.calibration != assessor.calibration("reasoned")
@@ -81,7 +81,7 @@ def provenance_of(assessor: Assessor) -> dict[str, Any]:
 
 
 def settings_of(assessor: Assessor, orders: Orders) -> Iterable[str]:
-    """Return what answers depend on, besides the pictures."""
+    """Return everything that the answers depend on besides the pictures."""
     return (
         assessor.backend.model,
         assessor.backend.revision,
@@ -89,12 +89,12 @@ def settings_of(assessor: Assessor, orders: Orders) -> Iterable[str]:
         *((assessor.prompt_of("fast").id,) if assessor.mode == "reasoned" else ()),  # reads the verdict
         assessor.sampling.model_dump_json(),
         orders,
-        # Of a model in this process there is no more to say; kept answers of before go on counting.
+        # A model in this process needs nothing more here, so that its earlier stored answers stay valid.
         *((f"agreement {assessor.agreement}",) if assessor.agreement else ()),
         *((served,) if (served := getattr(assessor.backend, "served_as", None)) else ()),
     )
 
 
 def file_of(folder: Path, parts: list[str]) -> Path:
-    """Return the file of what depends on these parts."""
+    """Return the file for answers that depend on these parts."""
     return folder / f"{content_id(json.dumps(parts).encode())[:32]}.json"

@@ -1,4 +1,4 @@
-"""The coarse layout of photographs, as a cheap index of candidates; it alone never decides that two belong together."""
+"""Compare the coarse layout of photographs, to find candidates cheaply; layout alone never puts two in one series."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SIDE = 24
 """Side of the small grey pictures, in pixels."""
 
 N_NEAREST = 16
-"""How many of the pictures that lie nearest by their coarsest structure are looked at more closely."""
+"""Number of pictures with the most similar coarse structure whose layout is compared exactly."""
 
 MIN_LAYOUT_LIKENESS = 0.3
 """Smallest likeness of layout at which detail is compared at all [ours]."""
@@ -38,7 +38,7 @@ class LayoutIndex:
         return float(layout_likeness(self._greys[one], self._greys[other][None])[0])
 
     def most_alike(self, one: int, others: Sequence[int] | NDArray[np.intp]) -> list[int]:
-        """Return those of the others whose layout is like that of one picture, the likest first."""
+        """Return the other pictures whose layout is like that of one picture, the most similar first."""
         places = np.asarray(others, dtype=np.intp)
         if len(places) > N_NEAREST:
             near = self._coarse[places] @ self._coarse[one]
@@ -71,14 +71,14 @@ def layout_likeness(one: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArra
 
 
 def _windows(greys: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return (n, 81, 256): every place of the middle's size in each picture."""
+    """Return (n, 81, 256): every window of the middle's size in each picture."""
     whole = greys.astype(np.float32)
     windows = np.lib.stride_tricks.sliding_window_view(whole, (1, _MIDDLE, _MIDDLE))
     return _standardised(windows.reshape(len(greys), -1, _MIDDLE * _MIDDLE))
 
 
 def _standardised(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return rows of mean 0 and length 1; zeros where a row is flat."""
+    """Return rows scaled to mean 0 and length 1; a flat row becomes zeros."""
     centred = values - values.mean(axis=-1, keepdims=True)
     length = np.linalg.norm(centred, axis=-1, keepdims=True)
     return np.divide(centred, length, out=np.zeros_like(centred), where=length > 1e-3)

@@ -1,6 +1,6 @@
 """The marks of a ranked folder: all sidecars are planned before the first is written.
 
-What was done, and why some pictures got no mark, stands in ``marks.jsonl``, one line per marked picture.
+``marks.jsonl`` records what was done and why some pictures got no mark, one line per picture to be marked.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from redaes.images import is_raw_name
 
 @dataclass
 class MarkingSummary:
-    """What became of the marks."""
+    """The outcome of marking a folder."""
 
     n_sidecars: int = 0
-    """Sidecars to change, or changed."""
+    """Number of sidecars that were changed, or would be."""
     n_merged: int = 0
     """Number of those that existed before."""
     kept: tuple[str, ...] = ()
-    """Pictures that somebody has rated, labelled or picked and that therefore get no mark, each with what says so."""
+    """Pictures without a mark because somebody has rated, labelled or picked them, each with where that is stated."""
     failed: tuple[str, ...] = ()
     """Sidecars that cannot be written, each with the reason."""
 
@@ -42,18 +42,18 @@ def mark_pictures(
     overrule: bool = False,
     unmarked: Collection[Path] = (),
 ) -> MarkingSummary:
-    """Return the plan, and on demand write, the sidecars of a folder's pictures.
+    """Plan the sidecars of a folder's pictures and, on demand, write them.
 
     A camera raw file beside a marked picture, of the same name, is the same shot and gets the same mark.
 
     Args:
         marked: the pictures with their marks.
         lines_path: the file that says what was done.
-        write: otherwise all is only counted.
+        write: write the sidecars; otherwise they are only counted.
         style: how new sidecars are named.
         overrule: mark pictures that have a rating in themselves, too.
-        unmarked: pictures that were judged and got no mark; camera raw among them gets none from a picture of its name,
-            and a sidecar that would be theirs, too, is not written.
+        unmarked: pictures that were judged and get no mark. A camera raw file among them gets none from a picture of
+            the same name either, and a sidecar that would also belong to one of them is not written.
 
     Raises:
         RecordError: ``lines_path`` cannot be written.
@@ -75,7 +75,7 @@ def mark_pictures(
                 if path in shared:
                     raise RecordError(shared[path])
                 target = xmp.real_path(names.of(path))
-                if target in targets:  # of the shot before: the other file's mark is in it
+                if target in targets:  # it has the mark already, from another file of the shot
                     lines.write(json.dumps(line | {"sidecar": str(target), "did": "nothing"}) + "\n")
                     continue
                 targets.add(target)
@@ -98,11 +98,11 @@ def mark_pictures(
 
 
 def unmark_pictures(pictures: Sequence[Path], *, write: bool) -> tuple[list[Path], list[str]]:
-    """Return the plan, and on demand do, what takes redaes's marks back that nobody has changed since.
+    """Plan and, on demand, carry out the removal of redaes's marks that nobody has changed since.
 
     Args:
-        pictures: the pictures; camera raw of the same shot is seen to.
-        write: otherwise it is only said which sidecars would change.
+        pictures: the pictures; camera raw files of the same shots are included.
+        write: change the sidecars; otherwise only those that would change are returned.
 
     Returns:
         The sidecars, and for each that cannot be changed the reason.
@@ -125,7 +125,7 @@ def unmark_pictures(pictures: Sequence[Path], *, write: bool) -> tuple[list[Path
 
 
 def write_sidecar(sidecar: xmp.Sidecar) -> None:
-    """Make a sidecar what it should be.
+    """Write or remove a sidecar as planned.
 
     Raises:
         RecordError: it cannot be written or removed.
@@ -165,7 +165,7 @@ def _with_raw(
 
 
 def _shared_targets(files: Sequence[tuple[Path, Path]], names: SidecarNames) -> dict[Path, str]:
-    """Return files whose sidecar would be that of another shot, too, each with what to say of it.
+    """Return files whose sidecar would also belong to another shot, each with a message.
 
     Args:
         files: each with the picture of its shot.

@@ -1,7 +1,7 @@
-"""Pictures that were taken to be used together: exposure brackets, focus stacks, panoramas and time-lapses.
+"""Detect pictures that were taken to be used together: exposure brackets, focus stacks, panoramas and time-lapses.
 
-Among them there is no best one, so they are left as they are. Each is looked for among pictures that one camera took
-one after the other; all thresholds are ours. A burst that is taken for one of them loses its marks and nothing else.
+None of them is the best, so they are not ranked. They are looked for among consecutive pictures of one camera; all
+thresholds are ours. A burst that is mistaken for one of them gets no marks; nothing else is lost.
 """
 
 from __future__ import annotations
@@ -26,18 +26,19 @@ MIN_STEP_EV, MIN_SPREAD_EV = 0.3, 1.0
 """Smallest step of a bracket, and smallest difference between its darkest and its lightest picture, in stops."""
 
 MIN_LAPSE, MIN_LAPSE_INTERVAL_S, MAX_LAPSE_ERROR_S = 12, 2.0, 0.75
-"""Pictures and interval from which on regular times make a time-lapse, and by how much a time may be off: cameras state
-whole seconds, and people do not count so well."""
+"""Smallest number of pictures and smallest interval of a time-lapse, and largest deviation of a time from regularity:
+cameras state whole seconds, and people who press the button by hand are less regular."""
 
 MIN_LAPSE_LAYOUT, MIN_LAPSE_ALIKE = 0.6, 0.8
-"""Likeness of layout of neighbours of a time-lapse, and the share of the neighbours that must have it."""
+"""Smallest likeness of layout of neighbours in a time-lapse, and the share of neighbours that must reach it."""
 
 MIN_PANORAMA, MIN_TURN = 3, 0.15
-"""Pictures of a panorama, and by how much of the frame each goes on from the one before, in one direction."""
+"""Smallest number of pictures of a panorama, and smallest shift from one to the next, in one direction, as a share of
+the frame."""
 
 MIN_STACK, MAX_STACK_SHIFT, MIN_STACK_RATIO, MIN_STACK_ORDERED = 4, 0.06, 1.6, 0.75
-"""Pictures of a focus stack; by how much of the frame it may move; how much sharper a part becomes; and in which share
-of the parts sharpness rises and falls once."""
+"""Smallest number of pictures of a focus stack; largest shift, as a share of the frame; smallest factor by which a part
+becomes sharper; and smallest share of parts in which sharpness rises and falls once."""
 
 _GRID = (8, 6)
 
@@ -66,12 +67,12 @@ def meant_series(
     layout: Callable[[int, int], float],
     detail: Callable[[int], PictureDetail | None],
 ) -> list[MeantSeries]:
-    """Return what was meant to be used together, among pictures that one camera took.
+    """Return the pictures of one camera that were taken to be used together.
 
     Args:
         shots: in order of time.
-        layout: how alike two are from afar, by their numbers.
-        detail: what can be compared of a picture, by its number; None: it cannot be read any longer.
+        layout: returns the likeness of the layouts of two pictures, by their numbers.
+        detail: returns the detail of a picture, by its number; None: its file can no longer be read.
     """
     found: list[MeantSeries] = []
     left = list(shots)
@@ -87,11 +88,11 @@ def meant_series(
 
 
 Runs = Iterator[tuple[list[TimedShot], str | None]]
-"""Pictures one after the other, with what they are; None: nothing in particular."""
+"""Consecutive pictures, with what they are in words; None: nothing in particular."""
 
 
 def _runs(shots: Sequence[TimedShot], gap_s: float) -> Iterator[list[TimedShot]]:
-    """Cut where more time passes."""
+    """Split the pictures where more time passes between two of them."""
     run: list[TimedShot] = []
     for shot in shots:
         if run and shot.seconds - run[-1].seconds > gap_s:
@@ -115,7 +116,7 @@ def _brackets(shots: Sequence[TimedShot]) -> Runs:
 
 
 def _bracket(run: Sequence[TimedShot]) -> tuple[int, str | None]:
-    """Return how many pictures at the beginning are an exposure bracket, once or several times over, and what it is."""
+    """Return how many pictures at the beginning form one or several exposure brackets, and what they are in words."""
     for n in (9, 7, 5, 3):
         found = _stops(run[:n]) if len(run) >= n else None
         if found is None:
@@ -220,7 +221,7 @@ def _move(first: PictureDetail | None, second: PictureDetail | None) -> tuple[fl
 
 
 def _panorama(moves: Sequence[tuple[float, float] | None]) -> tuple[int, str | None]:
-    """Return how many pictures at the beginning go on from one to the next in one direction."""
+    """Return how many pictures at the beginning move on from one to the next in one direction."""
     n = 1
     for move in moves:
         if move is None or math.hypot(*move) < MIN_TURN:
@@ -264,7 +265,7 @@ def _sharpness(detail: PictureDetail) -> NDArray[np.float64]:
 
 
 def _focus_travels(sharpness: NDArray[np.float64]) -> bool:
-    """Return whether each part becomes sharp once, and not all at once.
+    """Return whether each part becomes sharp once, and the parts not all at the same time.
 
     Args:
         sharpness: (pictures, parts).

@@ -1,7 +1,7 @@
 """Rankers of series: the language model by comparisons, or FGAesQ by its scores.
 
-Each keeps what it found out in a file per series, weights and settings, so that an interrupted run goes on. Both
-together are in :mod:`redaes.culling.cascade_ranker`.
+Each stores its results in a file per series, weights and settings, so that an interrupted run can continue.
+:mod:`redaes.culling.cascade_ranker` combines both.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ Pictures = Mapping[str, ImageRef]
 """Different pictures by id, in the order in which they were taken."""
 
 OnPrepared = Callable[[Literal["scoring", "comparing"], int, int], None]
-"""Called with what is being done, how much of it is done, and how much there is at most: series to be scored, or
-comparisons to be asked for."""
+"""Called with the kind of work, how much of it is done, and how much there is at most: series to be scored, or
+comparisons to be made."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Ranked:
     unit: Literal["logits", "points"]
     """Unit of the scores and errors."""
     errors: dict[str, float] | None
-    """Standard errors of the scores; None: the ranker knows none."""
+    """Standard errors of the scores; None: the ranker gives none."""
     n_comparisons: int
     n_calls: int
     """Questions asked of a language model."""
@@ -65,11 +65,11 @@ class Unranked:
 
 
 class Ranker(Protocol):
-    """What puts series in order."""
+    """The protocol of what puts the pictures of a series in order."""
 
     @property
     def provenance(self) -> Mapping[str, Any]:
-        """Model, revision, prompt and mode, as every line of the results repeats them."""
+        """Model, revision, prompt and mode, which every line of the results repeats."""
 
     def rank(
         self, series: Sequence[Pictures], kept: Path, on_prepared: OnPrepared | None = None
@@ -78,11 +78,11 @@ class Ranker(Protocol):
 
         Args:
             series: all that are ranked.
-            kept: the folder for what is found out on the way.
-            on_prepared: told about the work that takes a look at all series; it is done by the time this returns.
+            kept: the folder for stored results.
+            on_prepared: called with the progress of work on all series, which is done before the first result.
 
         Returns:
-            A result per series, worked out as it is taken.
+            One result per series, computed when it is requested.
 
         Raises:
             RecordError: ``kept`` cannot be used.
@@ -91,9 +91,9 @@ class Ranker(Protocol):
 
 
 def ranked_or_not(rank: Callable[[], Ranked]) -> Ranked | Unranked:
-    """Return what ranking one series gives, or why it gives nothing.
+    """Return the result of ranking one series, or why there is none.
 
-    What the model cannot be asked at all, and a folder that cannot be used, stop the run.
+    An error that concerns the whole model, or a folder that cannot be used, ends the run.
     """
     try:
         return rank()
@@ -104,7 +104,7 @@ def ranked_or_not(rank: Callable[[], Ranked]) -> Ranked | Unranked:
 
 
 class AssessorRanker:
-    """An assessor, which is asked about pairs, and for reasons at the end."""
+    """Ranks with an assessor, which compares pairs and is asked for reasons at the end."""
 
     def __init__(self, assessor: Assessor, orders: Orders = "both") -> None:
         """
@@ -148,7 +148,7 @@ class AssessorRanker:
 
 
 class FGAesQRanker:
-    """FGAesQ, which looks at all pairs of a series, and gives no reasons."""
+    """Ranks with FGAesQ, which scores all pairs of a series and gives no reasons."""
 
     def __init__(self, scorer: FGAesQScorer) -> None:
         self._scorer = scorer

@@ -12,20 +12,21 @@ from redaes.culling.shots import one_of_each_shot
 
 @dataclass(frozen=True)
 class ScannedShots:
-    """What was found of files that were looked at."""
+    """The result of scanning files."""
 
     photographs: list[Photograph]
     unusable: list[UnreadableFile]
     raws: dict[Path, list[Path]]
-    """For each picture the camera raw files of the same shot that were not read."""
+    """For each picture, the camera raw files of the same shot, which were not read."""
 
 
 def scan_shots(pictures: Sequence[Path], on_scanned: Callable[[int, int], object] | None = None) -> ScannedShots:
-    """Look at one file of each shot; where the camera's JPEG is damaged, at its camera raw.
+    """Scan one file of each shot; if the camera's JPEG is damaged, its camera raw file.
 
     Args:
-        pictures: all that were found.
-        on_scanned: called with the files looked at and all files, the raw of damaged JPEGs apart.
+        pictures: all pictures that were found.
+        on_scanned: called with the number of files scanned and of all files; raw files that replace damaged JPEGs are
+            not counted.
     """
     files, raws = one_of_each_shot(pictures)
     n_scanned = 0

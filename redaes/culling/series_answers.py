@@ -17,16 +17,16 @@ from redaes.types import ImageRef, PairAnswer
 
 @dataclass(frozen=True)
 class FoundSeries:
-    """The series of a folder that have something to choose from."""
+    """The series of a folder with two or more different pictures."""
 
     root: Path
     """The folder that holds all of them."""
     series: tuple[tuple[ImageRef, ...], ...]
     """The series, each of two or more different pictures; no picture is in two series."""
     n_alone: int
-    """Pictures that belong to no other."""
+    """Number of pictures that are in no series."""
     n_meant: int
-    """Series that were meant to be used together: exposure brackets, focus stacks, panoramas, time-lapses."""
+    """Number of series that were taken to be used together: exposure brackets, focus stacks, panoramas, time-lapses."""
     unreadable: tuple[UnreadableFile, ...]
 
 
@@ -41,11 +41,11 @@ def find_series(
     """Group the pictures of a folder as ``redaes rank`` does.
 
     Args:
-        folder: with the pictures; or several, and pictures.
-        exclude: patterns of what is left out.
-        limits: from where on pictures belong together; None: the usual ones.
-        results: a folder that is not looked at.
-        on_scanned: called with the files looked at and all files.
+        folder: the folder with the pictures; or several folders and picture files.
+        exclude: patterns of files and folders to be left out.
+        limits: limits of time and likeness within a series; None: the default ones.
+        results: a folder that is not searched.
+        on_scanned: called with the number of files scanned and of all files.
 
     Raises:
         InputError: the folder is missing or holds no pictures, or a pattern is none.
@@ -67,15 +67,15 @@ def find_series(
 
 
 def said_of(assessor: Assessor, pictures: Sequence[ImageRef], kept: Path) -> tuple[tuple[PairAnswer, ...], str]:
-    """Return what a model says of one series; what it said before is not asked again.
+    """Return a model's answers about one series; questions that have a stored answer are not asked again.
 
     Args:
         assessor: its mode is used.
-        pictures: different ones.
-        kept: folder of what models said.
+        pictures: different pictures.
+        kept: folder of the stored answers.
 
     Returns:
-        What was said, and why it makes no order; empty: it does.
+        The answers, and why they give no order; empty: they do.
 
     Raises:
         RecordError: ``kept`` cannot be used.

@@ -126,7 +126,7 @@ class Told:
     winner: str | None
     """``A``: the best one by the ranking, ``B``: the next one, ``tie``; None: undecided, or no usable answer."""
     undecided: str | None
-    """Why nothing is decided, in words."""
+    """Why nothing is decided, in words; None: it is decided."""
     probability: float | None
     delta: float | None
     rationale: str | None
@@ -135,12 +135,12 @@ class Told:
     """What A and B in the text stand for."""
     notes: tuple[str, ...]
     claims: Claims | None = None
-    """Statements of the text, checked; None: nobody did."""
+    """The checked statements of the text; None: they were not checked."""
     claims_summary: str | None = None
     measured: tuple[Measured, ...] = ()
-    """Measurements of the best picture, as the first, and the next one."""
+    """Measurements of the best picture (first) and of the next one."""
     agreement: str | None = None
-    """How far repeated answers agree, in words, where there is no probability."""
+    """How far repeated answers agree, in words; None: they were not repeated."""
 
 
 def head(folder: Path, n_pictures: int, n_series: int, page: int = 1, n_pages: int = 1) -> str:
@@ -174,7 +174,7 @@ def head(folder: Path, n_pictures: int, n_series: int, page: int = 1, n_pages: i
 
 
 def links(page: int, n_pages: int) -> str:
-    """Return the way to the other pages; empty: there is one."""
+    """Return the links to the other pages; empty: there is only one page."""
     if n_pages == 1:
         return ""
     numbers = (
@@ -185,7 +185,7 @@ def links(page: int, n_pages: int) -> str:
 
 
 def page_name(number: int) -> str:
-    """Return the file of a page, from 1."""
+    """Return the file name of a page; pages are numbered from 1."""
     return "contact_sheet.html" if number == 1 else f"contact_sheet_{number}.html"
 
 
@@ -198,7 +198,7 @@ def series_head(
     *,
     continued: bool = False,
 ) -> str:
-    """Return a series up to its first picture on a page; ``continued`` where it began on another."""
+    """Return a series up to its first picture on a page; ``continued``: it began on an earlier page."""
     single = " class=single" if n_pictures == 1 else ""
     text = f"<section{single}><h2>Series {escape(name)} <span class=quiet>· {counted(n_pictures, 'picture')}"
     text += ", continued" if continued else ""
@@ -223,7 +223,7 @@ class SheetPicture:
     name: str
     """The name that is shown."""
     link: str
-    """To the file, relative to the sheet, as a URL."""
+    """URL of the file, relative to the sheet."""
     place: int
     score: tuple[float, float | None] | None
     """The score with its standard error; None: it has no score."""
@@ -237,7 +237,7 @@ class SheetPicture:
     mark: str = ""
     """The mark in words; empty: it has none."""
     standing: str | None = None
-    """Its comparison with the best one, in words; None: its score says it."""
+    """Its comparison with the best picture, in words; None: its score is shown instead."""
 
 
 def figure(picture: SheetPicture) -> str:
@@ -271,9 +271,9 @@ def foot(
 
     Args:
         unreadable: files and folders that could not be read, each with the reason.
-        passed_over: what was not looked at, in words.
-        page: its number, from 1.
-        n_pages: how many there are.
+        passed_over: files and folders that were not searched, in words.
+        page: number of the page, from 1.
+        n_pages: number of pages.
     """
     text = links(page, n_pages)
     if unreadable:
@@ -343,7 +343,7 @@ def _letters(told: Told) -> tuple[str, str]:
 
 
 def _table(told: Told) -> str:
-    """Return what was measured in the best one and the next one, with bars to both sides."""
+    """Return the measurements of the best picture and the next one, with bars to both sides."""
     if not told.measured:
         return ""
     text = "<table class=measured><caption>Measured by redaes</caption><thead><tr><th scope=col>quantity"

@@ -19,10 +19,10 @@ PAGE_PICTURES = 200
 
 
 class ContactSheet:
-    """Pages being written; they are there when the block has ended well."""
+    """Pages that are being written; they appear under their names when the ``with`` block ends without an error."""
 
     def __init__(self, out: Path, folder: Path, sizes: Sequence[int]) -> None:
-        """Begin.
+        """Begin the first page.
 
         Args:
             out: folder for the pages.
@@ -77,16 +77,16 @@ class ContactSheet:
         self._write(sheet.SERIES_FOOT)
 
     def end(self, unreadable: Sequence[tuple[str, str]], passed_over: Sequence[str]) -> None:
-        """End the last page with what could not be read and what was not looked at."""
+        """End the last page with the files that could not be read and those that were not searched."""
         self._write(sheet.foot(unreadable, passed_over, self._page, self._n_pages))
 
     def link(self, path: Path) -> str:
-        """Return a file as a URL relative to the pages; as a whole URL where it lies on another drive."""
+        """Return the URL of a file relative to the pages; an absolute URL if it is on another drive."""
         try:
             way = os.path.relpath(os.path.abspath(path), os.path.abspath(self._out))
         except ValueError:
             return path.absolute().as_uri()
-        # A colon would make a scheme of what stands before it.
+        # Text before a colon would be read as the scheme of a URL.
         return quote(os.fsencode(way.replace(os.sep, "/")), safe="/")
 
     def _turn(self) -> None:
@@ -111,7 +111,7 @@ class ContactSheet:
 
 
 def goes_over(n_on_page: int, n_pictures: int) -> bool:
-    """Return whether a series begins a page: one that does not fit on the rest of this one."""
+    """Return whether a series begins a new page because it does not fit on the rest of this one."""
     return n_on_page > 0 and n_on_page + n_pictures > PAGE_PICTURES
 
 

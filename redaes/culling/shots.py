@@ -1,4 +1,5 @@
-"""Which files belong to a picture: its sidecars, and the raw or the JPEG of the same shot with theirs."""
+"""Find the files that belong to a picture: its sidecars, and the raw file or JPEG of the same shot with its
+sidecars."""
 
 from __future__ import annotations
 
@@ -11,25 +12,25 @@ from redaes.images import IMAGE_SUFFIXES, is_raw_name
 from redaes.images.folder_names import VIDEO_SUFFIXES
 
 _BEHIND_NAME = (".xmp", ".pp3", ".arp", ".dop")
-"""What programs append to a picture's whole name: XMP, RawTherapee, ART, DxO PhotoLab."""
+"""Endings that programs append to a picture's whole name: XMP, RawTherapee, ART, DxO PhotoLab."""
 
 _IN_PLACE_OF_ENDING = (".xmp", ".thm", ".aae")
-"""What stands in place of a picture's ending: XMP, cameras' thumbnails, Apple's edits."""
+"""Endings that replace a picture's ending: XMP, cameras' thumbnails, Apple's edits."""
 
 _OF_CAMERA = (".jpg", ".jpeg", ".heic", ".heif", ".hif")
-"""What cameras write beside camera raw, of the same shot."""
+"""Endings of pictures that cameras write beside the camera raw file of the same shot."""
 
 _MAX_VERSIONS = 99
 
 
 def one_of_each_shot(pictures: Sequence[Path]) -> tuple[list[Path], dict[Path, list[Path]]]:
-    """Return pictures without camera raw of which a JPEG or HEIF of the same name lies beside it.
+    """Leave out camera raw files that have a JPEG or HEIF of the same name beside them.
 
     Args:
         pictures: all that were found.
 
     Returns:
-        What is to be judged, in the order that was given; and by picture, the camera raw that it stands for.
+        The pictures to be judged, in the given order; and for each picture, the camera raw files that it represents.
     """
     of_camera: dict[tuple[Path, str], Path] = {}
     for path in pictures:
@@ -54,14 +55,14 @@ def is_picture_name(path: Path) -> bool:
 def files_of_shot(
     picture: Path, names: SidecarNames, ranked: Collection[Path], going: Collection[Path]
 ) -> tuple[Path, ...]:
-    """Return the picture and what goes with it.
+    """Return the picture and the files that must be moved with it.
 
     Args:
         picture: the file.
         names: names of the files beside it.
-        ranked: all pictures of the ranking; each goes its own way.
-        going: those that go the same way as this one. What belongs to several pictures of one name goes only where
-            all of them go.
+        ranked: all pictures of the ranking; each is handled by itself.
+        going: the pictures that are handled in the same way as this one. A file that belongs to several pictures of
+            one name is included only if all of them are handled in this way.
     """
     beside = [path for path in names.beside(picture) if is_picture_name(path)]
     is_raw = is_raw_name(picture)
@@ -71,7 +72,7 @@ def files_of_shot(
     if not staying:
         for path in same_shot:
             files += [path, *_behind(path, names)]
-    # Beside camera raw, what stands in place of its ending is the raw's.
+    # Beside camera raw, a file with the ending replaced belongs to the raw file.
     if not [path for path in staying if is_raw_name(path) or not is_raw]:
         alike = names.alike(picture.parent, picture.stem)
         of_video: tuple[str, ...] = ()
@@ -83,7 +84,7 @@ def files_of_shot(
 
 
 def _behind(picture: Path, names: SidecarNames) -> list[Path]:
-    """Return sidecars that carry the whole name, and those of darktable's further versions of the picture."""
+    """Return sidecars named after the picture's whole name, and those of darktable's further versions of it."""
     versions = (f"{picture.stem}_{number:02d}{picture.suffix}" for number in range(1, _MAX_VERSIONS + 1))
     found = names.alike(picture.parent, picture.name)
     for version in versions:

@@ -1,4 +1,4 @@
-"""Which sidecar belongs to which picture: programs follow two habits, and one name may stand for several pictures.
+"""Find the sidecar of a picture: programs use two naming conventions, and one name may belong to several pictures.
 
 ``photo.xmp`` is what Lightroom, Bridge and Capture One read beside camera raw; ``photo.jpg.xmp`` is what darktable and
 digiKam write beside anything (sources in docs/marks.md).
@@ -22,7 +22,7 @@ ENDING = ".xmp"
 
 
 class SidecarNames:
-    """Names of sidecars, by what lies beside the pictures; each folder is listed once."""
+    """Names of sidecars, by the other files in each picture's folder; each folder is listed once."""
 
     def __init__(self, style: SidecarStyle = "auto") -> None:
         self.style = style
@@ -38,14 +38,14 @@ class SidecarNames:
         return [folder / name for name in self._folder(folder).get(stem.lower(), [])]
 
     def there(self, picture: Path) -> list[Path]:
-        """Return the sidecars that are there and may be the picture's, by either habit and in any case."""
+        """Return the existing sidecars that may be the picture's, by either convention and in upper or lower case."""
         return [path for path in (self._existing(picture, full=True), self._existing(picture, full=False)) if path]
 
     def of(self, picture: Path) -> Path:
         """Return the sidecar in which a picture's mark belongs.
 
-        By the style ``auto``, ``photo.xmp`` is camera raw's, and ``photo.jpg.xmp`` any other picture's. What is there
-        decides where only one of them exists. ``photo.xmp`` is never taken where another file could own it.
+        With the style ``auto``, it is ``photo.xmp`` for camera raw and ``photo.jpg.xmp`` for any other picture. If only
+        one of the two exists, that one is used. ``photo.xmp`` is never used if it could belong to another file.
         """
         full, short = self._existing(picture, full=True), self._existing(picture, full=False)
         new_full, new_short = picture.with_name(picture.name + ENDING), picture.with_name(picture.stem + ENDING)

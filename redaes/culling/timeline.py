@@ -1,4 +1,4 @@
-"""Capture times of several cameras on one line, in seconds: clocks of other zones, and clocks that were put forward."""
+"""Put the capture times of several cameras on one time line, in seconds, despite time zones and clock changes."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _NIGHT_ENDS = 5  # o'clock: clocks are changed on Sundays between one and four
 
 
 def on_one_line(shots: Sequence[tuple[Path, CaptureRecord]], gap_s: float) -> list[float | None]:
-    """When each was taken, in seconds on a line that all share; None: not known.
+    """Return when each picture was taken, in seconds on a common time line; None: not known.
 
-    Times with a known offset from UTC are instants. A clock without one is taken to have the offset that the same
-    camera, or else most of the others, state elsewhere. In the night in which clocks change, a camera whose clock jumps
-    by an hour between two files that follow each other by name goes on without a jump.
+    A time with a known offset from UTC is exact. A time without one gets the offset that the same camera states most
+    often elsewhere, or else the most common one of the other cameras. In a night in which clocks change, a jump of an
+    hour between two files that are consecutive by name is removed.
 
     Args:
         shots: path and record of each.
@@ -56,12 +56,12 @@ def by_name(path: Path) -> tuple[object, ...]:
 
 def _commonest(moments: Iterable[CaptureMoment | None]) -> timedelta | None:
     stated = Counter(one.offset for one in moments if one is not None and one.offset is not None)
-    # The smallest of those that are equally common, so that the order of the files does not matter.
+    # The smallest of equally common offsets, so that the order of the files does not matter.
     return min(stated, key=lambda offset: (-stated[offset], offset), default=None)
 
 
 def _jumps(shots: Sequence[tuple[Path, CaptureRecord]], gap_s: float) -> list[tuple[int, float]]:
-    """Return pictures taken just after their camera's clock was changed, and by how many seconds to put them back."""
+    """Return the pictures taken just after their camera's clock was changed, with the seconds to subtract."""
     followers: dict[tuple[Path, str], list[int]] = defaultdict(list)
     for at, (path, record) in enumerate(shots):
         if record.moment is not None and record.moment.offset is None and not record.moment.is_of_change:

@@ -27,26 +27,26 @@ _SENTENCE = re.compile(r"\S.*?(?:[.!?](?=\s)|\Z)", re.DOTALL)
 
 @dataclass(frozen=True)
 class SeriesWinner:
-    """What came out for one series in which there was something to choose from."""
+    """The result of one series with two or more different pictures."""
 
     series: str
     """Its name in the results, such as ``0007``."""
     verdict: str
     """Which picture is the best, of how many, and how sure that is; or that there is no clear best."""
     reason: str
-    """One sentence of the model's that measurements confirm, quoted; empty: there is none."""
+    """A quoted sentence of the model that measurements confirm; empty: there is none."""
 
 
 def winner_in_words(
     series: str, n_shots: int, ranking: Ranked, names: Mapping[str, str], *, leads: bool
 ) -> SeriesWinner:
-    """What came out for one series.
+    """Return the result of one series in words.
 
     Args:
         series: its name in the results.
-        n_shots: its pictures, copies of one picture counted each.
-        ranking: of two or more different pictures.
-        names: what to call each picture, by id.
+        n_shots: number of its pictures, counting copies of one picture.
+        ranking: the ranking, of two or more different pictures.
+        names: the name of each picture to be shown, by id.
         leads: whether the best picture leads visibly, and so is marked as the best.
     """
     best, following = (names[picture] for picture in ranking.order[:2])
@@ -64,7 +64,7 @@ def winner_in_words(
 
 
 def _how_sure(told: Result | None, following: str, lead: float) -> str:
-    """What is known of the best picture's lead over the next one."""
+    """Return the best picture's lead over the next one in words."""
     ahead = f"{lead:.1f} points before {following}"
     if told is None:
         return ahead
@@ -81,7 +81,7 @@ def _how_sure(told: Result | None, following: str, lead: float) -> str:
 
 
 def confirmed_reason(told: Result) -> str:
-    """The first sentence of a reasoning in which measurements confirm a statement and contradict none.
+    """Return the first sentence of a reasoning in which measurements confirm a statement and contradict none.
 
     Args:
         told: the comparison of the best picture, as first, with the next one.
@@ -114,8 +114,8 @@ def show_winners(winners: Sequence[SeriesWinner], console: Console, more_at: str
 
     Args:
         winners: in the order of the results.
-        console: where to.
-        more_at: the file that has all of them.
+        console: where they are printed.
+        more_at: the file that lists all of them.
         indent: spaces before each line.
     """
     from rich.padding import Padding
@@ -145,5 +145,5 @@ def show_winners(winners: Sequence[SeriesWinner], console: Console, more_at: str
 
 
 def _one_line(text: str) -> str:
-    """Names of files may hold line breaks, which would look like another line of the list."""
+    """Replace line breaks, which file names may contain and which would look like another line of the list."""
     return printable(text).replace("\n", "�")

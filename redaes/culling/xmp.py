@@ -1,8 +1,8 @@
-"""Marks in XMP sidecars: rating, label and pick beside a picture, merged into what is there. Pictures are not touched.
+"""Write marks (rating, label and pick) into XMP sidecars, merged into existing content. Pictures are never changed.
 
-A mark is one decision. Where somebody has rated, labelled or picked a picture, in a sidecar or in the picture itself,
-the sidecar gets none, and loses what redaes had put there before. To know its own from theirs, redaes notes what it
-wrote in a property of its own namespace.
+If somebody has rated, labelled or picked a picture, in a sidecar or in the picture itself, the sidecar gets no mark,
+and an earlier mark by redaes is removed. To recognise its own marks, redaes records what it wrote in a property of its
+own namespace.
 
 The rating is ``xmp:Rating``, with -1 for a rejected picture, and the label ``xmp:Label`` (XMP specification, part 1,
 section 8.4); the pick is digiKam's ``digiKam:PickLabel`` (0 none, 1 rejected, 2 pending, 3 accepted).
@@ -45,7 +45,7 @@ _PREFIXES = {XMP: "xmp", DIGIKAM: "digiKam", OWN_NAMESPACE: "redaes"}
 
 @dataclass(frozen=True)
 class Mark:
-    """What a sidecar says about a picture."""
+    """The mark of a picture in a sidecar."""
 
     rating: int
     """1 to 5 stars; -1: rejected."""
@@ -61,11 +61,11 @@ class Mark:
 
     @property
     def is_reject(self) -> bool:
-        """Whether it is settled that another one of its series is better."""
+        """Whether another picture of its series is certainly better."""
         return self.pick == 1
 
     def noted(self) -> str:
-        """Return the mark as redaes notes that it wrote it."""
+        """Return the mark in the form in which redaes records that it wrote it."""
         return " ".join(f"{name[1]}={value}" for name, value in self.properties().items())
 
     def properties(self) -> dict[Name, str]:
@@ -79,22 +79,22 @@ class Mark:
 
 @dataclass(frozen=True)
 class Sidecar:
-    """A sidecar as it should be."""
+    """The planned state of a sidecar."""
 
     path: Path
     """The file itself: a symbolic link is followed, and stays."""
     content: bytes | None
     """What the file should hold; None: it should not be there."""
     changed: bool
-    """Whether that is not so already."""
+    """Whether the file must be changed for that."""
     merged: bool
-    """Whether the file is there already."""
+    """Whether the file exists already."""
     decisions: tuple[GivenMark, ...]
-    """Ratings, labels and picks of somebody else, on whose account there is no mark."""
+    """Ratings, labels and picks by somebody else, because of which there is no mark."""
 
     @property
     def kept(self) -> tuple[str, ...]:
-        """Names of the properties that somebody else set, and that therefore stay as they are."""
+        """Names of the properties that somebody else has set and that are therefore not changed."""
         return tuple(dict.fromkeys(decision.name for decision in self.decisions))
 
 
@@ -111,15 +111,15 @@ def plan(
     overrule: bool = False,
     shot: Sequence[Path] = (),
 ) -> Sidecar:
-    """Return what writing a mark would make of a picture's sidecar; writes nothing.
+    """Return the state that a picture's sidecar would have after writing a mark; writes nothing.
 
     Args:
         picture: the picture.
-        mark: what to say of it.
-        names: where its sidecar is.
-        overrule: let the mark stand beside a rating in the picture, which programs then pass over. Not where the
-            picture is rejected, and never beside one in a sidecar.
-        shot: files of the same shot; what somebody has decided about one of them is decided about all.
+        mark: the mark.
+        names: finds its sidecar.
+        overrule: write the mark although the picture file itself has a rating, which programs then ignore. This has no
+            effect if the picture is rejected, or if a sidecar has a rating.
+        shot: files of the same shot; a decision about one of them applies to all.
 
     Raises:
         RecordError: a sidecar that is there cannot be read, is no XMP, or could not be written as it is.
@@ -144,7 +144,7 @@ def plan(
 
 
 def marks_of_others(picture: Path, names: SidecarNames) -> list[GivenMark]:
-    """Return what somebody else says of a picture, in its sidecars and in itself.
+    """Return the ratings, labels and picks by somebody else, in a picture's sidecars and in the picture itself.
 
     Raises:
         RecordError: as for :func:`plan`.
@@ -153,7 +153,7 @@ def marks_of_others(picture: Path, names: SidecarNames) -> list[GivenMark]:
 
 
 def embedded_by_redaes(picture: Path) -> str:
-    """Return what redaes noted that it embedded in a picture, where that stands there still; empty: nothing."""
+    """Return the recorded mark that redaes embedded in a picture, if it is still there; empty: none."""
     for packet in packets_embedded(picture):
         written = _written(packet)
         if written and all(packet.values(name) == [written.get(name[1])] for name in (RATING, LABEL, PICK)):
@@ -170,7 +170,7 @@ def _in_sidecars(picture: Path, names: SidecarNames) -> list[GivenMark]:
 
 
 def plan_undo(picture: Path, names: SidecarNames | None = None) -> list[Sidecar]:
-    """Return what taking back redaes's own marks would make of a picture's sidecars; what somebody has changed stays.
+    """Return the state of a picture's sidecars after redaes's own marks are removed; changes by others are kept.
 
     Raises:
         RecordError: as for :func:`plan`.
@@ -186,7 +186,7 @@ def plan_undo(picture: Path, names: SidecarNames | None = None) -> list[Sidecar]
 
 
 def real_path(path: Path) -> Path:
-    """Return the file behind the name of a sidecar (or picture), which a new one may take the place of.
+    """Return the file behind the name of a sidecar or picture, with links resolved, that may be replaced.
 
     Raises:
         RecordError: a link that leads nowhere, a name that is too long, or a file whose owner would not be kept.
@@ -216,9 +216,9 @@ def real_path(path: Path) -> Path:
 def _withdrawn(
     path: Path, packet: XmpPacket, is_there: bool, written: Mapping[str, str], decisions: tuple[GivenMark, ...]
 ) -> Sidecar:
-    """Return the sidecar without what redaes wrote and nobody has changed.
+    """Return the sidecar without the properties that redaes wrote and nobody has changed.
 
-    The note of it stays where somebody took a mark out: by it alone that is known the next time.
+    If somebody has removed a mark, the record of it is kept, since only the record shows that next time.
     """
     if not written and not packet.values(_WROTE):
         return Sidecar(path, packet.data if is_there else None, False, is_there, decisions)
@@ -229,13 +229,13 @@ def _withdrawn(
 
 
 def _written(packet: XmpPacket) -> dict[str, str]:
-    """Return what redaes noted that it wrote, by local name."""
+    """Return the properties that redaes recorded as its own, by local name."""
     noted = " ".join(packet.values(_WROTE)).split()
     return dict(item.split("=", 1) for item in noted if "=" in item)
 
 
 def _read(path: Path) -> tuple[XmpPacket, bool]:
-    """Return the packet in a sidecar, an empty one where there is none; and whether there is one."""
+    """Return the packet in a sidecar, or an empty one if there is no sidecar; and whether there is one."""
     try:
         if not path.exists():
             return XmpPacket(EMPTY), False

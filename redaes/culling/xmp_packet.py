@@ -1,7 +1,7 @@
-"""XMP packets: simple properties of the picture read, added and taken out; every other byte stays as it is.
+"""Read, add and remove simple properties of a picture in an XMP packet; every other byte is left unchanged.
 
-A packet is edited as text, at the places that a parser names, and never written anew from a tree: comments, processing
-instructions, white space, line ends in attributes, prefixes and the encoding come out as they went in.
+A packet is edited as text, at the positions that a parser finds, and never rewritten from a tree. Comments, processing
+instructions, white space, line ends in attributes, prefixes and the encoding are therefore preserved.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ EMPTY = (
     "</x:xmpmeta>\n"
     '<?xpacket end="w"?>'
 ).encode()
-"""A packet that says nothing."""
+"""A packet without properties."""
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32-le"), (codecs.BOM_UTF32_BE, "utf-32-be"),
@@ -40,7 +40,7 @@ _ATTRIBUTE = re.compile(rb"\s+([^\s=]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)')")
 
 
 class NotXmp(ValueError):
-    """What was read is no XMP, or declares what no XMP does; says which."""
+    """The data is not XMP, or has a declaration that XMP does not have; the message says which."""
 
 
 @dataclass
@@ -50,7 +50,7 @@ class _Element:
     name: Name
     start: int
     text: str = ""
-    """All text in it: of a list or a qualified value, that of its parts."""
+    """All text in the element; for a list or a qualified value, the text of its parts."""
     end: int = 0
 
 
@@ -66,9 +66,9 @@ class _Description:
 
 
 class XmpPacket:
-    """What a packet says of the picture: the properties of its first ``rdf:RDF`` that stand directly in it.
+    """The properties of the picture in a packet: those directly in its first ``rdf:RDF``.
 
-    Resources within resources (ingredients, histories) and descriptions of something else are not the picture's.
+    Nested resources (ingredients, histories) and descriptions of other things do not belong to the picture.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -97,7 +97,7 @@ class XmpPacket:
         self._own = [one for one in self._descriptions if one.about == about]
 
     def values(self, name: Name) -> list[str]:
-        """Return a property's values; more than one only where a program wrote it twice."""
+        """Return a property's values; there are several only if a program wrote it more than once."""
         found = [one.attributes[name] for one in self._own if name in one.attributes]
         return found + [part.text.strip() for one in self._own for part in one.elements if part.name == name]
 
@@ -105,9 +105,9 @@ class XmpPacket:
         """Return the packet without some properties and with others, in its own encoding.
 
         Args:
-            out: properties that are taken out.
-            put: properties that are added, or that get another value.
-            prefixes: by namespace, for those that have none here.
+            out: properties to be removed.
+            put: properties to be added, or to get another value.
+            prefixes: prefixes by namespace, for namespaces that have none in the packet.
         """
         changes: list[tuple[int, int, bytes]] = []
         gone = {*out, *put}
@@ -138,12 +138,13 @@ def _encoding(data: bytes) -> tuple[bytes, str]:
             return b"", codec
     declared = _DECLARED.match(data)
     codec = "utf-8" if declared is None else declared[1].decode().lower()
-    # Who declares two bytes a character in bytes that are single has converted the text and not the declaration.
+    # If single bytes are declared as an encoding with two or four bytes, a program has converted the text and not the
+    # declaration.
     return b"", "utf-8" if codec.startswith(("utf-16", "utf-32", "ucs-", "iso-10646")) else codec
 
 
 class _Reader:
-    """Finds the descriptions of a packet and where their parts stand."""
+    """Find the descriptions of a packet and the positions of their parts."""
 
     def __init__(self, text: bytes) -> None:
         self._text = text

@@ -1,7 +1,7 @@
 """Check statements against measurements: supported, contradicted, or not measurable. docs/claims.md has the rules.
 
-Weak evidence never contradicts: what lies within a noise floor, what was not measured, and what two views that could
-not be laid over each other would show, leaves a statement not measurable.
+Weak evidence never contradicts. A statement is not measurable if the difference is within the noise floor, if its
+quantity was not measured, or if deciding it would need a registration of the two views and none was found.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ from redaes.evidence.turning_words import says_clearly
 from redaes.evidence.values import decided, pair_of, wrong_figure
 
 WELL_BEYOND = 2.0
-"""Pictures called alike differ beyond doubt at this multiple of what is visible."""
+"""If two pictures that are called alike differ by this multiple of the visible difference, the statement is wrong."""
 
 
 def check_rationale(text: str, evidence: PairEvidence) -> Claims:
-    """Return the statements of a reasoning, checked.
+    """Extract the statements of a reasoning and check each of them.
 
     Args:
-        text: any text; the picture that it calls A is ``evidence.first``.
+        text: any text; ``evidence.first`` is the picture that it calls A.
         evidence: what was measured of the two pictures.
     """
     return check(extract(text), evidence)
 
 
 def check(claims: Iterable[Claim], evidence: PairEvidence, *, unrelated: bool = False) -> Claims:
-    """Return statements with what was measured of each.
+    """Check statements and return each with its outcome.
 
     Args:
         claims: as :func:`redaes.evidence.extraction.extract` reads them; their A is ``evidence.first``.
         evidence: what was measured of the two pictures.
-        unrelated: they are known to show different scenes, so that differences of light, colour and focus tell of no
-            fault: a red hat is no colour cast.
+        unrelated: the pictures are known to show different scenes, so that a difference of light, colour or focus is
+            no sign of a fault: a red hat is no colour cast.
     """
     checked = tuple(
         CheckedClaim(claim=claim, status="not_measurable", measured=pair_of(evidence, claim.quantity or ""))
@@ -50,7 +50,7 @@ def check(claims: Iterable[Claim], evidence: PairEvidence, *, unrelated: bool = 
 
 
 def _is_of_the_scene(claim: Claim) -> bool:
-    """Return whether a statement is of a fault that shows in quantities which another scene has otherwise."""
+    """Return whether a statement names a fault whose quantities also differ between any two scenes."""
     fault = FAULTS.get(claim.fault or "")
     if fault is None or not fault.shown_by or claim.stated != (None, None):
         return False
@@ -71,12 +71,12 @@ def _checked(claim: Claim, evidence: PairEvidence) -> CheckedClaim:
         found = CheckedClaim(claim=claim, status="not_measurable", measured=pair_of(evidence, quantity.name))
     if quantity is None:
         return found
-    # A figure that is wrong makes the statement wrong, whichever way it goes.
+    # A wrong figure makes the whole statement wrong, even if its direction is right.
     return wrong_figure(found, quantity, evidence) or found
 
 
 def _comparative(claim: Claim, quantity: Quantity, evidence: PairEvidence) -> CheckedClaim:
-    """More or less of a quantity than the other picture has."""
+    """Check a statement that a picture has more or less of a quantity than the other."""
     first, second = pair_of(evidence, quantity.name)
     towards = (1 if claim.side == "A" else -1) * (1 if claim.relation == "more" else -1)
     said_a, said_b = claim.stated
@@ -87,7 +87,7 @@ def _comparative(claim: Claim, quantity: Quantity, evidence: PairEvidence) -> Ch
         return decided(claim, "not_measurable", (first, second))
     margin = (first - second) * towards / quantity.noise_floor
     if margin >= 1 and abs(first - second) < quantity.visible and says_clearly(claim.text):
-        return decided(claim, "not_measurable", (first, second), margin)  # it has more, but not so that one sees it
+        return decided(claim, "not_measurable", (first, second), margin)  # has more, but not visibly
     if margin >= 1:
         return decided(claim, "supported", (first, second), margin)
     if margin <= -1:
@@ -98,7 +98,7 @@ def _comparative(claim: Claim, quantity: Quantity, evidence: PairEvidence) -> Ch
 
 
 def _alike(claim: Claim, quantity: Quantity, evidence: PairEvidence) -> CheckedClaim:
-    """No difference in a quantity that one would see."""
+    """Check a statement that the two pictures do not differ visibly in a quantity."""
     first, second = pair_of(evidence, quantity.name)
     said_a, said_b = claim.stated
     if said_a is not None and said_b is not None and abs(said_a - said_b) >= quantity.visible:

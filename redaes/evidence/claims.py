@@ -10,7 +10,8 @@ from redaes.evidence.measurements import Place, Side
 from redaes.types import Record
 
 Relation = Literal["more", "less", "alike", "present", "absent"]
-"""``more``, ``less``: of the quantity than the other picture has; ``present``, ``absent``: the fault itself."""
+"""``more``, ``less``, ``alike``: the amount of the quantity, compared with the other picture; ``present``, ``absent``:
+whether the picture has the fault."""
 
 Status = Literal["supported", "contradicted", "not_measurable"]
 
@@ -21,14 +22,14 @@ class Claim(Record):
     text: str
     """The words of the statement."""
     start: int
-    """Where they begin in the reasoning, in characters."""
+    """Position of its first character in the reasoning."""
     end: int
     side: Side | Literal["both"]
     """The picture that it is about, in the letters of the reasoning."""
     relation: Relation
     quantity: str | None
-    """Key of :data:`redaes.evidence.quantities.QUANTITIES`; for a named fault, the quantity that shows it best; None:
-    nothing measured.
+    """Key of :data:`redaes.evidence.quantities.QUANTITIES`; for a named fault, the quantity that shows it best. None:
+    no measurement decides the statement.
     """
     fault: str | None = None
     """Key of :data:`redaes.evidence.faults.FAULTS`, for a named fault such as ``power_lines``."""
@@ -48,7 +49,8 @@ class CheckedClaim(Record):
     margin: FiniteFloat | None = None
     """How far the measurement agrees with the statement, in noise floors; negative: it contradicts it."""
     why: str = ""
-    """What is wrong with a contradicted statement: ``sign``, ``figure``, ``side``, ``absent`` or ``place``."""
+    """What is wrong with a contradicted statement: ``sign``, ``figure``, ``side``, ``absent`` or ``place``; otherwise
+    empty."""
 
 
 class Claims(Record):

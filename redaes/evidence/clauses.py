@@ -1,4 +1,4 @@
-"""The parts of an English text that speak of pictures A and B: sentences, their clauses, and who is meant in each."""
+"""Split an English text about pictures A and B into sentences and clauses, and find which picture each is about."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ Subject = Literal["A", "B", "both"]
 RIVAL: dict[Subject, Subject] = {"A": "B", "B": "A", "both": "both"}
 
 MAX_TOKENS = 80
-"""A sentence that goes on longer is cut: what is searched within a sentence stays bounded."""
+"""A longer sentence is cut after this many tokens, so that the search within a sentence takes bounded time."""
 
 
 @dataclass(frozen=True)
 class Token:
-    """A word, a number or a sign."""
+    """A word, a number or a punctuation mark."""
 
     text: str
-    """The text in lower case, with straight apostrophes, without 's."""
+    """The text in lower case, with straight apostrophes, without a final 's."""
     start: int
     end: int
 
@@ -35,14 +35,14 @@ class Mention:
     start: int
     end: int
     compared_with: bool
-    """It is what another is compared with: "than B", "unlike B"."""
+    """Whether another picture is compared with this one, as in "than B" or "unlike B"."""
     negated: bool = False
-    """``neither``."""
+    """Whether the mention is ``neither``."""
 
 
 @dataclass
 class _Run:
-    """Tokens that follow each other."""
+    """Consecutive tokens."""
 
     tokens: list[Token]
 
@@ -60,7 +60,7 @@ class Clause(_Run):
     """A part of a sentence with at most one subject."""
 
     opening: str
-    """What stands before it: a conjunction, a sign, or nothing at the beginning of a sentence."""
+    """The conjunction or punctuation mark before it; empty at the beginning of a sentence."""
     closing: str = ""
     mentions: list[Mention] = field(default_factory=list)
 
@@ -130,12 +130,12 @@ _LINKS = word_set("the that of in those to with picture image photo seen what on
 
 
 def straight(text: str) -> str:
-    """Return the text with plain apostrophes, blanks and dashes, character for character."""
+    """Return the text with plain apostrophes, blanks and dashes; its length does not change."""
     return text.translate({0x2019: "'", 0x2018: "'", 0x00A0: " ", 0x202F: " ", 0x2011: "-", 0x2010: "-", 9: " "})
 
 
 def lowered(text: str) -> str:
-    """Lower case, character for character: the few that would become two stay as they are."""
+    """Return the text in lower case; its length does not change, as characters that would become two are kept."""
     low = text.lower()
     return low if len(low) == len(text) else "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
 
@@ -168,8 +168,8 @@ def _ends(text: str, tokens: list[Token], at: int) -> bool:
 
 
 def sentences(text: str) -> Iterator[Sentence]:
-    """Yield the sentences of a text that :func:`straight` has gone over, in order; the offsets are those of the
-    text.
+    """Yield the sentences of a text in order, with offsets into it. The text must have gone through
+    :func:`straight`.
     """
     tokens = _tokens(text)
     mentions = _mentions(text, tokens)
@@ -184,10 +184,10 @@ def sentences(text: str) -> Iterator[Sentence]:
 
 
 def divide(sentence: Sentence, whole: list[tuple[int, int]]) -> None:
-    """Divides a sentence into its clauses.
+    """Divide a sentence into its clauses.
 
     Args:
-        sentence: its ``clauses`` are set.
+        sentence: the sentence; its ``clauses`` are set.
         whole: parts of the text that stay together, such as "backlight that leaves the subject dark", in order.
     """
     tokens, mentions = sentence.tokens, sentence.mentions
@@ -231,7 +231,8 @@ def divide(sentence: Sentence, whole: list[tuple[int, int]]) -> None:
 
 
 def _is_pronoun(token: Token, before: list[Token], following: list[Token]) -> bool:
-    """Return whether a word that can open a clause does not: "than that of B", "not so sharp", "but also"."""
+    """Return whether a word that often opens a clause does not do so here: "than that of B", "not so sharp", "but
+    also"."""
     nxt = following[0].text if following else ""
     if token.text == "that":
         return nxt in {"of", "in", ",", "."} or not following
@@ -267,7 +268,7 @@ def _opens(token: Token) -> bool:
     return token.text in VERBS and token.text not in {"with", "from", "to", "match", "by"}
 
 
-# --- Who is meant -----------------------------------------------------------------------------------------------------
+# --- Which picture is meant -------------------------------------------------------------------------------------------
 
 
 def _mentions(text: str, tokens: list[Token]) -> list[Mention]:
@@ -336,7 +337,7 @@ def _is_picture(text: str, tokens: list[Token], at: int) -> bool:
 
 
 def _is_compared(tokens: list[Token], at: int) -> bool:
-    """Return whether another is compared with the picture named by that token."""
+    """Return whether another picture is compared with the one that this token names."""
     back = at - 1
     while back >= 0 and at - back <= 5:
         word = tokens[back].text

@@ -3,9 +3,9 @@
 >>> [(one.side, one.relation, one.quantity) for one in extract("A is noisier than B, and its horizon is level.")]
 [('A', 'more', 'noise'), ('A', 'absent', 'tilt')]
 
-A reader of words, not of meaning: it knows the phrases of :mod:`redaes.evidence.lexicon`, finds who is spoken of and
-what turns the statement round, and reads figures and places beside it. docs/claims.md says what it reads, how well, and
-what it cannot.
+The extraction matches words and does not understand meaning: it knows the phrases of :mod:`redaes.evidence.lexicon`,
+finds which picture each is about and which words negate or reverse it, and reads the figures and places beside it.
+docs/claims.md says what it can and cannot read, and how well.
 """
 
 from __future__ import annotations
@@ -25,38 +25,38 @@ from redaes.evidence.turning_words import FILLERS, VERBS, word_set
 from redaes.evidence.unsaid import left_unsaid
 
 VERSION = "claims/1"
-"""Name of the rules of reading and checking; raised when a text can be read or judged otherwise."""
+"""Version of the rules of reading and checking; it is raised when a text may be read or judged differently."""
 
 MAX_CHARACTERS = 20_000
-"""What is read of a text; the rest is left alone."""
+"""The text after this many characters is not read."""
 
 _SETS_APART = re.compile(
     r"\b(?:differs?|apart|difference|decides?|separates?|distinguish(?:es)?|company|judged|settled|counts|matters"
     r"|not (?:alike|equal))\b"
 )
-"""Sentences that name what differs, and not which way."""
+"""Words of sentences that name what differs, but not in which direction."""
 _SAID_ALIKE = re.compile(r"\b(?:no (?:real |visible )?difference|the same|alike|they are level|identical|equal)\b")
 _MOODS = word_set("cold cool warm bright dark dim dull flat pale")
-"""What light and colour may make a scene look like."""
+"""Words that can describe how light or colour makes a scene look."""
 _DENIED = re.compile(
     r"\b(?:wouldn't|would not|don't|do not|can't|cannot|couldn't|could not) (?:really |quite |honestly )?"
     r"(?:say|think|believe|call|claim|argue|agree|be (?:called|said to be|described as|considered))(?: that)?"
     r" [^,.;:]{0,20}$"
 )
-"""What denies the statement that it leads to."""
+"""Words that deny the statement that follows them."""
 _FAVOURS = re.compile(r" (?:favou?rs|goes to|speaks for|is in favou?r of) ")
-"""What makes a quantity better in the picture that follows: "noise favours B"."""
+"""Words that say that a quantity is better in the picture named after them: "noise favours B"."""
 _INSIDE = re.compile(
     r" (?:on|at|in|towards|to) (?:the|its) [a-z]+(?:[ -][a-z]+)? than (?:on|at|in|towards|to) (?:the|its) "
     r"(?:left|right|top|bottom|upper|lower|middle|cent|other|edges|corners|foreground|background)"
 )
-"""What follows an adjective that compares two parts of one picture."""
+"""Words after an adjective that compares two parts of one picture."""
 _PLANE = re.compile(
     r"\b(?:background|foreground|backdrop) (?:is|are|looks?|stays?|remains?|appears?|was) (?:[a-z]+ )?$"
 )
-"""What makes "sharp" speak of another plane than the subject's."""
+"""Words after which "sharp" is about the foreground or background and not about the subject."""
 _BARE = word_set("lighting angle expression mood composition pose framing perspective")
-"""Terms that make a statement only together with what is said of them."""
+"""Nouns that make a statement only if something is said about them."""
 _VERDICTS = ("decisive:", "winner:", "difference:", "score:")
 
 
@@ -74,7 +74,7 @@ def extract(text: str) -> tuple[Claim, ...]:
         if low[sentence.start : sentence.end].lstrip("*#> -").startswith(_VERDICTS):
             continue
         hits = hits_of(low, sentence)
-        if not sentence.clauses:  # nothing but signs
+        if not sentence.clauses:  # nothing but punctuation
             continue
         set_sides(sentence, hits, memory)
         set_topics(sentence, hits)
@@ -87,7 +87,7 @@ def extract(text: str) -> tuple[Claim, ...]:
     return tuple(claims)
 
 
-# --- What -------------------------------------------------------------------------------------------------------------
+# --- What is said -----------------------------------------------------------------------------------------------------
 
 
 def _relations(low: str, sentence: Sentence, hits: list[Hit]) -> None:
@@ -141,7 +141,7 @@ def _relations(low: str, sentence: Sentence, hits: list[Hit]) -> None:
 
 
 def _of_the_light(clause: Clause, hit: Hit) -> bool:
-    """Return whether "soft" speaks of light, shadows or colours, and not of focus."""
+    """Return whether "soft" is about light, shadows or colours, and not about focus."""
     before_it = {token.text for token in clause.tokens if token.end <= hit.start}
     soft_things = {
         "light",
@@ -170,7 +170,7 @@ def _of_a_place(tokens: list[Token], hit: Hit) -> bool:
 
 
 def _of_a_region(low: str, clause: Clause, hit: Hit) -> bool:
-    """Return whether an adjective speaks of a part of the picture, such as the sky."""
+    """Return whether an adjective is about a part of the picture, such as the sky."""
     behind = low[hit.end : min(clause.end, hit.end + 14)].strip()
     if REGIONS.match(behind):
         return True
@@ -206,7 +206,7 @@ def _figures(plain: str, low: str, sentence: Sentence, hits: list[Hit]) -> None:
 
 
 def _attach(hit: Hit, found: Figures, hits: list[Hit]) -> None:
-    """Gives figures to the statement about their quantity, or makes one of them."""
+    """Attach figures to the statement about their quantity, or make a new statement of them."""
     if hit.key is None and hit.term.fault is None:
         return
     same = [
@@ -319,7 +319,8 @@ def _claims(text: str, hits: list[Hit]) -> list[Claim]:
 
 
 def _stated(hit: Hit) -> tuple[tuple[float | None, float | None], Relation | None, Subject | None]:
-    """Return the figures for A and B, what they alone would say, and of which picture they speak first."""
+    """Return the figures for A and B, the relation that they state by themselves, and the picture that is named
+    first."""
     found = hit.figures
     if found is None:
         return (None, None), None, None
@@ -327,7 +328,8 @@ def _stated(hit: Hit) -> tuple[tuple[float | None, float | None], Relation | Non
     sides = [side or (speaker if place == 0 else RIVAL[speaker]) for place, side in enumerate(found.sides)]
     if len(sides) == 2 and sides[0] == sides[1]:
         return (None, None), None, None
-    kept = hit.name.startswith(("keeps only", "has only", "is left"))  # what it shows, where what it leaves out counts
+    # "keeps only 80 %" gives the share shown, and the statement is about the share left out.
+    kept = hit.name.startswith(("keeps only", "has only", "is left"))
     by_side = dict(zip(sides, [100 - value if kept else value for value in found.values], strict=True))
     stated = (by_side.get("A"), by_side.get("B"))
     first: Subject = "A" if sides[0] == "A" else "B"

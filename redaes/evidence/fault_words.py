@@ -1,4 +1,5 @@
-"""English names of faults: regular expressions without open repetition, the names of our own writer first."""
+"""English names of faults: regular expressions without unbounded repetition, first the names that this project writes
+itself."""
 
 from __future__ import annotations
 
@@ -254,4 +255,4 @@ WORDS: dict[str, tuple[str, ...]] = {
     "tiny_tone": (r"invisible change of brightness",),
     "reencode": (r"invisible change of file quality",),
 }
-"""Patterns by the name of the fault."""
+"""Patterns for each fault, by its name."""

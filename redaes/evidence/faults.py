@@ -1,4 +1,4 @@
-"""Faults that a reasoning can name, and which measurements would show them."""
+"""The faults that a reasoning can name, and the measurements that show them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from redaes.evidence.fault_words import WORDS
 from redaes.types import Factor
 
 FoundIn = Literal["values", "changes", "view"]
-"""What decides whether a picture has it: its measured values; a part of the scene that only it has; how the two
-pictures lie over each other."""
+"""What decides whether a picture has a fault. ``values``: its measured values; ``changes``: a part of the scene that
+only this picture shows; ``view``: the registration of the two pictures."""
 
 
 @dataclass(frozen=True)
@@ -18,14 +18,14 @@ class Fault:
     """One fault of a photograph."""
 
     name: str
-    """Where an embedded operation makes it, the operation's name."""
+    """Name of the fault; if an embedded operation produces it, that operation's name."""
     factor: Factor
     words: tuple[str, ...]
-    """Regular expressions, one of which its name in English matches, whole words, case ignored. The first ones are the
-    names that our own writer uses."""
+    """Regular expressions for its English names; they match whole words and ignore case. The first ones are the names
+    that this project writes itself."""
     shown_by: tuple[tuple[str, Literal["more", "less"]], ...] = ()
-    """Quantities that differ in the picture that has it, the telling one first; empty: nothing measured shows it.
-    One of them is enough."""
+    """Quantities that differ in the picture that has the fault, the decisive one first; one of them is enough. Empty:
+    no measurement shows the fault."""
     found_in: FoundIn = "values"
 
 
@@ -105,4 +105,4 @@ _ALL: tuple[Fault, ...] = (
 )
 
 FAULTS: dict[str, Fault] = {fault.name: fault for fault in _ALL}
-"""All of them by name."""
+"""All faults by name."""

@@ -1,4 +1,4 @@
-"""The figures that a sentence quotes, and of which picture each is."""
+"""Find the figures that a sentence quotes, and the picture that each belongs to."""
 
 from __future__ import annotations
 
@@ -44,9 +44,10 @@ class Figures:
     end: int
     values: tuple[float, ...]
     sides: tuple[str | None, ...]
-    """``A``, ``B`` or None: not said, then the first is of the picture that the sentence speaks of."""
+    """The picture of each value: ``A``, ``B``, or None: not said. Then the first value belongs to the picture that the
+    sentence is about."""
     is_step: bool
-    """It says by how much, not how much: "by 10"."""
+    """Whether the figure is a difference and not an amount: "by 10"."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class _One:
     end: int
     value: float
     after: str | None
-    """Picture named behind it."""
+    """The picture named after the figure."""
 
 
 def _singles(text: str, start: int, end: int) -> list[_One]:
@@ -75,7 +76,7 @@ def _singles(text: str, start: int, end: int) -> list[_One]:
 
 
 def _named_before(mentions: list[Mention], start: int, floor: int) -> str | None:
-    """Return the picture named last before a figure, with no other figure between."""
+    """Return the last picture named before a figure, with no other figure between them."""
     before = [m for m in mentions if floor <= m.start and m.end <= start and m.side != "both"]
     return before[-1].side if before else None
 
@@ -84,8 +85,9 @@ def figures(text: str, start: int, end: int, mentions: list[Mention]) -> list[Fi
     """Return all figures of a sentence.
 
     Args:
-        text: with plain apostrophes and blanks.
-        start: start of the sentence; likewise ``end``.
+        text: the whole text, with plain apostrophes and blanks.
+        start: position in the text where the sentence begins.
+        end: position where the sentence ends.
         mentions: mentions of pictures in the sentence, in order.
     """
     singles = _singles(text, start, end)

@@ -1,4 +1,4 @@
-"""The terms of a sentence: found, with the words that turn them, and of which picture each speaks."""
+"""Find the terms of a sentence, the words that modify each, and the picture that each is about."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from redaes.evidence.quantities import QUANTITIES
 from redaes.evidence.turning_words import FILLERS, VERBS, word_set
 
 WHOLE_PICTURE = word_set("brightness warmth colourfulness magenta contrast")
-"""Quantities of the whole picture: a statement about one of its parts is not decided by them."""
+"""Quantities of the whole picture, which do not decide a statement about a part of it."""
 _THING = re.compile(r" (?:finger|thumb|object|hand|figure|person|passer-?by|blob|smudge|spot)s?(?!\w)")
-"""What an adjective before it describes, and not the picture: "a blurry thumb"."""
+"""Nouns that an adjective before them describes instead of the picture: "a blurry thumb"."""
 _SPOKEN = {quantity.spoken: quantity.name for quantity in QUANTITIES.values()}
 _PICTURED = word_set(
     "exposure shot impression details result palette frame color photo picture ones tone detail photograph "
     "look rendering one version hues colour light appearance feel overall focus tones colours rendition edge "
     "colors image hue texture edges"
 )
-"""Nouns behind an adjective that speaks of the picture itself."""
+"""Nouns after an adjective that is about the picture itself: "a sharp photograph"."""
 _GOES_ON = word_set(
     "whereas due to or while for that from because with but which over since too where as than against like "
     "when and nor thanks"
@@ -45,7 +45,7 @@ class Hit:
     side: Subject | None = None
     relation: Relation | None = None
     name: str = ""
-    """The words as in the text, in lower case."""
+    """The words of the term as in the text, in lower case."""
     figures: Figures | None = None
     place: Place | None = None
     is_topic: bool = False
@@ -57,7 +57,7 @@ class Hit:
 
 @dataclass
 class Memory:
-    """What one sentence leaves to the next."""
+    """What the next sentence needs to know about the sentences before it."""
 
     subject: Subject | None = None
 
@@ -66,7 +66,7 @@ class Memory:
 
 
 def hits_of(low: str, sentence: Sentence) -> list[Hit]:
-    """Return the terms of a sentence with what turns them; divides the sentence into its clauses.
+    """Return the terms of a sentence with the words that modify them. Also divides the sentence into its clauses.
 
     Args:
         low: the text in lower case.
@@ -80,7 +80,7 @@ def hits_of(low: str, sentence: Sentence) -> list[Hit]:
             found.pop()  # "a distracting lens flare"
         name = low[start:end]
         spoken = _SPOKEN.get(name.replace("color", "colour"))
-        # A fault may be named as one of the quantities that show it is.
+        # The name of a fault may also be the name of a quantity that shows it.
         named = replace(term, quantity=spoken) if term.form == "fault" and spoken is not None else term
         found.append(Hit(named, start, end, 0, Turn(), name=name))
         if name.startswith("shadow and highlight"):
@@ -95,7 +95,8 @@ def hits_of(low: str, sentence: Sentence) -> list[Hit]:
 
 
 def _describes_something(low: str, term: Term, end: int) -> bool:
-    """Return whether an adjective describes what is shown, "a bright red boat", or says how much: "a clear tilt"."""
+    """Return whether an adjective describes a thing in the picture ("a bright red boat") or a degree ("a clear
+    tilt")."""
     if term.form == "adjective" and _THING.match(low, end):
         return True
     if term.form != "adjective" or term.quantity not in WHOLE_PICTURE | {"haze", "sharpness", "noise", "cast"}:
@@ -150,13 +151,13 @@ def _coordinated(low: str, one: Hit, other: Hit) -> bool:
 
 
 def _as_follows(tokens: list[Token], hit: Hit) -> bool:
-    """Return whether it stands in "as … as"."""
+    """Return whether the term is inside "as … as"."""
     before_it = [token.text for token in tokens if token.end <= hit.start][-1:]
     behind_it = [token.text for token in tokens if token.start >= hit.end][:3]
     return before_it == ["as"] and "as" in behind_it
 
 
-# --- Who --------------------------------------------------------------------------------------------------------------
+# --- Which picture ----------------------------------------------------------------------------------------------------
 
 
 def set_sides(sentence: Sentence, hits: list[Hit], memory: Memory) -> None:
@@ -186,7 +187,7 @@ def _is_subject(clause: Clause, mention: Mention) -> bool:
 def _side_of(
     hit: Hit, sentence: Sentence, number: int, own: list[Mention], subject: Subject | None
 ) -> tuple[Subject | None, bool]:
-    """Return which picture a hit is about, and whether it is denied of both."""
+    """Return which picture a hit is about, and whether it is denied."""
     clause = sentence.clauses[number]
     inside = [mention for mention in own if mention.start < hit.end and hit.start < mention.end]
     if inside:
@@ -223,14 +224,15 @@ def _side_of(
 
 
 def _stands_in(clause: Clause, start: int, floor: int | None = None) -> bool:
-    """Return whether a mention follows "of" or "in"; with ``floor``, no more than three words behind that place."""
+    """Return whether a mention follows "of" or "in". With ``floor``, the mention must also be at most three words after
+    that position."""
     before_it = [token for token in clause.tokens if token.end <= start][-1:]
     near = floor is None or sum(floor <= token.start < start for token in clause.tokens) <= 3
     return near and bool(before_it) and before_it[0].text in {"of", "in"}
 
 
 def set_topics(sentence: Sentence, hits: list[Hit]) -> None:
-    """Resolve topics that a heading or "in terms of" names, and what is then said of them."""
+    """Find topics that a heading or "in terms of" names, and apply to them what is said about them later."""
     for number, clause in enumerate(sentence.clauses):
         own = [hit for hit in hits if hit.clause == number]
         words = [token.text for token in clause.tokens]

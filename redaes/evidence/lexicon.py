@@ -1,9 +1,9 @@
-"""The English of critiques: which words name a measured quantity, a fault, or nothing that is measured.
+"""The vocabulary of critiques: words for measured quantities, for faults, and for what nothing measures.
 
 The registry (:mod:`redaes.evidence.quantities`) and the faults (:mod:`redaes.evidence.faults`) bring their own words;
-here stand the others that critics use for the same things.
-Every pattern is a choice of short phrases without open repetition, so that reading takes
-time in proportion to the text.
+this module adds other words that critics use for the same things.
+Every pattern is a choice of short phrases without unbounded repetition, so that the time to read a text grows in
+proportion to its length.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from redaes.evidence.faults import FAULTS
 from redaes.evidence.quantities import QUANTITIES
 
 Form = Literal["adjective", "noun", "fault", "aesthetic", "ignored"]
-"""``adjective``: says by itself which way (``noisy``); ``noun``: needs a word that says it (``higher contrast``);
-``fault``: there or not; ``aesthetic``: a statement that nothing measured decides; ``ignored``: a phrase that claims
-nothing."""
+"""``adjective``: a word that states a direction by itself (``noisy``); ``noun``: a word that needs another to state one
+(``higher contrast``); ``fault``: the name of a fault, which is present or absent; ``aesthetic``: a statement that no
+measurement decides; ``ignored``: a phrase that states nothing."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,8 @@ class Term:
     sign: int = 1
     """1: having it means more of the quantity; -1: less."""
     fault: str | None = None
-    """The fault that it names; of an adjective: the one that both or neither of two pictures have who are so."""
+    """The fault that the term names. For an adjective: the fault that is meant if it is said of both pictures or of
+    neither."""
 
 
 def _more(quantity: str, *patterns: str, fault: str | None = None) -> list[Term]:
@@ -170,7 +171,7 @@ _CRITICS: tuple[Term, ...] = (
     # --- Content
     Term("overlaid with text|lettered", "fault", None, 1, "text_overlay"),
 )  # fmt: skip
-"""``sign`` 2 and -1 of a fault: more and less of it than the other has, whatever stands before it."""
+"""For a fault, ``sign`` 2 means more of it than the other picture has and -1 less, whatever words precede it."""
 
 _AESTHETIC = (
     r"well[- ](?:exposed|lit|composed|framed|balanced|timed|controlled exposure)",
@@ -199,7 +200,7 @@ _AESTHETIC = (
     r"(?:makes?|making|lets?|helps?) the subject (?:pop|stand out)|isolates? (?:it|the subject)|subject separation"
     r"|(?:preserves|keeps|retains) the clouds|gritty|composure",
 )
-"""Predicates that no measurement decides: counted, so that the measurable share of a reasoning can be told."""
+"""Predicates that no measurement decides. They are counted, so that the measurable share of a reasoning is known."""
 
 
 _IGNORED = (
@@ -211,11 +212,11 @@ _IGNORED = (
     r"cable cars?|noise reduction|text (?:messages?|books?)|(?:reading|writing) a text|soft (?:toys?|drinks?)",
     r"contrasts? with|at first (?:glance|sight)|still life|natural light|color photograph|colou?r photo",
 )
-"""Phrases with words that would claim something elsewhere."""
+"""Phrases that state nothing, although their words would state something elsewhere."""
 
 
 def _registry() -> list[Term]:
-    """Return the words that the registry itself has."""
+    """Return the terms that the registry of quantities has."""
     terms: list[Term] = []
     for quantity in QUANTITIES.values():
         terms += _more(quantity.name, *(_plain(word) for word in quantity.more))
@@ -225,7 +226,7 @@ def _registry() -> list[Term]:
 
 
 def _plain(phrase: str) -> str:
-    """Return a registry's phrase as a pattern; both spellings of colour."""
+    """Return a phrase of the registry as a pattern that accepts both spellings of colour."""
     return re.escape(phrase.lower()).replace("colour", "colou?r")
 
 
@@ -240,7 +241,7 @@ def _faults() -> list[Term]:
 
 @lru_cache(maxsize=1)
 def terms() -> tuple[Term, ...]:
-    """Return all terms, a phrase that several have with the first of them; the longest patterns first."""
+    """Return all terms, those with the longest patterns first. If several terms have a phrase, the first keeps it."""
     known = [*_faults(), *_registry(), *_CRITICS, *(Term(pattern, "aesthetic") for pattern in _AESTHETIC)]
     known += [Term(pattern, "ignored") for pattern in _IGNORED]
     single: list[Term] = []
@@ -262,7 +263,7 @@ def _branches(pattern: str) -> list[str]:
 
 
 _RANK: dict[Form, int] = {"adjective": 0, "fault": 1, "noun": 2, "aesthetic": 3, "ignored": -1}
-"""Rank of readings: of two readings of one phrase, the one with the lower rank is taken."""
+"""If a phrase has two readings, the one with the lower rank is taken."""
 
 
 @lru_cache(maxsize=1)
@@ -273,7 +274,7 @@ def _anywhere() -> re.Pattern[str]:
 
 @cache
 def _beginning(letter: str) -> tuple[Term, ...]:
-    """Return the terms that can begin with a letter, in their order."""
+    """Return the terms that can begin with this letter, in their order."""
     return tuple(
         term
         for term in terms()
@@ -283,18 +284,19 @@ def _beginning(letter: str) -> tuple[Term, ...]:
 
 @cache
 def _alone(pattern: str) -> re.Pattern[str]:
-    """Return one phrase; a short text makes few of the hundreds, and to make all of them takes longer than to read
-    it.
+    """Return one compiled pattern. Patterns are compiled when first needed: a short text needs few of the hundreds, and
+    compiling all of them takes longer than reading the text.
     """
     return re.compile(rf"(?:{pattern})(?![\w'])")
 
 
 def find(low: str, start: int, end: int) -> Iterator[tuple[Term, int, int]]:
-    """Yield the terms in a part of a text, the longest at each place, with where they begin and end.
+    """Yield the terms in a part of a text with their start and end positions; at each position the longest term.
 
     Args:
         low: the text in lower case.
-        start: start of the part; likewise ``end``.
+        start: position where the part begins.
+        end: position where the part ends.
     """
     at = start
     while (match := _anywhere().search(low, at, end)) is not None:

@@ -1,4 +1,4 @@
-"""Records of measurements: the values of one picture, and the relation of two pictures of one scene."""
+"""Records of what was measured: the values of one picture, and how two pictures of one scene differ."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class Measurements(Record):
     width: int
     height: int
     values: dict[str, FiniteFloat]
-    """Quantity (:data:`redaes.evidence.quantities.QUANTITIES`) to value in its unit; what cannot be measured in this
-    picture, such as the tilt of a horizon that is not there, is absent."""
+    """Value of each quantity (:data:`redaes.evidence.quantities.QUANTITIES`) in its unit. A quantity that cannot be
+    measured in this picture, such as the tilt of a picture without straight lines, is absent."""
     places: dict[str, Place] = Field(default_factory=dict)
-    """The place where each local quantity is strongest."""
+    """For quantities that have a place: the cell where each is strongest."""
 
 
 class Registration(Record):
@@ -43,10 +43,10 @@ class Registration(Record):
     rotation_deg: FiniteFloat
     """Rotation of the second's contents against the first's, anticlockwise, in degrees."""
     scale: FiniteFloat
-    """Size of the second's contents over the first's, both in shares of their frames' diagonals: above 1, the second is
-    the tighter view."""
+    """Size of the second's contents divided by the size of the first's, each as a share of its frame's diagonal; above
+    1, the second is the tighter view."""
     stretch: FiniteFloat
-    """Width over height of the second's contents, over that of the first's; 1: no stretch."""
+    """Ratio of width to height of the second's contents, divided by that of the first's; 1: no stretch."""
     keystone_deg: FiniteFloat = 0.0
     """Upward convergence of the second's verticals against the first's, from one side of the common view to the other,
     in degrees; negative: downwards.
@@ -60,9 +60,10 @@ class Registration(Record):
     """Number of matched points that agree with the registration."""
 
     def swapped(self) -> Registration:
-        """Return how the first lies over the second."""
+        """Return the registration of the first picture with the second."""
         return Registration(
-            # A mirror image turns the other way round: exchanging the pictures as well keeps the sign.
+            # Mirroring reverses the sense of rotation, and so does exchanging the pictures: together they keep the
+            # sign.
             rotation_deg=self.rotation_deg if self.mirrored else 0.0 - self.rotation_deg,
             scale=1 / self.scale,
             stretch=1 / self.stretch,
@@ -75,18 +76,19 @@ class Registration(Record):
 
 
 class SceneChange(Record):
-    """A part of the scene that the two pictures show differently, light and colour of the whole allowed for."""
+    """A part of the scene that the two pictures show differently, after a change of light and colour is allowed for."""
 
     side: Side | None
-    """The picture that has something there which the other has not; None: cannot be told."""
+    """The picture that has something there which the other has not; None: it cannot be decided."""
     place: Place
-    """The place in that picture, or in the first."""
+    """The place in the picture that ``side`` names, or in the first if ``side`` is None."""
     other_place: Place
     """The same spot in the other picture."""
     area: Annotated[FiniteFloat, Field(ge=0.0, le=100.0)]
     """Area in percent of the view that both pictures show."""
     contrast: Annotated[FiniteFloat, Field(ge=0.0)]
-    """Mean difference there that light, colour and sharpness do not explain, in percent of that of black and white."""
+    """Mean difference there that light, colour and sharpness do not explain, in percent of the difference between black
+    and white."""
 
     def swapped(self) -> SceneChange:
         """Return the same with the pictures exchanged."""

@@ -1,4 +1,4 @@
-"""The words around a term that say which way it goes: more, less, better, not, hardly, alike, absent."""
+"""Read the words around a term that decide what is said of it: more, less, better, not, hardly, alike, absent."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from redaes.evidence.turning_words import (
 )
 
 REACH = 9
-"""Words that are looked at before a term, and behind it."""
+"""Number of words that are read before a term, and after it."""
 
 _SAYS = word_set(
     "remains looks drops are were is gets feels lies was has seems look becomes aren't stays appears isn't"
@@ -39,30 +39,30 @@ _WINS = word_set("ahead excels best leads wins outperforms edge")
 
 @dataclass(frozen=True)
 class Turn:
-    """What the words around a term do to it."""
+    """How the words around a term modify it."""
 
     degree: int = 0
     """1: more; -1: less."""
     quality: int = 0
     """1: better; -1: worse."""
     amount: int = 0
-    """1: much of it, or good; -1: little of it."""
+    """1: much of the quantity, or good; -1: little of it."""
     negative: bool = False
     scarcely: bool = False
     alike: bool = False
     as_much: bool = False
-    """Likeness is said with "as": denied, it is less."""
+    """Whether likeness is stated with "as": denied ("not as sharp as"), it means less."""
     alike_between: bool = False
-    """There is "no difference" in it."""
+    """Whether the words say that there is "no difference" in it."""
     unsaid: bool = False
-    """It is only said that there is a difference in it."""
+    """Whether the words only say that there is a difference in it."""
     neither: bool = False
-    """ "neither … nor", so that the next one is negated, too."""
+    """Whether the words are "neither … nor", so that the next term is negated too."""
     article: bool = False
     is_before: bool = False
     is_after: bool = False
     start: int | None = None
-    """Where the words that turn it begin."""
+    """Position where the modifying words begin."""
     end: int | None = None
 
     def __bool__(self) -> bool:
@@ -72,15 +72,15 @@ class Turn:
 
     @property
     def unlike_others(self) -> bool:
-        """Whether it says which way a difference goes, or that there is none."""
+        """Whether the words state the direction of a difference, or that there is none."""
         return bool(self.degree or self.quality or self.alike)
 
     def negated(self) -> Turn:
-        """Return the same, denied."""
+        """Return the same turn, negated."""
         return replace(self, negative=not self.negative)
 
     def joined_with(self, other: Turn) -> Turn:
-        """Return both of two turns, the one before a term and the one behind it."""
+        """Combine this turn, from the words before a term, with the one from the words after it."""
         if not other:
             return self
         return Turn(
@@ -103,7 +103,7 @@ class Turn:
 
 
 def _taken(turn: Turn, word: str) -> Turn | None:
-    """Return the turn with one more word, or None where the word turns nothing."""
+    """Return the turn with one more word applied, or None if the word modifies nothing."""
     if word in MORE or word in {"strongest", "highest", "heavier", "most"}:
         return replace(turn, degree=turn.degree or 1)
     if word in LESS or word in {"lowest", "least"}:
@@ -128,19 +128,19 @@ def _taken(turn: Turn, word: str) -> Turn | None:
 
 
 def _is_a_trace(tokens: list[Token], at: int) -> bool:
-    """Return whether "little" is "a little", which is some of it: "only a little" and "little" are hardly any."""
+    """Return whether "little" is part of "a little", which means some; "only a little" and "little" mean hardly any."""
     ahead = [token.text for token in tokens[max(0, at - 2) : at]]
     return ahead[-1:] == ["a"] and not {"only", "just", "but"} & set(ahead)
 
 
 def before(tokens: list[Token], start: int, floor: int, reach: int = REACH) -> Turn:
-    """Return what the words before a term do to it.
+    """Return how the words before a term modify it.
 
     Args:
         tokens: tokens of the clause.
         start: where the term begins, in characters.
         floor: where the term before it ends.
-        reach: words looked at, at most.
+        reach: largest number of words that are read.
     """
     at = bisect_left([token.start for token in tokens], start) - 1
     turn, differs = Turn(), False
@@ -182,14 +182,14 @@ def before(tokens: list[Token], start: int, floor: int, reach: int = REACH) -> T
 
 
 def after(tokens: list[Token], end: int, stop: int, *, is_last: bool) -> Turn:
-    """Return what the words behind a noun or a fault do to it: "is higher", "are less visible", "is absent".
+    """Return how the words after a noun or a fault modify it: "is higher", "are less visible", "is absent".
 
     Args:
         tokens: tokens of the clause.
         end: where the term ends, in characters.
         stop: where the next term begins, or the clause ends.
-        is_last: no other term follows in the clause; where one does, the words may be its own, and count only when the
-            term is the next one's equal.
+        is_last: no other term follows in the clause. If one does, the words may belong to that term, and they count
+            only if the two terms are coordinated.
     """
     at = bisect_left([token.start for token in tokens], end)
     turn, verb_seen, before_it, reached = Turn(), False, "", False
@@ -229,7 +229,7 @@ def after(tokens: list[Token], end: int, stop: int, *, is_last: bool) -> Turn:
 
 
 def anywhere(tokens: list[Token]) -> Turn:
-    """Return what the words of a whole clause say of a topic that was named before it."""
+    """Return how the words of a whole clause modify a topic that was named before it."""
     turn = Turn()
     for token in tokens:
         turn = _taken(turn, token.text) or turn
@@ -237,7 +237,7 @@ def anywhere(tokens: list[Token]) -> Turn:
 
 
 def joined(between: str) -> bool:
-    """Return whether two terms are of one list: "grain and blur", "no text or watermark", but not "no noise and a
+    """Return whether two terms belong to one list: "grain and blur", "no text or watermark", but not "no noise and a
     watermark".
 
     Args:
@@ -253,7 +253,7 @@ def joined(between: str) -> bool:
 # --- The statement that results ---------------------------------------------------------------------------------------
 
 _AS_A_WHOLE = word_set("light exposure colour colours color colors palette hues")
-"""Nouns of which "good" and "better" judge the taste, not the amount."""
+"""Nouns for which "good" and "better" are a judgement of taste and not of amount."""
 
 
 def judges_taste(term: Term, turn: Turn, said: str) -> bool:
@@ -262,14 +262,14 @@ def judges_taste(term: Term, turn: Turn, said: str) -> bool:
 
 
 def relation_of(term: Term, turn: Turn, side: Subject, said: str, *, wished: bool) -> tuple[Relation | None, bool]:
-    """Return what a term with its turn states, or None: nothing; and whether it states it of both pictures.
+    """Return the relation that a term with its turn states (None: none), and whether it states it of both pictures.
 
     Args:
-        term: what is spoken of.
-        turn: what the words around it do to it.
-        side: whom it speaks of.
-        said: the term as it stands in the text, in lower case.
-        wished: it is what the picture would need, so that it has less of it.
+        term: the term.
+        turn: how the words around it modify it.
+        side: the picture that it is about.
+        said: the term as written in the text, in lower case.
+        wished: the text says that the picture would need it, so that the picture has less of it.
     """
     if turn.unsaid:
         return None, False
@@ -300,7 +300,7 @@ def relation_of(term: Term, turn: Turn, side: Subject, said: str, *, wished: boo
 
 
 def _direction(term: Term, turn: Turn, said: str) -> int | None:
-    """Return 1: more of the quantity, -1: less, None: not said."""
+    """Return the direction: 1: more of the quantity, -1: less, 0: alike, None: not stated."""
     denied = -1 if turn.negative or (turn.scarcely and not turn.degree) else 1
     if term.form == "adjective":
         return term.sign * denied * (turn.degree if turn.degree < 0 else 1)
@@ -318,7 +318,8 @@ def _direction(term: Term, turn: Turn, said: str) -> int | None:
 
 
 def _of_fault(term: Term, turn: Turn, side: Subject, said: str, *, wished: bool) -> tuple[Relation | None, bool]:
-    """Return a named fault: there, not there, or more of it than in the other picture."""
+    """Return what is stated of a named fault: present, absent, alike, or more or less of it than in the other picture;
+    and whether it is stated of both pictures."""
     both = side == "both"
     is_comparative = said.endswith("er") or said.startswith(("straighter", "tighter", "closer", "wider", "looser"))
     if term.form == "adjective":  # level, straight

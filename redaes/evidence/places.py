@@ -1,4 +1,4 @@
-"""Places in a picture as English names them, and the parts of a scene."""
+"""English names of places in a picture and of parts of a scene."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ REGIONS = re.compile(
     r"|hair|fur|building|buildings|mountain|mountains|sun|shadows?|highlights?|whites|blacks|midtones|moon|clothes|dress"
     r"|leaves)\b"
 )
-"""Parts of a picture: what is said of their light and colour is not what the whole picture's measurement decides."""
+"""Parts of a picture; measurements of the whole picture do not decide statements about their light and colour."""
 
 _PLACE_WORDS: tuple[tuple[str, Place], ...] = (
     (r"(?:upper|top)[- ]left", "upper left"),

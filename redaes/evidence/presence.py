@@ -16,36 +16,38 @@ from redaes.evidence.values import decided, is_off, pair_of
 
 MIN_POINTS = 30
 MIN_SHOWN = 0.5
-"""A registration of fewer points, or of less of either frame, is weak: it supports, and contradicts nothing."""
+"""A registration with fewer than ``MIN_POINTS`` points, or in which less than this share of either frame is common, is
+weak: it may support a statement but contradicts none."""
 
 CROP_FLOOR = 2.0
-"""Percent of the other's frame that a picture leaves out: the noise floor."""
+"""Noise floor of the share of the other's frame that a picture leaves out, in percent."""
 
 STRETCH_FLOOR = 1.0
-"""Percent by which shapes are wider or narrower: the noise floor."""
+"""Noise floor of the stretch of shapes, in percent."""
 AREA_FLOOR = 0.5
-"""Percent of the frame that a change covers: the noise floor."""
+"""Noise floor of the area of a change, in percent of the frame."""
 USUALLY_FOUND = 0.5
-"""Share of what covers a picture that is found of it, where some is: as much in five pictures of six ..."""
+"""If any of an object that covers a picture is found, then at least this share of its area, in five pictures of six."""
 LEAST_FOUND = 0.25
-"""... and less than this in one of forty."""
+"""Less than this share of its area is found in one picture of forty."""
 LEAST_COVERED = 6.0
-"""Percent of the frame: of what covers less, nothing at all is found in four pictures of ten."""
+"""Percent of the frame: of an object that covers less, nothing at all is found in four pictures of ten."""
 
 ABSOLUTE = frozenset({"tilt", "border", "lettering", "impulse", "clipped_shadows", "clipped_highlights"})
-"""Quantities of which none is the natural value: they tell of one picture without the other."""
+"""Quantities whose natural value is none, so that one picture alone shows the fault."""
 
 OF_THE_PICTURE = ABSOLUTE | {"noise", "chroma_noise", "blocking", "banding", "stripes", "pixelation", "halos"}
-"""Quantities that the way a picture was made decides. The others, such as brightness or sharpness, are the scene's as
-well: between two scenes they tell which has more, but not that either has a fault."""
+"""Quantities that depend on how a picture was made. The others, such as brightness or sharpness, depend on the scene
+too: between two scenes they show which has more, but not that either has a fault."""
 
 FAINT = frozenset({"lens_dirt", "lens_flare", "glare"})
-"""Faults that can be there without a part of the scene that is seen to have changed."""
+"""Faults that can be present although no changed part of the scene is found."""
 DARK, BRIGHT = 35.0, 70.0
-"""Mean L* up to which a picture may be called underexposed, and from which overexposed, though the other is like it."""
+"""Mean L* up to which a picture may be called underexposed, and from which overexposed, even if the other is like
+it."""
 WEAK = frozenset({"unevenness"})
-"""Quantities that a scene has of its own, and that an edit the other way lowers: they support a visible difference, and
-contradict nothing."""
+"""Quantities that a scene has by itself and that an opposite edit can lower: a visible difference supports a statement,
+but contradicts none."""
 
 CASTS = ("cast_warm", "cast_cool", "cast_green", "cast_magenta")
 BESIDE: Mapping[str, frozenset[str]] = {
@@ -54,14 +56,14 @@ BESIDE: Mapping[str, frozenset[str]] = {
     "banding": frozenset({"noise"}),
     "pixelation": frozenset({"sharpness"}),
 }
-"""Quantities that go with a fault, and by themselves do not show it, as others move them, too: grain is no banding, a
-blur is no coarse pixels, and a cast is of one colour."""
+"""For some faults, quantities that change with it but do not show it by themselves, because other faults change them
+too: noise alone is no banding, and low sharpness alone is no pixelation."""
 
 _GRID: dict[Place, tuple[int, int]] = {place: divmod(number, 3) for number, place in enumerate(PLACES)}
 
 
 def check_fault(claim: Claim, evidence: PairEvidence) -> CheckedClaim:
-    """Return a statement that a fault is there, is not, or is stronger than in the other picture."""
+    """Check a statement that a fault is present, absent, or stronger than in the other picture."""
     fault = FAULTS.get(claim.fault or "")
     if fault is None:
         return decided(claim, "not_measurable")
@@ -86,12 +88,13 @@ def check_fault(claim: Claim, evidence: PairEvidence) -> CheckedClaim:
 
 
 def _values(claim: Claim, fault: Fault, evidence: PairEvidence) -> CheckedClaim:
-    """Decide a statement by how the fault's quantities differ between the two pictures, the telling one before the
+    """Decide a statement by how the fault's quantities differ between the two pictures, the decisive one before the
     others.
 
-    It is there where the telling one differs its way by the noise floor, or where that one is alike, another differs
-    and none visibly contradicts; it is on the other side where the telling one differs the other way, and no other
-    visibly differs its way. Of a cast, the picture that is visibly more neutral tells nothing: the other has it.
+    The fault is present if the decisive quantity differs in its direction by the noise floor, or if that one is alike,
+    another differs and none visibly contradicts. It is in the other picture if the decisive quantity differs in the
+    opposite direction and no other visibly differs in its direction. For a colour cast, nothing is decided if the
+    picture is visibly more neutral than the other.
     """
     own = 0 if claim.side == "A" else 1
     measured = [
@@ -113,13 +116,13 @@ def _values(claim: Claim, fault: Fault, evidence: PairEvidence) -> CheckedClaim:
         first = max(others)
     if fault.name in CASTS and first >= 1 and min(seen) <= -1:
         return decided(claim, "not_measurable", telling, first)
-    # The colour of a cast is what tells it: a strong cast of another colour does not make up for it.
+    # The colour decides which cast it is: a strong cast of another colour does not count instead.
     excused = fault.factor != "colour" and max(seen[1:], default=0.0) >= 1
     if fault.shown_by[0][0] in WEAK:
         towards = seen[0] if claim.relation in {"present", "more"} else -seen[0]
         return decided(claim, "supported" if towards >= 1 else "not_measurable", telling, towards)
     if claim.relation in {"present", "more"}:
-        # More of it is a difference; that it is there at all is to be seen, unless only a trace of it is claimed.
+        # "More" needs a difference only; "present" needs a visible one, unless the text claims only a trace.
         to_be_seen = says_clearly(claim.text) if claim.relation == "more" else not says_slightly(claim.text)
         if first >= 1 and max(seen) < 1 and to_be_seen and alone is None:
             return decided(claim, "not_measurable", telling, first)
@@ -140,9 +143,7 @@ def _values(claim: Claim, fault: Fault, evidence: PairEvidence) -> CheckedClaim:
 
 
 def _can_have(known: Quantity, way: int, value: float | None) -> bool:
-    """Return whether a picture that is like the other may have the fault all the same, as the other then has it,
-    too.
-    """
+    """Return whether a picture that is like the other may have the fault nevertheless; the other then has it too."""
     if value is None:
         return False
     if known.name == "brightness":
@@ -151,12 +152,12 @@ def _can_have(known: Quantity, way: int, value: float | None) -> bool:
 
 
 def _unless(alone: CheckedClaim | None, otherwise: CheckedClaim) -> CheckedClaim:
-    """Return what the picture by itself supports is not contradicted by the other."""
+    """Return ``alone`` if the picture by itself supports the statement, else ``otherwise``, from the comparison."""
     return alone if alone is not None and alone.status == "supported" else otherwise
 
 
 def _alone(claim: Claim, fault: Fault, evidence: PairEvidence, own: int) -> CheckedClaim | None:
-    """Return what the picture's own value says, for quantities of which none is natural; None: nothing."""
+    """Decide a statement by the picture's own value, for quantities in ``ABSOLUTE``; None: it decides nothing."""
     told = next((quantity for quantity, _ in fault.shown_by if quantity in ABSOLUTE), None)
     if told is None or told != fault.shown_by[0][0]:
         return None
@@ -174,7 +175,7 @@ def _alone(claim: Claim, fault: Fault, evidence: PairEvidence, own: int) -> Chec
 
 
 def _is_in_both(pair: tuple[float | None, float | None], known: Quantity) -> bool:
-    """Return whether both pictures have as much of a quantity, and so that one sees it."""
+    """Return whether both pictures have about the same amount of a quantity, and a visible one."""
     a, b = pair
     return (
         a is not None
@@ -185,14 +186,15 @@ def _is_in_both(pair: tuple[float | None, float | None], known: Quantity) -> boo
 
 
 def _told(claim: Claim, pair: tuple[float | None, float | None], margin: float, *, holds: bool) -> CheckedClaim:
-    """Supported, or contradicted because what it says is or is not there is not so."""
+    """Return the statement as supported if it holds, else as contradicted."""
     if holds:
         return decided(claim, "supported", pair, margin)
     return decided(claim, "contradicted", pair, -margin, "absent")
 
 
 def _of_both(claim: Claim, fault: Fault, evidence: PairEvidence) -> CheckedClaim:
-    """Return both pictures, or neither: decided where the two differ too far to be so alike, or each by itself."""
+    """Check a statement about both pictures or neither: by each picture alone for quantities in ``ABSOLUTE``, otherwise
+    contradicted if the two differ too much."""
     if not fault.shown_by:
         return decided(claim, "not_measurable")
     quantity = fault.shown_by[0][0]
@@ -214,7 +216,7 @@ def _of_both(claim: Claim, fault: Fault, evidence: PairEvidence) -> CheckedClaim
     return decided(claim, "not_measurable", (first, second))
 
 
-# --- How the views lie ------------------------------------------------------------------------------------------------
+# --- Registration of the views ----------------------------------------------------------------------------------------
 
 
 def _is_good(registration: Registration | None) -> bool:
@@ -226,7 +228,7 @@ def _is_good(registration: Registration | None) -> bool:
 
 
 def _crop(claim: Claim, evidence: PairEvidence) -> CheckedClaim:
-    """Tighter, wider, cut off: by the share of the other's frame that a picture does not show."""
+    """Check "tighter", "wider" and "cut off", by the share of the other's frame that a picture does not show."""
     registration = evidence.registration
     if registration is None:
         return decided(claim, "not_measurable")
@@ -249,7 +251,8 @@ def _crop(claim: Claim, evidence: PairEvidence) -> CheckedClaim:
 
 
 def _geometry(claim: Claim, evidence: PairEvidence) -> CheckedClaim:
-    """Mirrored or stretched: the registration tells whether the two differ so, but not which is the true one."""
+    """Check "mirrored" and "stretched": the registration shows whether the two differ so, but not which one is
+    right."""
     registration = evidence.registration
     if registration is None or not _is_good(registration):
         return decided(claim, "not_measurable")
@@ -267,7 +270,7 @@ def _geometry(claim: Claim, evidence: PairEvidence) -> CheckedClaim:
 
 
 def _broader(claim: Claim, evidence: PairEvidence) -> CheckedClaim:
-    """Wider or narrower for its height than the other picture shows it, in percent."""
+    """Check that a picture shows things wider or narrower for their height than the other does, in percent."""
     registration = evidence.registration
     if registration is None or not _is_good(registration) or claim.relation not in {"more", "less"}:
         return decided(claim, "not_measurable")
@@ -287,7 +290,7 @@ def _broader(claim: Claim, evidence: PairEvidence) -> CheckedClaim:
 
 
 def _turned(claim: Claim, evidence: PairEvidence) -> CheckedClaim:
-    """Turned against the other picture, by so many degrees."""
+    """Check that a picture is rotated against the other, and by how many degrees."""
     registration = evidence.registration
     if registration is None or not _is_good(registration):
         return decided(claim, "not_measurable")
@@ -304,7 +307,8 @@ def _turned(claim: Claim, evidence: PairEvidence) -> CheckedClaim:
 
 
 def _tilt(claim: Claim, fault: Fault, evidence: PairEvidence) -> CheckedClaim:
-    """Tilted or level: by the lines of each picture and, where they are wanting, by how the two are turned."""
+    """Check "tilted" and "level", by the lines of each picture and, if it has too few, by the rotation between the
+    two."""
     found = _values(claim, fault, evidence)
     own = 0 if claim.side == "A" else 1
     pair = pair_of(evidence, "tilt")
@@ -316,7 +320,7 @@ def _tilt(claim: Claim, fault: Fault, evidence: PairEvidence) -> CheckedClaim:
     turned = abs(registration.rotation_deg)
     stated, other = claim.stated[own], pair[1 - own]
     is_there = claim.relation == "present"
-    # The other picture is level, so what lies between them is this one's tilt; or the figure says so.
+    # If the other picture is level, the rotation between the two is this one's tilt; a stated figure may say the same.
     other_is_level = other is not None and abs(other) <= known.noise_floor
     agrees = stated is not None and abs(abs(stated) - turned) <= max(0.2 * turned, known.noise_floor)
     if turned >= known.visible and (other_is_level or agrees) and is_there:
@@ -333,7 +337,7 @@ def _tilt(claim: Claim, fault: Fault, evidence: PairEvidence) -> CheckedClaim:
 
 
 def _changes(claim: Claim, fault: Fault, evidence: PairEvidence) -> CheckedClaim:
-    """Return fingers, wires, dirt, lettering: a part of the scene that only this picture shows so."""
+    """Check fingers, wires, dirt and lettering: parts of the scene that only this picture shows."""
     by_values = _values(claim, fault, evidence) if fault.shown_by else decided(claim, "not_measurable")
     own = [change for change in evidence.changes if change.side == claim.side]
     untold = [change for change in evidence.changes if change.side is None]
@@ -349,7 +353,7 @@ def _changes(claim: Claim, fault: Fault, evidence: PairEvidence) -> CheckedClaim
     if own and _is_something_else(fault, claim, pair_of(evidence, "lettering")):
         return decided(claim, "not_measurable", by_values.measured)  # something is there, and it is something else
     if own or by_values.status == "supported":
-        # What cannot be told to be either picture's may be this one's, too.
+        # A change that cannot be assigned to either picture may belong to this one.
         found = [*own, *untold] if own else []
         places = [change.other_place if change.side is None and claim.side == "B" else change.place for change in found]
         if claim.place is not None and places and all(_is_far(claim.place, place) for place in places):
@@ -363,7 +367,7 @@ def _changes(claim: Claim, fault: Fault, evidence: PairEvidence) -> CheckedClaim
                 return decided(claim, "not_measurable", (None, None), margin)
         margin = max([by_values.margin or 0.0, *(change.area for change in own), 1.0])
         return decided(claim, "supported", by_values.measured, margin)
-    # Lettering that only the other picture has is telling; that none was found may be a failure to find it.
+    # Lettering found only in the other picture decides; if none was found at all, it may have been missed.
     others = by_values.why == "side" and fault.shown_by[0][0] in ABSOLUTE
     missed = not evidence.changes and _may_be_missed(claim)
     if not others and (untold or missed or not _is_good(evidence.registration)):
@@ -373,15 +377,15 @@ def _changes(claim: Claim, fault: Fault, evidence: PairEvidence) -> CheckedClaim
 
 
 def _may_be_missed(claim: Claim) -> bool:
-    """Return whether what is said to be there is often not found although it is."""
+    """Return whether a thing of the stated kind or size is often missed."""
     stated = claim.stated[0 if claim.side == "A" else 1]
     is_small = claim.fault == "covered" and stated is not None and stated < LEAST_COVERED
     return claim.fault in FAINT or is_small or says_slightly(claim.text)
 
 
 def _is_something_else(fault: Fault, claim: Claim, lettering: tuple[float | None, float | None]) -> bool:
-    """Return whether the lettering speaks against what a changed part is said to be: a finger where text was found, a
-    text where none was."""
+    """Return whether the measured lettering contradicts the kind of thing that is stated: a finger where text was
+    found, or text where none was found."""
     a, b = lettering
     if fault.name == "covered" or a is None or b is None:
         return False
@@ -392,5 +396,5 @@ def _is_something_else(fault: Fault, claim: Claim, lettering: tuple[float | None
 
 
 def _is_far(one: Place, other: Place) -> bool:
-    """Return whether two cells of the grid are no neighbours."""
+    """Return whether two cells of the grid are neither equal nor neighbours."""
     return max(abs(a - b) for a, b in zip(_GRID[one], _GRID[other], strict=True)) > 1

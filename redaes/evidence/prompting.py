@@ -10,27 +10,27 @@ from redaes.prompts import EVIDENCE, Prompt
 from redaes.types import Order
 
 ALWAYS = ("brightness", "contrast", "colourfulness", "sharpness", "noise")
-"""Quantities that are told of every pair, also where they are alike."""
+"""Quantities that are listed for every pair, even if they are alike."""
 
 MAX_ROWS = 12
-"""Rows of the table at most: the clearest differences go before the others."""
+"""Largest number of rows of the table; the clearest differences are kept."""
 
 MAX_CHANGES = 3
-"""Parts of the scene that only one picture shows, told of at most, largest first."""
+"""Largest number of listed parts of the scene that only one picture shows, largest part first."""
 
 NOTHING = "nothing that could be measured in both"
-"""Told in place of a table that would be empty."""
+"""Text in place of a table that would be empty."""
 
 _LETTERS: dict[Order, tuple[str, str]] = {"forward": ("A", "B"), "swapped": ("B", "A")}
-"""What the first and the second picture are called."""
+"""Letters of the first and the second picture."""
 
 
 def fill_in(prompt: Prompt, evidence: PairEvidence | None) -> dict[Order, Prompt]:
-    """Return a question that has a place for measurements, in each order of a pair.
+    """Return a question with the measurements filled in, for each order of a pair.
 
     Args:
-        prompt: with the field :data:`redaes.prompts.EVIDENCE`.
-        evidence: evidence of the first picture and the second; None: they are too small to be measured.
+        prompt: a prompt with the field :data:`redaes.prompts.EVIDENCE`.
+        evidence: measurements of the first picture and the second; None: they are too small to be measured.
 
     Raises:
         PromptError: the prompt has other fields, or none for measurements.
@@ -43,10 +43,10 @@ def fill_in(prompt: Prompt, evidence: PairEvidence | None) -> dict[Order, Prompt
 
 
 def evidence_text(evidence: PairEvidence, order: Order = "forward") -> str:
-    """Return a compact table of what was measured, then how the one view lies over the other.
+    """Return a compact table of the measurements, then how the two views differ.
 
-    Told are :data:`ALWAYS`, and what differs by more than the noise floor; a row says which way is better where one
-    way is better in itself. What could be measured in one picture only cannot be compared and is left out.
+    The table lists :data:`ALWAYS` and the quantities that differ by at least the noise floor. A row says which
+    direction is better if one is better in itself. A quantity that was measured in only one picture is left out.
 
     Args:
         evidence: evidence of the first picture and the second.
@@ -69,7 +69,7 @@ def evidence_text(evidence: PairEvidence, order: Order = "forward") -> str:
 
 
 def told(evidence: PairEvidence) -> list[Quantity]:
-    """Return the quantities that a table of two pictures holds, in the order of the registry; the same in both
+    """Return the quantities that a table of two pictures lists, in the order of the registry; the same in both
     orders.
     """
     ranked = []
@@ -79,7 +79,7 @@ def told(evidence: PairEvidence) -> list[Quantity]:
             continue
         size = abs(found[0] - found[1])
         if size >= quantity.noise_floor or quantity.name in ALWAYS:
-            # Within ALWAYS and outside it, the clearest first; what is told always is not crowded out.
+            # ALWAYS first, so that these are never crowded out; within each group the clearest differences first.
             ranked.append((quantity.name not in ALWAYS, -size / quantity.visible, place, quantity))
     kept = sorted(ranked, key=lambda item: item[:3])[:MAX_ROWS]
     return [quantity for _, _, _, quantity in sorted(kept, key=lambda item: item[2])]
@@ -100,7 +100,7 @@ def _row(quantity: Quantity, pair: tuple[Measurements, Measurements]) -> str:
 
 
 def _views(registration: Registration, first: str, second: str) -> Iterator[str]:
-    """Yield how the second picture lies over the first, in letters; nothing where both show the same view."""
+    """Yield sentences on how the second view differs from the first, by letter; none if both show the same view."""
     if registration.mirrored:
         yield f"{second} is {first} mirrored"
     for one, other, share in (

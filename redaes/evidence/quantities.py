@@ -27,7 +27,7 @@ class Quantity:
     visible: float
     """A difference that a person sees, in its unit; at least the noise floor."""
     digits: int
-    """Decimals with which it is stated."""
+    """Number of decimals with which it is stated."""
     more: tuple[str, ...]
     """Adjectives or phrases for the picture that has more of it, such as ``brighter``."""
     less: tuple[str, ...]
@@ -409,12 +409,12 @@ _ALL: tuple[Quantity, ...] = (
 )
 
 QUANTITIES: dict[str, Quantity] = {quantity.name: quantity for quantity in _ALL}
-"""All of them by name, in the order in which tables list them."""
+"""All quantities by name, in the order in which tables list them."""
 
 
 def figures(quantity: Quantity, values: tuple[float, float]) -> tuple[str, str]:
-    """Return two values as they are told: with the quantity's decimals, and one or two more where a difference above
-    the noise floor would not be seen in them.
+    """Format two values with the quantity's decimals, and one or two more if a difference above the noise floor would
+    otherwise not show.
 
     >>> figures(QUANTITIES["noise"], (3.21, 0.9)), figures(QUANTITIES["brightness"], (51.6, 52.4))
     (('3.2', '0.9'), ('51.6', '52.4'))

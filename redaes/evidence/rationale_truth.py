@@ -28,25 +28,25 @@ class Reason(Record):
     n_supported: int = 0
     n_contradicted: int = 0
     n_unmeasured: int = 0
-    """Statements about what is not measured."""
+    """Number of statements that were not measurable."""
     n_figures: int = 0
     """Number of contradicted statements of which only a figure is wrong."""
 
     @property
     def but_for_figures(self) -> Truth:
-        """Its truth if wrong figures are ignored."""
+        """The truth of the reasoning if wrong figures are ignored."""
         if self.truth == "none":
             return "none"
         return counted(self.n_supported + self.n_figures, self.n_contradicted - self.n_figures).truth
 
     @property
     def counts(self) -> tuple[int, int, int]:
-        """Statements that are supported, contradicted and not measured."""
+        """Numbers of statements that are supported, contradicted and not measurable."""
         return self.n_supported, self.n_contradicted, self.n_unmeasured
 
 
 def reason_of(claims: Claims | None) -> Reason:
-    """Return what a reasoning comes to; None: there was none that could be read.
+    """Summarize a reasoning's checked statements; None: there was no reasoning that could be read.
 
     >>> reason_of(None).truth, reason_of(Claims(checked=(), version="")).truth
     ('none', 'unconfirmed')
@@ -58,7 +58,7 @@ def reason_of(claims: Claims | None) -> Reason:
 
 
 def counted(supported: int, contradicted: int, unmeasured: int = 0, figures: int = 0) -> Reason:
-    """Return what a reasoning with so many statements comes to.
+    """Summarize a reasoning by the numbers of its statements.
 
     >>> [counted(s, c).truth for s, c in ((1, 0), (2, 1), (1, 1), (0, 0))]
     ['true', 'partly', 'false', 'unconfirmed']
@@ -78,7 +78,8 @@ def counted(supported: int, contradicted: int, unmeasured: int = 0, figures: int
 
 
 def measured_words(one: CheckedClaim) -> str:
-    """Return what was measured of a statement's quantity, in words; empty: nothing, or of one picture only."""
+    """Return the measured values of a statement's quantity, in words; empty: they were not measured in both
+    pictures."""
     quantity = QUANTITIES.get(one.claim.quantity or "")
     a, b = one.measured
     if quantity is None or a is None or b is None:
@@ -90,7 +91,7 @@ def measured_words(one: CheckedClaim) -> str:
 def names_fault(claims: Claims, operation: str, side: Side) -> bool:
     """Return whether a reasoning names the very fault that a picture has, and says that this picture has it.
 
-    A statement that the pixels contradict does not count, unless it is only a figure of it that is off.
+    A statement that the measurements contradict does not count, unless only a figure in it is wrong.
 
     Args:
         claims: checked, in the letters of the reasoning.
@@ -102,13 +103,13 @@ def names_fault(claims: Claims, operation: str, side: Side) -> bool:
 
 
 def tells_fault(claims: Claims, operation: str, side: Side) -> bool:
-    """Return whether a reasoning names the fault, or tells what is measured of it, with the right direction: of a
-    picture that was darkened, ``darker``; the other being ``brighter`` is the same.
+    """Return whether a reasoning names the fault, or states a quantity that shows it, in the right direction: for a
+    picture that was darkened, ``darker``, or ``brighter`` for the other.
 
     Args:
-        claims: as for :func:`names_fault`, like the rest.
-        operation: likewise.
-        side: likewise.
+        claims: as for :func:`names_fault`.
+        operation: as for :func:`names_fault`.
+        side: as for :func:`names_fault`.
 
     Raises:
         KeyError: an operation that is no fault.
@@ -120,24 +121,24 @@ def tells_fault(claims: Claims, operation: str, side: Side) -> bool:
 
 
 def implies_fault(claim: Claim, fault: Fault, side: Side) -> bool:
-    """Return whether a statement says of a picture what would be measured of it if it had a fault.
+    """Return whether a statement says about a picture what would be measured if the picture had a fault.
 
     Args:
-        claim: whether it is true is not asked.
-        fault: that the picture may have.
+        claim: the statement; whether it is true does not matter.
+        fault: the fault that the picture may have.
         side: the picture.
     """
     return any(claim.quantity == name and (side, relation) in _ways(claim) for name, relation in fault.shown_by)
 
 
 def _standing(claims: Claims) -> list[CheckedClaim]:
-    """Return the statements that the pixels do not contradict, but for a figure that is off."""
+    """Return the statements that are not contradicted, or in which only a figure is wrong."""
     return [one for one in claims.checked if one.status != "contradicted" or one.why == "figure"]
 
 
 def _ways(claim: Claim) -> set[tuple[str, str]]:
-    """Return the pictures that a statement speaks of, each with what it says: a comparison says the opposite of the
-    other.
+    """Return the pictures that a statement is about, each with its relation: a comparison states the opposite for the
+    other picture.
     """
     ways: set[tuple[str, str]] = {(claim.side, claim.relation)}
     if claim.relation in _OPPOSITE and claim.side != "both":

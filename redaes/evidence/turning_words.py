@@ -1,4 +1,4 @@
-"""Words that turn a statement: more, less, better, not, hardly, alike; and those that may stand between."""
+"""Words that modify a statement: more, less, better, not, hardly, alike; and words that may come between."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ FILLERS = word_set(
     "strongly altogether otherwise only either such more-or-less not-so digital general full total plain "
     "virtually essentially effectively"
 )
-"""Words that stand between what turns a statement and what it turns."""
+"""Words that may come between a modifier and the term that it modifies."""
 VERBS = word_set(
     "is are was were be been being looks look appears appear seems seem feels feel remains remain stays stay "
     "becomes become gets get has have had shows show showing exhibits exhibit displays display contains "

@@ -1,4 +1,5 @@
-"""Statements that borrow their words from another: "B is not", "unlike in B", "B more so", "they are gone in B"."""
+"""Find statements whose words are in another statement: "B is not", "unlike in B", "B more so", "they are gone in
+B"."""
 
 from __future__ import annotations
 
@@ -31,13 +32,13 @@ _DENIAL: dict[Relation, Relation] = {
 
 
 def left_unsaid(plain: str, sentence: Sentence, own: Sequence[Claim], earlier: Sequence[Claim]) -> list[Claim]:
-    """Return what a sentence claims in words that stand elsewhere.
+    """Return the statements that a sentence makes by reference to other words.
 
     Args:
         plain: the text with plain apostrophes and blanks.
         sentence: sentence of the text.
-        own: what it claims in its own words, in order.
-        earlier: what the sentences before claim.
+        own: the statements that it makes in its own words, in order.
+        earlier: the statements of the sentences before.
     """
     found: list[Claim] = []
     start, end = sentence.start, sentence.end
@@ -73,7 +74,7 @@ def left_unsaid(plain: str, sentence: Sentence, own: Sequence[Claim], earlier: S
 
 
 def _of_other(plain: str, said: Claim, match: re.Match[str]) -> Claim:
-    """Return a statement denied of the other picture."""
+    """Return a statement negated for the other picture."""
     return Claim(
         text=plain[match.start() : match.end()],
         start=match.start(),

@@ -30,17 +30,17 @@ def decided(
     margin: float | None = None,
     why: str = "",
 ) -> CheckedClaim:
-    """Return a statement with its finding."""
+    """Return a statement with its outcome."""
     return CheckedClaim(claim=claim, status=status, measured=measured, margin=margin, why=why)
 
 
 def wrong_figure(found: CheckedClaim, quantity: Quantity, evidence: PairEvidence) -> CheckedClaim | None:
-    """Return the finding for a statement whose quoted figures are wrong or, where it states nothing else, right; None:
-    they decide nothing.
+    """Return the outcome for a statement whose quoted figures are wrong, or right if it states nothing else; None: the
+    figures decide nothing.
 
     Args:
-        found: what is known of the statement without its figures.
-        quantity: of which the figures are.
+        found: the outcome for the statement without its figures.
+        quantity: the quantity of the figures.
         evidence: what was measured of the two pictures.
     """
     claim = found.claim
@@ -53,7 +53,7 @@ def wrong_figure(found: CheckedClaim, quantity: Quantity, evidence: PairEvidence
     if not quoted or found.why == "sign":
         return None
     wrong = [abs(stated - value) for stated, value in quoted if is_off(stated, value, quantity.noise_floor)]
-    if not wrong and len(quoted) == 2:  # each within a fifth, and yet a difference that is not there
+    if not wrong and len(quoted) == 2:  # each within a fifth, yet their difference is wrong
         said, true = (pair[0] - pair[1] for pair in zip(*quoted, strict=True))
         if abs(said) >= 2 * quantity.visible and abs(true) < quantity.visible:
             wrong = [abs(said - true)]

@@ -1,4 +1,5 @@
-"""Pictures from disk: recognised by content, bounded before decoding, upright, 8-bit sRGB; and pictures in memory.
+"""Read pictures as upright 8-bit sRGB, from disk or memory. Files are recognised by content, and their size is checked
+before they are decoded.
 
 What happens to each kind of picture is listed in docs/images.md.
 """

@@ -1,7 +1,7 @@
-"""When and how a picture was taken, from whatever is written beside its pixels, or from its file's name.
+"""Find out when and how a picture was taken, from its file's metadata or name.
 
-Looked for in this order: the original date of EXIF, then of XMP; the date at which it was digitised; the satellites'
-time; a name that carries date and time; and last the date of the last change, which is that of an edit as often as not.
+The sources are tried in this order: the original date of EXIF, then of XMP; the date of digitisation; the GPS time; a
+file name with date and time; and last the date of the last change, which is often that of an edit.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ _DATE_IN_NAME = re.compile(
 _OFFSET = re.compile(r"\s*([+-])(\d{1,2}):?(\d{2})\s*$")
 _QUARTER_S = 900
 _MAX_STALE_S = 300
-"""Largest deviation of the satellites' time from a whole quarter of an hour, in seconds: it can be the time of the last
-fix.
+"""Largest deviation of the difference between camera clock and GPS time from a whole quarter of an hour, in seconds:
+the GPS time can be that of an earlier position fix.
 """
 
 
@@ -52,22 +52,22 @@ class CaptureMoment:
 
 @dataclass(frozen=True)
 class CaptureRecord:
-    """What is known of how a picture was taken; None, or empty: nothing."""
+    """How and when a picture was taken, as far as it is known; fields that are None or empty are not known."""
 
     moment: CaptureMoment | None = None
     camera: str = ""
     exposure: float | None = None
-    """Exposure value at ISO 100 that the settings are right for, in stops: higher is darker."""
+    """Exposure value of the settings, reduced to ISO 100, in stops; higher values make a darker picture."""
     bias: float | None = None
     """Exposure compensation, in stops."""
     is_bracketed: bool = False
-    """Whether the camera says that it bracketed by itself."""
+    """Whether the file says that the camera bracketed automatically."""
     distance_m: float | None = None
-    """Distance that was focused at."""
+    """Focusing distance in metres; None: not known."""
 
 
 def capture_record(data: bytes, path: Path) -> CaptureRecord:
-    """When and how a picture was taken.
+    """Return when and how a picture was taken.
 
     Args:
         data: the whole file, in a readable format; no pixel of it is decoded.
@@ -86,7 +86,7 @@ def capture_record(data: bytes, path: Path) -> CaptureRecord:
     time_s, aperture, speed = (_number(details, tag) for tag in (Tag.ExposureTime, Tag.FNumber, Tag.ISOSpeedRatings))
     exposure = None
     if time_s and time_s > 0 and speed and speed > 0:
-        # An aperture that is not known, as of a lens without contacts, is taken for the same each time.
+        # An unknown aperture, as of a lens without contacts, is assumed to be the same in every picture.
         exposure = math.log2((aperture or 1.0) ** 2 / time_s) - math.log2(speed / 100)
     return CaptureRecord(
         moment=moment,
@@ -99,7 +99,7 @@ def capture_record(data: bytes, path: Path) -> CaptureRecord:
 
 
 def capture_time(data: bytes, path: Path) -> datetime | None:
-    """When a picture was taken, by the camera's clock, without a time zone; None: not known.
+    """Return when a picture was taken, by the camera's clock, without a time zone; None: not known.
 
     Args:
         data: the whole file, in a readable format; no pixel of it is decoded.
@@ -119,9 +119,9 @@ def parse_date(text: str, fraction: str = "", offset: str = "") -> CaptureMoment
     (datetime.datetime(2024, 5, 2, 0, 10), datetime.timedelta(seconds=7200))
 
     Args:
-        text: what stands in the file.
-        fraction: digits of a second that stand beside it.
-        offset: from UTC, that stands beside it.
+        text: the date as written in the file.
+        fraction: decimals of the second, from a separate tag.
+        offset: offset from UTC, from a separate tag.
     """
     text = text.strip(" \0")
     found = _DATE.match(text) or _COMPACT_DATE.match(text)
@@ -159,7 +159,7 @@ def _offset(text: str) -> timedelta | None:
 def _moments(
     exif: Image.Exif, details: dict[int, Any], places: dict[int, Any], packet: str, name: str
 ) -> Iterator[CaptureMoment]:
-    """Yield all that are stated, the best first."""
+    """Yield all stated times, the most reliable first."""
     offsets = [_text(details, tag) for tag in (Tag.OffsetTimeOriginal, Tag.OffsetTimeDigitized, Tag.OffsetTime)]
     any_offset = next((offset for offset in offsets if _offset(offset) is not None), "")
     by_satellite = _by_satellite(places)
@@ -185,7 +185,7 @@ def _moments(
     in_name = _DATE_IN_NAME.search(name)
     if in_name is not None:
         *numbers, thousandths = in_name.groups()
-        # Names of this beginning, of Google's camera, state UTC.
+        # Names that begin so, by Google's camera, state UTC.
         found = _moment([int(number) for number in numbers], thousandths, "Z" if name.startswith("PXL_") else "")
         if found is not None:
             yield found
@@ -198,7 +198,7 @@ def _moments(
 
 
 def _with_offset_of(stated: CaptureMoment, by_satellite: datetime | None) -> CaptureMoment:
-    """Return the moment with the offset that the satellites' time shows, if none is stated."""
+    """Return the moment with the offset that the GPS time implies, if none is stated."""
     if stated.offset is not None or by_satellite is None:
         return stated
     apart = (stated.local - by_satellite).total_seconds()
@@ -209,7 +209,7 @@ def _with_offset_of(stated: CaptureMoment, by_satellite: datetime | None) -> Cap
 
 
 def _by_satellite(places: dict[int, Any]) -> datetime | None:
-    """Return UTC by GPS."""
+    """Return the GPS time, which is UTC; None: there is none."""
     date = _text(places, GPSTag.GPSDateStamp).replace("-", ":")
     try:
         hour, minute, second = (float(number) for number in places[GPSTag.GPSTimeStamp])

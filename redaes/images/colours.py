@@ -1,4 +1,4 @@
-"""Convert colours from a profile to sRGB, by what the profile does and not by its name."""
+"""Convert colours from a profile to sRGB, deciding by the profile's effect and not by its name."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from PIL import Image, ImageCms
 from redaes.images.damage import DAMAGE
 
 _KINDS = {"RGB": ("RGB",), "L": ("GRAY", "RGB"), "CMYK": ("CMYK",)}
-"""Colour spaces of profiles that fit a picture by its mode. Grey is a colour of an RGB space, too."""
+"""Colour spaces of profiles that fit a picture, by its mode. An RGB profile also fits a grey picture."""
 
 _SAME = 2
-"""Largest difference, of 255, up to which a profile counts as sRGB: profiles of sRGB by several makers differ by
-that, from rounded primaries and tabled curves, and a conversion would only add rounding."""
+"""Largest difference, of 255, up to which a profile counts as sRGB. Different makers' sRGB profiles differ by this much
+because of rounded primaries and tabulated curves, and a conversion would only add rounding errors."""
 
 
 @dataclass(frozen=True)
 class _Conversion:
-    """What a profile does to pictures of one mode."""
+    """The effect of a profile on pictures of one mode."""
 
     transform: ImageCms.ImageCmsTransform | None
     """The conversion; None: the colours are sRGB already."""
@@ -34,7 +34,7 @@ def to_srgb(image: Image.Image, profile: bytes, notes: list[str]) -> Image.Image
     Args:
         image: image of mode L, LA, RGB, RGBA or CMYK.
         profile: ICC; empty: sRGB.
-        notes: is told of a conversion, and of a profile that cannot be used.
+        notes: list to which a conversion, or a profile that cannot be used, is added in words.
     """
     if not profile:
         return image
@@ -60,7 +60,7 @@ def to_srgb(image: Image.Image, profile: bytes, notes: list[str]) -> Image.Image
 
 @lru_cache(maxsize=8)  # the pictures of one camera share theirs
 def _conversion(profile: bytes, mode: str) -> _Conversion:
-    """Return what a profile does to pictures of a mode, found by trying it on colours.
+    """Return the effect of a profile on pictures of a mode, determined by applying it to test colours.
 
     Raises:
         ValueError: it belongs to another kind of picture.
@@ -92,7 +92,7 @@ def _conversion(profile: bytes, mode: str) -> _Conversion:
 
 
 def _tried(mode: str) -> Image.Image:
-    """Return all greys, and for RGB colours of all kinds."""
+    """Return a picture of test colours: all greys, and for RGB also colours of all kinds."""
     grey = np.arange(256, dtype=np.uint8)
     if mode == "L":
         return Image.fromarray(grey[None])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import struct
 import zlib
 
-# They sit on C decoders and hand-written parsers, which report damage in their own ways; found by mutating files of
-# every kind.
+# C decoders and hand-written parsers report damage in different ways; this list comes from mutating files of every
+# kind.
 DAMAGE = (
     OSError,  # truncated data, decoder errors; includes PIL.UnidentifiedImageError
     SyntaxError,  # how Pillow says "not this format"

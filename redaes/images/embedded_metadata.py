@@ -24,16 +24,16 @@ _START, _END = b"<x:xmpmeta", b"</x:xmpmeta>"
 
 @dataclass(frozen=True)
 class EmbeddedMetadata:
-    """What stands in a picture's file beside its pixels."""
+    """The metadata in a picture's file."""
 
     packets: tuple[bytes, ...]
-    """XMP. Of formats that are not taken apart here (camera raw, HEIF, AVIF, GIF), every packet in the file."""
+    """The XMP packets. For formats that are not parsed here (camera raw, HEIF, AVIF, GIF), every packet in the file."""
     exif: bytes
-    """The EXIF block from its byte order on; of a TIFF file the whole file. Empty: none."""
+    """The EXIF block from its byte order on; for a TIFF file, the whole file. Empty: none."""
 
 
 def embedded_metadata(data: bytes, path: Path) -> EmbeddedMetadata:
-    """Return what stands beside the pixels of a picture, as far as it can be found.
+    """Return the metadata of a picture file, as far as it can be found.
 
     Args:
         data: the whole file; no pixel of it is decoded.
@@ -55,7 +55,7 @@ def embedded_metadata(data: bytes, path: Path) -> EmbeddedMetadata:
 
 
 def _packets(data: bytes) -> Iterator[bytes]:
-    """Yield the packets in a file, found by how they begin and end, as the specification of XMP means them to be."""
+    """Yield the packets in a file, found by their beginning and end, as the XMP specification intends."""
     start = data.find(_START)
     while start >= 0:
         end = data.find(_END, start)
@@ -79,9 +79,8 @@ def exif_ratings(beside: EmbeddedMetadata) -> tuple[int, int]:
 
 
 def jpeg_pixels(data: bytes) -> bytes:
-    """Return a JPEG file without what stands beside its pixels, equal as long as these are; empty: another kind of
-    file.
-    """
+    """Return a JPEG file without its metadata, so that the result is equal if the pixels are; empty: not a JPEG
+    file."""
     if not data.startswith(b"\xff\xd8\xff"):
         return b""
     return unwrap_jpeg(data).pixels

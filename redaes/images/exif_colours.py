@@ -1,4 +1,4 @@
-"""Colours as EXIF states them: cameras set to Adobe RGB write no profile into their JPEGs, but say so in two tags."""
+"""Read the colour space from EXIF: cameras set to Adobe RGB write no profile into JPEGs, but state it in two tags."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SRGB, _ADOBE_RGB = 1, 2
 
 
 def colours_by_exif(exif: bytes) -> bytes:
-    """Return the ICC profile that an EXIF block stands for; empty: sRGB, or it does not say.
+    """Return the ICC profile of the colour space that an EXIF block states; empty: sRGB, or none is stated.
 
     By DCF 2.0, the interoperability index R03 means Adobe RGB. Some makers write 2 as colour space instead.
     """

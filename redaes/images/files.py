@@ -1,4 +1,4 @@
-"""Files of pictures: known by the endings of their names, and read whole."""
+"""Picture files: the endings of their names, and reading them whole."""
 
 from __future__ import annotations
 

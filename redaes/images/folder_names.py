@@ -1,4 +1,4 @@
-"""Names in a photographer's folder: which folders belong to programs, and which files are not read as pictures."""
+"""Names in a photographer's folder: folders that belong to programs, and files that are not read as pictures."""
 
 from __future__ import annotations
 
@@ -28,9 +28,10 @@ SUFFIXES_BESIDE_PICTURES = (
     ".xmp", ".pp3", ".dop", ".on1", ".cos", ".nksc", ".thm", ".aae", ".arp", ".xml", ".json", ".jsonl", ".csv", ".txt",
     ".html", ".db", ".ini", ".log", ".wav", ".ctg", ".dat", ".lrcat", ".md",
 )  # fmt: skip
-"""Endings of files that lie beside pictures and are none (.thm: thumbnails of videos); they need not be opened."""
+"""Endings of files that are found beside pictures and are not pictures (.thm: thumbnails of videos); they need not be
+opened."""
 
-# By name, in lower case, as fnmatch has it; what is in them is of the program, not of the photographer.
+# Names in lower case, as patterns of fnmatch. The contents of these folders belong to the program.
 _OF_PROGRAMS: dict[str, tuple[str, ...]] = {
     "thumbnails and previews": (
         "@eadir", "@__thumb", "thumbnails", "thumbs", "thmbnl", "canonmsc", "*.lrdata", "*.cocatalogdb", "bridgecache",
@@ -45,23 +46,23 @@ _OF_PROGRAMS: dict[str, tuple[str, ...]] = {
         "@sharebin", "files_versions", "_gsdata_",
     ),
 }  # fmt: skip
-# Libraries of Apple's programs are folders; the photographer's files lie in these of theirs.
+# Libraries of Apple's programs are folders; the photographer's files are in these subfolders.
 _LIBRARIES = ("*.photoslibrary", "*.photolibrary", "*.migratedphotolibrary", "*.aplibrary")
 _ORIGINALS = ("originals", "masters")
 _CAPTURE_ONE = ("cache", "settings*")
 
 
 def other_picture(suffix: str) -> str | None:
-    """Return the kind of pictures that are not read, by the ending of a name in lower case; None: none."""
+    """Return the kind of picture, by its ending in lower case, if it is one that redaes does not read; else None."""
     return next((kind for kind, suffixes in _OTHER_PICTURES.items() if suffix in suffixes), None)
 
 
 def program_of(name: str, above: str) -> str | None:
-    """Return what a folder holds that is of a program; None: it is the photographer's.
+    """Return what a program keeps in a folder; None: the folder is the photographer's own.
 
     Args:
-        name: the folder's, in lower case.
-        above: of the folder that it lies in, in lower case; empty: that is where the search began.
+        name: the folder's name in lower case.
+        above: name of the folder above it, in lower case; empty: the search began there.
     """
     if any(fnmatchcase(above, library) for library in _LIBRARIES) and name not in _ORIGINALS:
         return "a library's own"
@@ -71,7 +72,7 @@ def program_of(name: str, above: str) -> str | None:
 
 
 def looks_like_a_picture(path: Path) -> bool:
-    """Return whether a file of another name begins as a picture does; one that cannot be opened does not."""
+    """Return whether a file with another ending has the first bytes of a picture; False if it cannot be opened."""
     try:
         if not path.is_file():
             return False

@@ -1,4 +1,4 @@
-"""Find the pictures in a folder and its subfolders, and report everything else that is there."""
+"""Find the pictures in a folder and its subfolders, and report everything that was left out."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
 N_NAMED = 3
-"""How many of the things of one kind that were passed over are named; the rest is counted."""
+"""How many of the left-out files of one kind are named; the rest are counted."""
 
 _KIND = {suffix: kind for kind, suffixes in SUFFIXES.items() for suffix in suffixes}
 
 
 @dataclass(frozen=True)
 class PassedOver:
-    """Files or folders that were not looked at, for one reason."""
+    """Files or folders that were left out for one reason."""
 
     what: str
-    """What they are, for a sentence."""
+    """What they are, worded for a sentence."""
     paths: tuple[Path, ...]
     remedy: str | None = None
-    """What to do to have them judged; None: nobody would."""
+    """What to do to have them judged; None: there is nothing to do."""
     is_missed: bool = False
-    """Whether they are photographs that somebody may wait for."""
+    """Whether they are photographs that the user may expect to be judged."""
 
     def in_words(self, folder: Path) -> str:
         """Return the number, the names of some, and the remedy.
@@ -53,17 +53,17 @@ class PassedOver:
         return f"{lead}: {self.what}: {len(self.paths)} ({named}{more}){remedy}"
 
     def unusable(self) -> Iterator[tuple[Path, str]]:
-        """Yield each photograph that somebody may wait for, with why it was not judged, in words."""
+        """Yield each photograph that the user may expect to be judged, with the reason why it was not, in words."""
         for path in self.paths if self.is_missed else ():
             yield path, f"{path}: one of the {self.what}; {self.remedy}"
 
 
 @dataclass(frozen=True)
 class FoundPictures:
-    """What a search has found."""
+    """The result of a search."""
 
     pictures: tuple[Path, ...]
-    """Sorted."""
+    """The pictures found, sorted by path."""
     unreadable: tuple[tuple[Path, str], ...]
     """Folders that could not be read, each with the reason in words."""
     passed_over: tuple[PassedOver, ...]
@@ -72,18 +72,19 @@ class FoundPictures:
 def find_pictures(
     folder: Path, exclude: Sequence[str] = (), results: Path | None = None, *, is_one_of_several: bool = False
 ) -> FoundPictures:
-    """Look for pictures by the endings of their names, in the folder and in its folders.
+    """Look for pictures by the endings of their names, in a folder and its subfolders.
 
     Links to folders are not followed. Whether a file is whole is not known before it is loaded.
 
     Args:
         folder: where to look; its own name does not matter.
         exclude: patterns as in a ``.gitignore`` file, relative to the folder.
-        results: a folder that is not looked at where it lies in the other one.
-        is_one_of_several: it may hold no picture, or be unreadable, which is then noted.
+        results: a folder inside the other one that is not searched.
+        is_one_of_several: the folder may hold no picture, or be unreadable, which is then noted and no error.
 
     Raises:
-        InputError: the folder is missing, no folder or cannot be read, a pattern is none, or there is no picture.
+        InputError: the folder is missing, is not a folder or cannot be read, a pattern is not valid, or there is no
+            picture.
     """
     search = _Search(folder, _patterns(exclude), results, is_one_of_several)
     search.run()
@@ -156,7 +157,7 @@ class _Search:
         self._passed_over: dict[tuple[str, str | None, bool], list[Path]] = {}
 
     def run(self) -> None:
-        """Walk.
+        """Search the folder and its subfolders.
 
         Raises:
             InputError: the folder itself cannot be read.
@@ -179,7 +180,7 @@ class _Search:
         )
 
     def _note(self, error: OSError) -> None:
-        """A folder that cannot be read: only the first one ends the walk, if it is the only one given."""
+        """Note a folder that cannot be read. Only the first folder ends the search, if it is the only one given."""
         place = Path(os.fsdecode(error.filename))
         if place != self._folder or self._goes_on:
             self._unreadable.append(

@@ -36,7 +36,7 @@ MAX_FILE_PIXELS = 200_000_000
 CONVERT = "convert the picture to JPEG or PNG"
 
 RAW = "camera raw"
-"""The kind of files that hold what the sensor saw, of all makers."""
+"""The kind of all files with sensor data, whatever the maker."""
 
 SUFFIXES: dict[str, tuple[str, ...]] = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
@@ -53,7 +53,7 @@ SUFFIXES: dict[str, tuple[str, ...]] = {
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 
-# Beginnings of files that are often handed over by mistake; named so that the message can help.
+# First bytes of files that are often given by mistake; they are named so that the message can help.
 _FOREIGN: tuple[tuple[bytes, str], ...] = (
     (b"%PDF", "a PDF document"),
     (b"<svg", "an SVG drawing"),
@@ -97,7 +97,7 @@ def recognise(data: bytes, path: Path) -> str:
     """Return the format by its signature: a key of ``SUFFIXES``.
 
     Raises:
-        ImageError: none that can be read.
+        ImageError: it is no format that can be read.
     """
     head = data[:16]
     if head.startswith(b"\xff\xd8\xff"):
@@ -131,7 +131,7 @@ def recognise(data: bytes, path: Path) -> str:
 
 
 def _readable(data: bytes) -> str:
-    """The first bytes of a file for a person: as text where they are printable, else in hexadecimal.
+    """Return the first bytes of a file for a message: as text if they are printable, else in hexadecimal.
 
     >>> _readable(b"hello"), _readable(bytes([0, 255]))
     ("'hello'", 'the bytes 00 ff')
@@ -159,7 +159,7 @@ class Opened:
     header: ImageFile.ImageFile
     """The opened picture, with undecoded pixels."""
     beside: Unwrapped
-    """What stood beside the pixels."""
+    """The metadata of the file."""
 
 
 def open_header(kind: str, data: bytes, path: Path) -> Opened:
@@ -210,7 +210,7 @@ def open_header(kind: str, data: bytes, path: Path) -> Opened:
 
 
 def _open_raw(data: bytes, path: Path) -> tuple[ImageFile.ImageFile, Unwrapped]:
-    """Return a raw file's preview, or the file itself where that is too small."""
+    """Return a raw file's preview, or the raw file itself if the preview is too small."""
     raw = read_raw(data)
     width, height = raw.preview_size
     if raw.is_enough:
@@ -236,7 +236,7 @@ def _open_raw(data: bytes, path: Path) -> tuple[ImageFile.ImageFile, Unwrapped]:
 
 
 def _optional_reader(kind: str, path: Path) -> Callable[[io.BytesIO], ImageFile.ImageFile]:
-    """Return the reader of a format that not every installation has."""
+    """Return the reader of a format that not every installation supports."""
     modules, name, requirement = _OPTIONAL[kind]
     for module in modules:
         try:
@@ -283,7 +283,7 @@ def image_size(data: bytes, path: Path) -> tuple[int, int]:
 
 
 def exif_of(data: bytes, path: Path) -> Image.Exif:
-    """Return what a picture's EXIF says, as far as it can be read; empty: nothing.
+    """Return a picture's EXIF data, as far as it can be read; empty: none.
 
     Values are looked up when they are asked for, and may then raise what ``DAMAGE`` lists.
 
@@ -300,7 +300,7 @@ def exif_of(data: bytes, path: Path) -> Image.Exif:
 def exif_and_xmp(data: bytes, path: Path) -> tuple[Image.Exif, bytes]:
     """Return the EXIF data as :func:`exif_of` does, and the file's XMP packet; empty: there is none that can be read.
 
-    The file is taken apart once for both.
+    The file is parsed once for both.
 
     Raises:
         ImageError: as for :func:`image_size`.
@@ -327,7 +327,7 @@ def exif_and_xmp(data: bytes, path: Path) -> tuple[Image.Exif, bytes]:
 
 
 def _raw_exif(raw: RawFile, preview: Unwrapped) -> Image.Exif:
-    """Return what a raw file's own EXIF says, else its preview's."""
+    """Return the raw file's own EXIF data; if there is none, that of its preview."""
     found = Image.Exif()
     block = raw.exif or preview.exif
     if block[:2] in (b"II", b"MM"):  # Olympus and Panasonic write other signs for TIFF

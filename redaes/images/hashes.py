@@ -1,4 +1,4 @@
-"""Names and likeness of pictures, by their bytes and by what they look like."""
+"""Hashes of pictures: of a file's bytes, as a name, and of the appearance, to find copies."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from PIL import Image
 
 
 def content_id(data: bytes) -> str:
-    """Return the name of a picture: SHA-256 of the file's bytes, in hex.
+    """Return the id of a picture: SHA-256 of the file's bytes, in hex.
 
     >>> content_id(b"")[:8]
     'e3b0c442'

@@ -1,4 +1,4 @@
-"""JPEG files taken apart into their segments, and whether one that lacks its end is whole."""
+"""Split JPEG files into their segments, and check whether a file without an end marker is complete."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _MAX_SEGMENTS = 256
 _END_MARK = b"\xff\xd9"
 _NOISE = bytes(251 * n * n % 255 for n in range(1, 129))  # without 255, which would begin a marker
 _MADE_UP = _NOISE + b"".join(bytes((0xFF, 0xD0 + n % 8)) + _NOISE for n in range(16))
-"""Bits that decode to something, whatever was to come, also behind any mark at which a decoder restarts."""
+"""Bits that a decoder accepts in place of missing data, with every marker at which it may restart."""
 
 
 def segments(data: bytes) -> Iterator[tuple[int, int, int]]:
     """Yield the segments before the first scan, as (marker, start of its content, end), and last the scan to the file's
     end.
 
-    What is no segment is passed over, as decoders do.
+    Bytes outside segments are skipped, as decoders do.
     """
     at = 2
     while at + 1 < len(data):
@@ -58,13 +58,13 @@ def segments(data: bytes) -> Iterator[tuple[int, int, int]]:
 
 
 def unwrap_jpeg(data: bytes) -> Unwrapped:
-    """Return a JPEG file taken apart; the decoder gets neither comments nor application segments but those on its
-    colours.
+    """Separate a JPEG file's metadata from its pixels; of comments and application segments, the decoder gets only
+    those about colours.
     """
     view = memoryview(data)
     kept: list[bytes | memoryview] = [view[:2]]
     xmp = b""
-    exif: list[bytes] = []  # what does not fit into one segment goes on in the next
+    exif: list[bytes] = []  # data that does not fit into one segment continues in the next
     profile: list[bytes] = []
     for marker, start, end in segments(data):
         if marker in (_SCAN, _END) or end == len(data):
@@ -84,9 +84,9 @@ def unwrap_jpeg(data: bytes) -> Unwrapped:
 
 
 def jpeg_size(data: bytes, at: int) -> tuple[int, int] | None:
-    """Return the width and height of the picture that begins at a place; None: there is none that Pillow reads.
+    """Return the width and height of the JPEG picture that begins at a position; None: none that Pillow can read.
 
-    Nothing is passed over here: what only looks like a beginning is none.
+    Nothing is skipped here: data that only looks like a beginning is rejected.
     """
     at += 2
     for _ in range(_MAX_SEGMENTS):
@@ -103,7 +103,7 @@ def jpeg_size(data: bytes, at: int) -> tuple[int, int] | None:
 
 
 def find_end(data: bytes, at: int) -> int:
-    """Return where the picture ends that :func:`jpeg_size` found at a place; where it is cut off, the end of the
+    """Return where the picture ends that :func:`jpeg_size` found at a position; if it is cut off, the end of the
     data.
     """
     at += 2

@@ -1,4 +1,4 @@
-"""ICC profiles made from primaries and a gamma, for files that state those in other words."""
+"""Make ICC profiles from primaries and a gamma, for files that state their colours without a profile."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def matrix_profile(name: str, primaries: Sequence[float], gamma: float | None) -
     """Return an ICC profile (version 4) of these primaries.
 
     Args:
-        name: how messages call it.
+        name: its name in messages.
         primaries: x and y of white, red, green and blue.
-        gamma: exponent that makes values of light of those in the file; None: the curve of sRGB.
+        gamma: exponent that converts the file's values to linear light; None: the curve of sRGB.
     """
     columns = _adapted(primaries)
     values = _SRGB_CURVE if gamma is None else (gamma,)
@@ -48,7 +48,7 @@ def matrix_profile(name: str, primaries: Sequence[float], gamma: float | None) -
 
 
 def xy_chromaticities(primaries: Sequence[float]) -> bool:
-    """Return whether four pairs of x and y can be a white and three primaries that span colours."""
+    """Return whether four pairs of x and y can be a white and three primaries of a colour space."""
     pairs = np.asarray(primaries, dtype=np.float64).reshape(4, 2)
     if (pairs[:, 1] < 1e-3).any() or (pairs < 0).any() or (pairs.sum(axis=1) > 1.0001).any():
         return False
@@ -56,7 +56,7 @@ def xy_chromaticities(primaries: Sequence[float]) -> bool:
 
 
 def _adapted(primaries: Sequence[float]) -> NDArray[np.float64]:
-    """Return XYZ of red, green and blue as columns, as they look under D50."""
+    """Return the XYZ of red, green and blue as columns, adapted to D50."""
     pairs = np.asarray(primaries, dtype=np.float64).reshape(4, 2)
     white = _as_xyz(pairs[:1])[:, 0]
     colours = _as_xyz(pairs[1:])

@@ -1,7 +1,7 @@
-"""HEIF and AVIF files without the EXIF block that their readers could trip over.
+"""Remove the EXIF block from HEIF and AVIF files, as a wrong one could make their readers fail.
 
-How such a picture is turned stands in boxes of its own (``irot``, ``imir``), which the readers follow; EXIF's
-orientation does not count (ISO/IEC 23008-12).
+The orientation of such a picture is stated in separate boxes (``irot``, ``imir``), which the readers apply; EXIF's
+orientation is to be ignored (ISO/IEC 23008-12).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
 
 
 def unwrap_media(data: bytes) -> Unwrapped:
-    """Return a HEIF or AVIF file whose EXIF block its reader does not find; a profile and XMP are the reader's to give.
+    """Return a HEIF or AVIF file whose EXIF block its reader does not find; profile and XMP are left to the reader.
 
     Raises:
         UnsupportedPixels: HDR.
@@ -48,7 +48,7 @@ def unwrap_media(data: bytes) -> Unwrapped:
 
 
 def _numbered_colours(data: bytes, start: int, end: int) -> bytes:
-    """Return the profile of the first colours that are stated in numbers, unless there is a profile."""
+    """Return the profile of the first colours stated by numbers; empty if the file has an ICC profile."""
     properties = [
         data[at : at + 11]
         for name, inner, inner_end in boxes(data, start, end)

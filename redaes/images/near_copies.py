@@ -1,4 +1,4 @@
-"""Near copies among many pictures, by their perceptual hashes (:func:`redaes.images.phash`)."""
+"""Find near copies among many pictures by their perceptual hashes (:func:`redaes.images.phash`)."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from numpy.typing import NDArray
 from redaes.errors import InputError
 
 COPY_BITS = 6
-"""Bits of 64 in which the hashes of two copies of a picture may differ."""
+"""Largest number of bits, of 64, in which the hashes of two copies of a picture may differ."""
 
 HASHED_PIXELS = 128 * 128
-"""Area at which a picture is decoded to be hashed."""
+"""Area, in pixels, at which a picture is decoded to be hashed."""
 
 _BLOCK = 1024
 
 
 def near_copies(hashes: Sequence[int], max_distance: int = COPY_BITS) -> Iterator[tuple[int, int]]:
-    """Yield the places of all hashes that are near each other.
+    """Yield the positions of all pairs of hashes that are near each other.
 
-    Of ``max_distance + 1`` parts of two hashes that differ in at most ``max_distance`` bits, one is equal; so only
-    hashes that share a part are compared. Flat pictures share the hash 0, which says nothing: it is near none.
+    If two hashes differ in at most ``max_distance`` bits, at least one of ``max_distance + 1`` parts is equal; so only
+    hashes that share a part are compared. Flat pictures share the hash 0, which is therefore near no other hash.
 
     Args:
         hashes: 64 bits each.

@@ -32,7 +32,7 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What makes a picture upright, by EXIF's orientation."""
+"""The operation that makes a picture upright, by its EXIF orientation."""
 
 # Pillow's modes with 8 bits or less, and the one in which each is treated further. Absent: 32-bit integers
 # and floats, which have no defined white, and Lab.
@@ -124,14 +124,14 @@ def _loaded(source: ImageFile.ImageFile, data: bytes, max_pixels: int, notes: li
 
 
 def _refuse_preview(data: bytes, path: Path) -> None:
-    """A first page that is a small preview is not the photograph."""
+    """Refuse a TIFF file whose first page is a small preview and not the photograph."""
     directory = first_directory(data)
     if directory is not None and directory.number(Tag.SUBFILE, 0) & 1:
         raise foreign(path, "a TIFF that begins with a preview, as some camera raw files do")
 
 
 def _eight_bit(source: ImageFile.ImageFile, path: Path) -> Image.Image:
-    """Return the decoded picture, as it lies in its file, in one of the modes L, LA, RGB, RGBA, CMYK."""
+    """Return the decoded picture, not yet upright, in one of the modes L, LA, RGB, RGBA, CMYK."""
     image: Image.Image = source
     if image.mode.startswith("I;16"):
         tags = source.tag_v2 if isinstance(source, TiffImageFile) else {}

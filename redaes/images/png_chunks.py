@@ -1,4 +1,4 @@
-"""PNG files taken apart into their chunks."""
+"""Split PNG files into their chunks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MAX_EXIF_BYTES = 4_194_304
 _XMP_KEY = b"XML:com.adobe.xmp\0"
 _RAW_KEYS = (b"Raw profile type exif\0", b"Raw profile type APP1\0")
 _OF_COLOURS = (b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"cICP")
-"""What says what colours mean; behind the palette or the pixels nobody reads it, as the PNG specification has it."""
+"""Chunks that define the colours; by the PNG specification they are ignored after the palette or the pixels."""
 _SRGB_GAMMA = 1 / 2.2
 _GAMMA_TOLERANCE = 0.05
 """Relative deviation from which a gamma differs from sRGB's, as in libpng (PNG_GAMMA_THRESHOLD)."""

@@ -1,7 +1,7 @@
-"""Camera raw files: the preview that the camera put into them, what it says of itself, and where it is too small.
+"""Read camera raw files: find the camera's preview and the metadata, and decide whether the preview is large enough.
 
-Makers wrap their previews in a dozen ways. But each is a whole JPEG somewhere in the file, and is found as that; only
-parts of the raw data that are packed as JPEG, too, are told apart by the file's directories.
+Makers embed previews in a dozen ways, but each is a complete JPEG somewhere in the file and is found as such. Parts of
+the raw data may be compressed as JPEG too; the file's directories distinguish these.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ RAW_SUFFIXES = (
 """File name endings of camera raw, in lower case."""
 
 MIN_PREVIEW_PIXELS = 1_000_000
-"""Area from which a preview is judged instead of the raw data: about what models are shown [ours]."""
+"""Smallest area, in pixels, at which a preview is judged in place of the raw data: about the size that models are shown
+[ours]."""
 
 _LARGE_SHARE = 0.9  # of the raw data: a small camera's preview may be all that there is
 _RAW_PHOTOMETRIC = (32803, 34892)  # a mosaic of colours; the same with all colours at each pixel
@@ -33,13 +34,14 @@ _CANON_BOX = bytes.fromhex("85c0b687820f11e08111f4ce462b6a48")  # where CR3 has 
 
 @dataclass(frozen=True)
 class RawFile:
-    """What a camera raw file says without being developed."""
+    """The contents of a camera raw file that need no development."""
 
     preview: bytes
     """Its largest JPEG; empty: it has none."""
     preview_size: tuple[int, int]
     exif: bytes
-    """The block with the orientation: of a TIFF-like file all of it. Empty: only the preview may have one."""
+    """The EXIF block with the orientation; for a TIFF-like file, the whole file. Empty: only the preview may have
+    one."""
     details: bytes
     """CR3's second block, which has the capture time; else empty."""
     is_enough: bool
@@ -51,7 +53,8 @@ def is_raw(data: bytes, has_raw_name: bool) -> bool:
 
     Args:
         data: the whole file.
-        has_raw_name: decides where the first page of a TIFF file is a preview and nothing else says what it is of.
+        has_raw_name: whether its name is that of a raw file; this decides for a TIFF file whose first page is a
+            preview and which nothing else identifies.
     """
     if data.startswith(_BEGINNINGS) or (data[4:8] == b"ftyp" and data[8:12] == b"crx "):
         return True
@@ -66,7 +69,7 @@ def is_raw(data: bytes, has_raw_name: bool) -> bool:
 
 
 def read_raw(data: bytes) -> RawFile:
-    """Look through a camera raw file; nothing is decoded."""
+    """Parse a camera raw file without decoding any picture."""
     found = directories(data)
     not_whole = {at for one in found for at in _parts(one)}
     best, size = -1, (0, 0)
@@ -93,7 +96,7 @@ def read_raw(data: bytes) -> RawFile:
 
 
 def _parts(directory: Directory) -> tuple[int, ...]:
-    """Return where parts of pictures lie that are no pictures: of raw data, and where there are several."""
+    """Return the positions of JPEG data that is not a picture by itself: raw data, and parts of divided pictures."""
     offsets = directory.numbers(Tag.STRIP_OFFSETS) + directory.numbers(Tag.TILE_OFFSETS)
     is_raw_data = directory.number(Tag.PHOTOMETRIC, 0) in _RAW_PHOTOMETRIC
     return offsets if is_raw_data or len(offsets) > 1 else ()

@@ -13,7 +13,7 @@ from PIL import Image, ImageFile
 
 
 class DevelopedRaw(ImageFile.ImageFile):
-    """A raw file as Pillow has pictures: the header is read at once, the data developed on :meth:`load`."""
+    """A raw file as a Pillow image: the header is read at once, the data is developed in :meth:`load`."""
 
     format = "camera raw"
     _is_half = False
@@ -28,7 +28,7 @@ class DevelopedRaw(ImageFile.ImageFile):
         self._mode = "RGB"
 
     def draft(self, mode: str | None, size: tuple[int, int] | None) -> None:
-        """Put four pixels of the mosaic into one, where that is large enough."""
+        """Combine four pixels of the mosaic into one, if the result is large enough."""
         self._is_half = size is not None and self.width // 2 >= size[0] and self.height // 2 >= size[1]
 
     def load(self) -> Any:

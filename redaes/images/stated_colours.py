@@ -1,4 +1,4 @@
-"""Colours that a file states in numbers in place of a profile: those of ITU-T H.273, or primaries and a gamma."""
+"""Make ICC profiles of colours that a file states by numbers: those of ITU-T H.273, or primaries and a gamma."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def stated_profile(primaries: Sequence[float], gamma: float | None, source: str,
 
     Args:
         primaries: x and y of white, red, green and blue.
-        gamma: exponent that makes values of light; None: the curve of sRGB.
-        source: what messages call it.
-        is_grey: of a picture whose primaries do not matter.
+        gamma: exponent that converts values to linear light; None: the curve of sRGB.
+        source: its name in messages.
+        is_grey: whether the picture is grey, so that the primaries do not matter.
     """
     same = is_grey or all(abs(a - b) <= 0.005 for a, b in zip(primaries, SRGB_PRIMARIES, strict=True))
     if gamma is None and same:

@@ -1,4 +1,4 @@
-"""TIFF files taken apart: what decides the pixels, and what stands beside it."""
+"""Separate the tags of TIFF files that decide the pixels from metadata."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _OF_PIXELS = frozenset(
         529, 530, 531, 532,  # YCbCr
     }
 )  # fmt: skip
-"""Tags on which the pixels depend; all others are kept from the decoder."""
+"""Tags on which the pixels depend; all others are withheld from the decoder."""
 
 
 def unwrap_tiff(data: bytes) -> Unwrapped:
-    """Return a TIFF file taken apart; the decoder gets the first page without what stands beside its pixels.
+    """Separate a TIFF file's metadata from its pixels; the decoder gets the first page without metadata.
 
     Raises:
         UnsupportedPixels: they have no defined white.
@@ -50,9 +50,9 @@ def unwrap_tiff(data: bytes) -> Unwrapped:
 
 
 def _classic(directory: Directory) -> bytes:
-    """Return a BigTIFF file as a TIFF file: Pillow reads the former only in the order of small machines.
+    """Return a BigTIFF file as a TIFF file: Pillow reads BigTIFF only in little-endian order.
 
-    Offsets fit, because files of 4 GB are not read.
+    Offsets fit into 4 bytes, because files of 4 GB are not read.
     """
     entries: dict[int, Entry] = {}
     tail = b""
@@ -72,7 +72,7 @@ def _classic(directory: Directory) -> bytes:
 
 
 def _check_samples(directory: Directory) -> None:
-    """Refuse numbers without a defined white.
+    """Refuse samples without a defined white.
 
     Raises:
         UnsupportedPixels: says which.

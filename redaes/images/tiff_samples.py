@@ -1,7 +1,7 @@
-"""TIFF files whose channels Pillow puts together wrongly, or not at all: its decoders are asked for plain numbers.
+"""Read TIFF files whose channels Pillow combines wrongly or not at all, by asking its decoders for plain numbers.
 
-Channels that lie one behind the other are read as one grey picture each. Interleaved ones are read as a grey picture
-that is as many times as wide.
+Channels that are stored one after another are read as one grey picture each. Interleaved channels are read as one grey
+picture whose width is multiplied by their number.
 """
 
 from __future__ import annotations
@@ -23,22 +23,23 @@ _COLOURS = {0: "L", 1: "L", 2: "RGB", 5: "CMYK"}
 """Modes by photometric interpretation: white is zero, black is zero, RGB, inks."""
 
 _TRUSTED = {(2, 3), (2, 4), (5, 4)}
-"""Photometric interpretations and numbers of interleaved channels that Pillow reads right; and one channel."""
+"""Pairs of photometric interpretation and number of interleaved channels that Pillow reads correctly; single channels
+are correct too."""
 
 _PLAIN_PACKING = frozenset({1, 5, 8, 32773, 32946, 34925, 50000})
-"""Packing that knows nothing of channels: none, LZW, Deflate, PackBits, LZMA, Zstandard."""
+"""Compressions that do not depend on channels: none, LZW, Deflate, PackBits, LZMA, Zstandard."""
 
 _MAX_SAMPLES = 8
 _ALPHA, _PREMULTIPLIED = (1, 2), 1
 
 
 def open_tiff(file: io.BytesIO) -> ImageFile.ImageFile:
-    """Return the reader that is right for an unwrapped TIFF file."""
+    """Open an unwrapped TIFF file with the reader that reads its channels correctly."""
     return SampledTiff(file) if _is_for_samples(file.getvalue()) else TiffImageFile(file)
 
 
 class SampledTiff(ImageFile.ImageFile):
-    """A TIFF file as Pillow has pictures, put together here: L, LA, RGB, RGBA or CMYK, with 8 bits."""
+    """A TIFF file as a Pillow image whose channels are combined here: L, LA, RGB, RGBA or CMYK, with 8 bits."""
 
     format = "TIFF"
 

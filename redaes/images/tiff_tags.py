@@ -1,6 +1,6 @@
-"""Directories of tags, as TIFF files and EXIF blocks have them, read without trust in what they say.
+"""Read directories of tags, as in TIFF files and EXIF blocks, without trusting their content.
 
-An entry that cannot be right is left out; the rest is read. Values are looked up only where they are asked for.
+An entry that cannot be right is left out; the rest is read. Values are looked up only on request.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ _WHOLE = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 17: 
 """Types that are whole numbers, as :mod:`struct` writes them."""
 
 _MAGICS = {b"*\0": False, b"+\0": True, b"RO": False, b"RS": False, b"U\0": False}
-"""What follows the byte order, in the order of a small machine: TIFF, BigTIFF, Olympus (two), Panasonic."""
+"""Bytes after the byte order, in little-endian order, and whether they mean BigTIFF: TIFF, BigTIFF, Olympus (two),
+Panasonic."""
 
 _MAX_DIRECTORIES = 64
 _MAX_ENTRIES = 4096
@@ -65,7 +66,7 @@ class Entry:
     """Type of the values."""
     count: int
     field: bytes
-    """The values themselves where they fit, else where they lie: 4 bytes, in BigTIFF 8."""
+    """The values themselves if they fit into 4 bytes (BigTIFF: 8), otherwise their offset."""
 
 
 @dataclass(frozen=True)
@@ -73,11 +74,11 @@ class Directory:
     """The entries of one directory."""
 
     block: bytes
-    """What offsets count from: a TIFF file, or an EXIF block."""
+    """The data that offsets refer to: a TIFF file or an EXIF block."""
     order: str
     """``<`` or ``>``, as :mod:`struct` writes it."""
     is_big: bool
-    """BigTIFF: 8 bytes where TIFF has 4."""
+    """Whether it is BigTIFF, with 8 bytes where TIFF has 4."""
     entries: Mapping[int, Entry]
     next: int
     """Offset of the directory that follows; 0: none."""
@@ -105,9 +106,8 @@ class Directory:
         return self._whole(tag, None)
 
     def number(self, tag: int, default: int) -> int:
-        """Return the first whole number of a tag. A file can state as many as it has bytes: the others are not looked
-        at.
-        """
+        """Return the first whole number of a tag. The others are not read, as a file can have as many as it has
+        bytes."""
         return (*self._whole(tag, 1), default)[0]
 
     def below(self, tag: int) -> Directory | None:
@@ -155,8 +155,8 @@ def with_directory(directory: Directory, entries: Mapping[int, Entry], tail: byt
 
     Args:
         directory: the one that is replaced.
-        entries: values that do not fit lie where they lay, or in the tail.
-        tail: bytes that are put behind the file, at :func:`tail_at`.
+        entries: the entries; values that do not fit stay at their offsets, or are in the tail.
+        tail: bytes that are appended to the file, at :func:`tail_at`.
     """
     block, order = directory.block, directory.order
     offset, head = ("Q", 16) if directory.is_big else ("I", 8)
@@ -179,7 +179,7 @@ def with_directory(directory: Directory, entries: Mapping[int, Entry], tail: byt
 
 
 def tail_at(block: bytes) -> int:
-    """Return where what is put behind a file begins: at an even place."""
+    """Return the even offset at which bytes appended to a file begin."""
     return len(block) + len(block) % 2
 
 

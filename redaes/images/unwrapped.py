@@ -11,35 +11,35 @@ _XMP_ORIENTATION = re.compile(rb"tiff:Orientation(?:\s*=\s*[\"']|\s*>)\s*([1-8])
 
 
 class UnsupportedPixels(ValueError):
-    """A whole picture of a kind that is not read; says which, and the remedy."""
+    """An undamaged picture of a kind that redaes does not read; the message names the kind and the remedy."""
 
 
 @dataclass(frozen=True)
 class Unwrapped:
-    """A picture file taken apart.
+    """A picture file, separated into pixels and metadata.
 
-    What stands beside the pixels (EXIF, XMP, texts, resolutions) is written by many programs and often wrong. A
-    decoder that trips over it would lose a whole picture, so it is handed a file without.
+    Metadata (EXIF, XMP, texts, resolutions) is written by many programs and often wrong. As a decoder could fail
+    because of it, the decoder is given a file without metadata.
     """
 
     pixels: bytes
-    """The file with no more than its decoder needs."""
+    """The file, reduced to what its decoder needs."""
     exif: bytes = b""
-    """The EXIF block from its byte order on; of a TIFF file the whole file. Empty: none."""
+    """The EXIF block from its byte order on; for a TIFF file, the whole file. Empty: none."""
     xmp: bytes = b""
     """The XMP packet; empty: none."""
     profile: bytes = b""
-    """What colours mean, as an ICC profile; empty: sRGB."""
+    """The ICC profile of the colours; empty: sRGB."""
     is_several: bool = False
     """Whether the file holds further frames or pages."""
     notes: tuple[str, ...] = ()
-    """What was found wrong beside the pixels and bears on them, as sentences."""
+    """Errors in the metadata that affect the pixels, as sentences."""
 
     @property
     def orientation(self) -> int:
-        """The EXIF orientation by which the picture has to be turned; 1: not at all.
+        """The EXIF orientation that makes the picture upright; 1: it is upright.
 
-        EXIF decides. Where it says nothing, XMP does, as in Pillow.
+        EXIF decides; if it states none, XMP does, as in Pillow.
         """
         directory = first_directory(self.exif)
         stated = 0 if directory is None else directory.number(Tag.ORIENTATION, 0)

@@ -1,4 +1,4 @@
-"""WebP files taken apart into their chunks."""
+"""Split WebP files into their chunks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def webp_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def unwrap_webp(data: bytes) -> Unwrapped:
-    """Return a WebP file taken apart; the decoder gets the chunks of pixels."""
+    """Separate a WebP file's metadata from its pixels; the decoder gets the chunks of pixels."""
     kept: list[bytes] = []
     beside: dict[bytes, bytes] = {}
     n_frames = size = 0
@@ -32,7 +32,7 @@ def unwrap_webp(data: bytes) -> Unwrapped:
             if name == b"VP8X" and len(chunk) > 8:
                 chunk[8] &= ~_BESIDE_FLAGS & 0xFF
             n_frames += name == b"ANMF"
-            size += end - start + 8 + end % 2  # what it says: a decoder is to notice what is missing
+            size += end - start + 8 + end % 2  # the stated length, so that a decoder notices missing data
             kept.append(bytes(chunk))
         elif end <= len(data):
             beside.setdefault(name, data[start:end])

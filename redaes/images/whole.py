@@ -11,7 +11,7 @@ from redaes.images.loading import check_shape, decode_image
 
 
 def check_usable(data: bytes, path: Path) -> None:
-    """Refuse a picture that a model could not be shown. It is decoded only where its format does not say that it ends.
+    """Refuse a picture that could not be shown to a model. It is decoded only if its structure does not show its end.
 
     Args:
         data: the whole file.
@@ -27,7 +27,7 @@ def check_usable(data: bytes, path: Path) -> None:
 
 
 def _jpeg_ends(data: bytes) -> bool:
-    """Return whether the mark of the end follows the first scan; a preview before it has one of its own."""
+    """Return whether an end marker follows the first scan; a preview before it has its own."""
     at = 2
     while at + 4 <= len(data) and data[at] == 0xFF:
         marker = data[at + 1]
@@ -38,7 +38,7 @@ def _jpeg_ends(data: bytes) -> bool:
 
 
 def _png_ends(data: bytes) -> bool:
-    """Return whether all chunks up to the last are there, as they were written."""
+    """Return whether all chunks up to the last are present and undamaged."""
     at = 8
     while at + 12 <= len(data):
         end = at + 8 + int.from_bytes(data[at : at + 4], "big")

@@ -1,1 +1,1 @@
-"""The networks that redaes brings with it: the embedded Qwen-VL, and FGAesQ, the ranker of series."""
+"""The networks that redaes contains: the embedded Qwen-VL, and FGAesQ, the ranker of series."""

@@ -8,7 +8,7 @@ from redaes.errors import BackendError
 
 
 def find_device(name: str | None) -> torch.device:
-    """Return the device of this name; None: the best there is.
+    """Return the device of this name; for None, the best available one.
 
     Raises:
         BackendError: unknown, or this torch has none.

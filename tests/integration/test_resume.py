@@ -487,7 +487,7 @@ def test_a_dry_run_asks_for_no_checkpoint() -> None:
 
 def test_an_adapter_without_weights_is_refused_before_a_model_is_loaded(begun: Path, tmp_path: Path) -> None:
     shutil.copy(begun / "checkpoint-2" / "adapter_config.json", tmp_path)
-    with pytest.raises(TrainingError, match=r"has no adapter_model\.safetensors; copy or train the adapter again"):
+    with pytest.raises(TrainingError, match=r"has no file adapter_model\.safetensors; copy or train the adapter again"):
         configured("stage2", ["--data", "x", "--adapter", str(tmp_path)])
 
 

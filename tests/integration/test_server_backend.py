@@ -232,7 +232,7 @@ def test_a_request_that_is_lost_loses_only_itself(make: Making, answer: Any, rea
     assert [comparison.failure for comparison in result.comparisons] == [reason, None]
     assert result.winner == "A"
     assert result.order_consistent is None
-    assert "not debiased" in result.notes[0]
+    assert "the preference for a position is not cancelled" in result.notes[0]
 
 
 def test_a_lost_probability_leaves_the_verdict(make: Making) -> None:

@@ -1,4 +1,4 @@
-"""Measure two photographs together: how they are registered, and what only one of them shows."""
+"""Measure two photographs together: their registration, and what only one of them shows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from redaes.evidence.picture import measure
 from redaes.evidence.picture.planes import ByteImage, check, place_at
 
 _GRID = 256
-"""Points a side on which shares of a frame are counted."""
+"""Number of points along each side of the grid that measures shares of a frame."""
 
 MIN_CORRELATION_OF_CHANGES = 0.3
 """Correlation of the two pictures' fine structure below which nothing is said about changes."""
@@ -34,7 +34,7 @@ def _share_within(matrix: Matrix, size: tuple[int, int], other: tuple[int, int])
     """
     points = _grid(*size)
     mapped = project(matrix, points)
-    # Half a pixel and a rounding error more: the frame's own border lies in it.
+    # The frame reaches half a pixel beyond the outer pixel centres; the rest allows for rounding errors.
     inside = ((mapped > -0.5 - 1e-6) & (mapped < np.array(other) - 0.5 + 1e-6)).all(axis=1)
     return float(inside.mean()), points[inside]
 
@@ -49,12 +49,12 @@ def _registration(first: ByteImage, second: ByteImage, overlay: Overlay) -> Regi
     local = np.stack([right - centre, below - centre], axis=1) * (math.hypot(*here) / math.hypot(*there))
     if overlay.mirrored:
         local[0] *= -1
-    turn = math.atan2(local[1, 0] - local[0, 1], local[0, 0] + local[1, 1])  # of the polar decomposition
+    turn = math.atan2(local[1, 0] - local[0, 1], local[0, 0] + local[1, 1])  # the rotation of the polar decomposition
     cos, sin = math.cos(turn), math.sin(turn)
     stretched = np.array([[cos, sin], [-sin, cos]]) @ local
     (left, top), (right_end, bottom) = common.min(axis=0), common.max(axis=0)
     keystone = 0.0
-    if matrix[2, 0] or matrix[2, 1]:  # else parallels stay parallel
+    if matrix[2, 0] or matrix[2, 1]:  # otherwise parallel lines stay parallel
         leans = []
         for at in (left, right_end):
             low, high = project(matrix, np.array([[at, bottom], [at, top]]))
@@ -101,15 +101,16 @@ def measure_pair(
     measured: tuple[Measurements, Measurements] | None = None,
     points: Points | None = None,
 ) -> PairEvidence:
-    """Measure two pictures, and if they show one scene, how they lie over each other and what only one shows.
+    """Measure two pictures and, if they show one scene, their registration and what only one of them shows.
 
-    ``measure_pair(b, a)`` is ``measure_pair(a, b).swapped()``: two pictures are always worked on in the same order.
+    ``measure_pair(b, a)`` is ``measure_pair(a, b).swapped()``: two pictures are always processed in the same order.
 
     Args:
         first: (H, W, 3) sRGB bytes.
         second: (H', W', 3) sRGB bytes.
-        measured: what :func:`redaes.evidence.picture.measure` gave for each, where it is there already.
-        points: shared by the pairs of some pictures, so that each picture's points are found once; changes no result.
+        measured: the results of :func:`redaes.evidence.picture.measure` for each, if they exist already.
+        points: the points found so far, shared by several pairs so that each picture's points are found once; this
+            changes no result.
 
     Raises:
         InputError: one of them is not an RGB byte picture.

@@ -1,10 +1,10 @@
 """Find the places where two photographs of one scene show different things.
 
-Each is predicted from the other (:mod:`redaes.evidence.pair.tone`), and a place is changed where neither predicts the
-other: what light, colour, blur and noise explain, one direction or the other does. Both are first smoothed until they
-hold about the same detail, so that a blurred picture is compared by what it still shows. Misses that edges bring with
-them are allowed for by what is usual at edges of that strength in this pair. What remains in compact regions, and is
-large and strong enough for how alike the two pictures are elsewhere, is a change.
+Each picture is predicted from the other (:mod:`redaes.evidence.pair.tone`), and a place is changed where neither
+prediction fits: a change of light, colour, blur or noise is predicted in at least one of the two directions. Both
+pictures are first smoothed until they have about the same detail, so that a blurred picture is compared by what it
+still shows. Predictions are less exact at edges; the error that is usual at edges of that strength in this pair is
+allowed for. A compact region is a change if it is large and strong enough for how alike the two pictures are elsewhere.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ _SMOOTH = (0.8, 1.6, 3.2, 6.4)
 """Sigmas of the smoothing, in pixels of the view."""
 
 _ALIKE = 0.1
-"""Share of the local contrast that a prediction may lack for two pictures to hold the same detail."""
+"""Two pictures have the same detail if neither prediction lacks more than this share of the local contrast."""
 
 _TOO_UNLIKE = 0.5
 
 _FLOOR = 0.1
-"""Least distance that counts ..."""
+"""Smallest prediction error that counts, before what is usual at edges is added."""
 
 _USUAL = 4.0
-"""... and in multiples of what is missed as a rule."""
+"""Multiple of the usual error at edges of that strength that is added to ``_FLOOR``."""
 
 _BINS = 8
 _TEXTURE = 0.02
@@ -41,7 +41,7 @@ _SPECK = 0.00015
 
 @dataclass(frozen=True)
 class MutualPrediction:
-    """Two pictures, what each is predicted to be, and where both predictions miss."""
+    """Two pictures, the prediction of each from the other, and the errors that both predictions have."""
 
     first: FloatArray
     """(H, W, 3) in [0, 1], smoothed."""
@@ -50,7 +50,7 @@ class MutualPrediction:
     """The first picture as predicted from the second."""
     second_predicted: FloatArray
     missed: FloatArray
-    """(H, W) distance of the better prediction: up to sqrt(3), from black to white."""
+    """(H, W) error of the better prediction, a distance of colours: at most sqrt(3), from black to white."""
     edges: FloatArray
     """(H, W) local contrast that both have."""
     sigma: float
@@ -68,7 +68,7 @@ class Region:
     area: float
     """Area in percent of the view that both pictures show."""
     contrast: float
-    """Mean miss there, in percent of the distance from black to white."""
+    """Mean prediction error there, in percent of the distance from black to white."""
 
 
 def local_contrast(image: FloatArray) -> FloatArray:
@@ -93,7 +93,8 @@ def _predicted_at(view: CommonView, sigma: float) -> MutualPrediction:
     if textured.sum() < 0.02 * view.inside.sum():
         textured = np.zeros_like(textured)
     distances = (first - first_predicted, second - second_predicted, first - second)
-    # The last: a rare colour has little say in the fit, and what has not changed at all is not missed.
+    # The last distance is that of the unpredicted picture: a rare colour has little weight in the fit, and a place
+    # that has not changed at all must not count as an error.
     missed = np.min([np.linalg.norm(distance, axis=2) for distance in distances], axis=0)
     lost = max(
         _lost(here, local_contrast(first_predicted), textured),
@@ -103,8 +104,8 @@ def _predicted_at(view: CommonView, sigma: float) -> MutualPrediction:
 
 
 def mutually_predicted(view: CommonView) -> MutualPrediction:
-    """Predict both pictures at the finest smoothing at which they have the same detail, or at the one nearest to
-    that.
+    """Predict both pictures at the finest smoothing at which they have the same detail; if there is none, at the one
+    at which they differ least in detail.
     """
     best: MutualPrediction | None = None
     for sigma in _SMOOTH:
@@ -119,7 +120,7 @@ def mutually_predicted(view: CommonView) -> MutualPrediction:
 
 
 def _usual(found: MutualPrediction, inside: Mask) -> FloatArray:
-    """Return (H, W): how much is missed at edges of that strength as a rule."""
+    """Return the (H, W) error that is usual at edges of each pixel's strength."""
     borders = np.quantile(found.edges[inside], np.linspace(0, 1, _BINS + 1))
     number = np.clip(np.searchsorted(borders, found.edges, side="right") - 1, 0, _BINS - 1)
     medians = np.full(_BINS, np.inf)
@@ -127,7 +128,7 @@ def _usual(found: MutualPrediction, inside: Mask) -> FloatArray:
         chosen = inside & (number == index)
         if chosen.any():
             medians[index] = np.median(found.missed[chosen])
-    # A large even thing may fill the bins of weak edges; there is no more to miss there than at stronger ones.
+    # A large even object may fill the bins of weak edges; the usual error there is at most that at stronger edges.
     medians = np.minimum.accumulate(medians[::-1])[::-1]
     held = np.isfinite(medians)
     usual = np.interp(found.edges, ((borders[1:] + borders[:-1]) / 2)[held], medians[held])
@@ -135,7 +136,7 @@ def _usual(found: MutualPrediction, inside: Mask) -> FloatArray:
 
 
 def regions(found: MutualPrediction, inside: Mask) -> list[Region]:
-    """Return the compact parts that differ, largest first; empty where the pictures are too unlike to tell."""
+    """Return the compact parts that differ, largest first; empty if the pictures are too unlike to decide."""
     if found.lost > _TOO_UNLIKE or not inside.any():
         return []
     limit = _FLOOR + _USUAL * _usual(found, inside)
@@ -144,7 +145,7 @@ def regions(found: MutualPrediction, inside: Mask) -> list[Region]:
     kept = stats[:, cv2.CC_STAT_AREA] >= _SPECK * over.size
     kept[0] = False
     over = kept[labels]
-    # Strokes that lie near each other are one thing.
+    # Strokes that are near each other belong to one object.
     near = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))
     n_parts, labels = cv2.connectedComponents(cv2.dilate(over.astype(np.uint8), near), connectivity=8)
     result = []
@@ -152,8 +153,8 @@ def regions(found: MutualPrediction, inside: Mask) -> list[Region]:
         mask = (labels == index) & over
         area = 100.0 * float(mask.sum()) / float(inside.sum())
         excess = float((found.missed[mask] / limit[mask]).mean())
-        # Misses that are no thing are small, barely over the limit, at edges, and more where the pictures differ
-        # in sharpness.
+        # Errors that are no change are small, barely over the limit and at edges, and there are more of them where
+        # the pictures differ in sharpness.
         needed = 0.1 * (1 + 20 * float(found.edges[mask].mean())) * found.sigma / _SMOOTH[0]
         if found.lost > 1.2 * _ALIKE:
             needed *= 3

@@ -1,4 +1,4 @@
-"""What two photographs of one scene both show, in the pixels of one."""
+"""The part of a scene that two photographs both show, resampled to one pixel grid."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ _MIN_SIDE = 40
 
 @dataclass(frozen=True)
 class CommonView:
-    """What both pictures show, laid over each other."""
+    """The part that both pictures show, on one pixel grid."""
 
     first: FloatArray
-    """(H, W, 3) in [0, 1], encoded."""
+    """(H, W, 3) in [0, 1], sRGB-encoded."""
     second: FloatArray
     inside: Mask
-    """(H, W), where both show something."""
+    """(H, W), True where both pictures show something."""
     to_first: Matrix
-    """(3, 3): pixels of the view to those of the first."""
+    """(3, 3) mapping of pixels of the view to pixels of the first picture."""
     to_second: Matrix
 
 
 def local_size(matrix: Matrix, x: float, y: float) -> float:
-    """Return how long one pixel at a point is after the mapping."""
+    """Return the length that one pixel at a point has after the mapping."""
     here, right, below = project(matrix, np.array([[x, y], [x + 1, y], [x, y + 1]]))
     return float(abs(np.linalg.det(np.stack([right - here, below - here])))) ** 0.5
 
 
 def _within(image: ByteImage, matrix: Matrix, size: tuple[int, int]) -> Mask:
-    """Return (H, W), where the picture shows something in a view of (width, height)."""
+    """Return (H, W), True where the picture covers a view of (width, height)."""
     ones = np.full(image.shape[:2], 255, dtype=np.uint8)
     warped = cv2.warpPerspective(ones, matrix, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
     mask: Mask = warped == 255
@@ -47,9 +47,9 @@ def _within(image: ByteImage, matrix: Matrix, size: tuple[int, int]) -> Mask:
 
 
 def _laid(image: ByteImage, matrix: Matrix, size: tuple[int, int]) -> FloatArray:
-    """Return (H, W, 3) in [0, 1]: the picture in the pixels of a view of (width, height)."""
+    """Return (H, W, 3) in [0, 1]: the picture resampled to the pixels of a view of (width, height)."""
     step = local_size(matrix, size[0] / 2, size[1] / 2)
-    # Against aliases, what one pixel of the view covers is averaged.
+    # To prevent aliasing, the area that one pixel of the view covers is averaged.
     source = cv2.GaussianBlur(image, (0, 0), 0.4 * step) if step > 1.2 else image
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     laid: NDArray[np.uint8] = cv2.warpPerspective(source, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
@@ -57,12 +57,12 @@ def _laid(image: ByteImage, matrix: Matrix, size: tuple[int, int]) -> FloatArray
 
 
 def common_view(first: ByteImage, second: ByteImage, overlay: Overlay) -> CommonView | None:
-    """Return both in the pixels of the one that shows the scene more coarsely; None if too little is shown by both.
+    """Return both pictures in the pixels of the one with the coarser view; None if they have too little in common.
 
     Args:
-        first: (H, W, 3) as given to :func:`redaes.evidence.pair.registration.lay_over`.
+        first: (H, W, 3), as given to :func:`redaes.evidence.pair.registration.lay_over`.
         second: (H', W', 3).
-        overlay: overlay of the second over the first.
+        overlay: registration of the second with the first.
     """
     to_first: Matrix = np.eye(3)
     base = first

@@ -1,12 +1,12 @@
 """Register one photograph with another of the same scene.
 
 Points that look alike in both (SIFT) propose perspective mappings, and so does the frame itself, for two pictures of
-one frame; a proposal holds if enough points agree with it in enough places and the fine structure of the two
-pictures, laid over each other, correlates. Light, colour, blur and noise change neither much, so that they may
-differ; two photographs of different things fail both. The simplest mapping that the points bear is kept: that of
-one frame onto the other, one of turn, scale and shift, an affine one, a perspective one.
+one frame. A proposal is accepted if enough points agree with it in enough places and the fine structure of the two
+registered pictures correlates. The pictures may differ in light, colour, blur and noise, which change neither much;
+photographs of different things fail both conditions. The simplest mapping that fits the points is kept, in this order:
+one frame onto the other; rotation, scale and shift; an affine mapping; a perspective mapping.
 
-Nothing here draws from a generator of random numbers that is shared: OpenCV's RANSAC seeds one of its own.
+Nothing here uses a shared random number generator: OpenCV's RANSAC seeds its own.
 """
 
 from __future__ import annotations
@@ -23,47 +23,47 @@ from numpy.typing import NDArray
 from redaes.evidence.picture.planes import ByteImage, FloatArray, reduced
 
 Matrix = NDArray[np.float64]
-"""(3, 3), of a mapping in homogeneous pixel coordinates."""
+"""(3, 3) mapping in homogeneous pixel coordinates; also used for (n, 2) points."""
 
 SIDE = 640
-"""Longest side at which pictures are laid over each other; smaller ones stay as they are."""
+"""Longest side, in pixels, at which pictures are registered; smaller pictures are not enlarged."""
 
 MIN_SIDE = 48
-"""Shorter side, in pixels, below which nothing is laid over anything."""
+"""Pictures whose shorter side is below this many pixels are not registered."""
 
 MIN_PLACES = 12
-"""Cells of 16 px in which points must agree, in either picture: a tight cluster of points proves little."""
+"""Number of cells of 16 px that must hold agreeing points in each picture: a tight cluster of points proves little."""
 
 MIN_CORRELATION = 0.25
-"""Smallest correlation of the two pictures' fine structure, for a mapping that points agree with ..."""
+"""Smallest correlation of the two pictures' fine structure for a mapping that was fitted to points."""
 
 MIN_FRAME_CORRELATION = 0.4
-"""... and for one that is proposed by the frame alone."""
+"""Smallest correlation for the mapping of one frame onto the other, which is tried without fitting points."""
 
 MANY_POINTS = 40
-"""Points that agree from which the correlation is enough; fewer can lie on one overlay, such as a watermark, that two
-different photographs have in common ..."""
+"""With at least this many agreeing points, the correlation over the whole is enough. Fewer points can all be on one
+overlay, such as a watermark, that two different photographs have in common; then ``MIN_OF_MOST`` is required too."""
 
 MIN_OF_MOST = 0.5
-"""... so that then seven of ten cells must correlate by as much."""
+"""Smallest correlation that seven of ten cells must reach if fewer than ``MANY_POINTS`` points agree."""
 
 _TOLERANCE = 3.0
 _CELL = 16
 _NOTHING = 1e-3
-"""Mean square of a structure map below which there is none: a flat picture's is rounding errors."""
+"""Mean square of a structure map below which it counts as empty: in a flat picture it is all rounding errors."""
 
 _STRUCTURE_SIDE = 256
 
 
 @dataclass(frozen=True)
 class Overlay:
-    """How the second picture lies over the first."""
+    """The mapping between two pictures of one scene."""
 
     matrix: Matrix
-    """(3, 3): pixel centres of the first to those of the second, both as shrunk by :func:`shrunk`."""
+    """(3, 3) mapping of pixel centres of the first to those of the second, both shrunk by :func:`shrunk`."""
     n_points: int
     correlation: float
-    """Correlation of the fine structure of both where they overlap."""
+    """Correlation of the fine structure of both pictures where they overlap."""
     mirrored: bool
 
 
@@ -76,27 +76,28 @@ def shrunk(image: ByteImage) -> ByteImage:
 
 
 def structure(image: ByteImage) -> FloatArray:
-    """Return (H, W) lightness between two scales over its local strength: what is left without light and contrast."""
+    """Return (H, W) detail between two scales, divided by its local strength: what is independent of light and
+    contrast."""
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
     band = cv2.GaussianBlur(grey, (0, 0), 1.5) - cv2.GaussianBlur(grey, (0, 0), 6.0)
     strength = np.sqrt(cv2.GaussianBlur(band * band, (0, 0), 10.0))
-    # Flat parts hold the noise of the file alone, and are not blown up to the strength of the rest.
+    # Flat parts contain nothing but noise, which must not be amplified to the strength of the rest.
     least = 0.25 * float(strength.mean()) + 0.3
     normal: FloatArray = band / (strength + least)
     return normal
 
 
 def agreement(first: FloatArray, second: FloatArray, matrix: Matrix) -> tuple[float, float]:
-    """Return how well two :func:`structure` maps agree, the second laid over the first.
+    """Return how well two :func:`structure` maps agree after registration.
 
     Args:
         first: (H, W).
         second: (H', W').
-        matrix: first to second, in their pixels.
+        matrix: mapping from the first to the second, in their pixels.
 
     Returns:
-        Correlation over all that overlaps, and the one that seven of ten cells of 16 px reach, both in [-1, 1]; 0
-        where less than a twentieth of the first overlaps.
+        The correlation over the whole overlap, and the correlation that seven of ten cells of 16 px reach; both in
+        [-1, 1], and 0 if less than a twentieth of the first overlaps.
     """
     height, width = first.shape
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -114,7 +115,7 @@ def agreement(first: FloatArray, second: FloatArray, matrix: Matrix) -> tuple[fl
         cv2.resize(p.astype(np.float32), cells, interpolation=cv2.INTER_AREA) for p in products
     )
     least = np.minimum(own_in, other_in)
-    # What is even in one of them says nothing, such as a clear sky or a black border.
+    # A part that is even in one of the pictures, such as a clear sky or a black border, says nothing.
     counted = least > 0.15 * float(np.median(least[least > 0])) if (least > 0).any() else least > 0
     if not counted.any():
         return whole, 0.0
@@ -126,7 +127,7 @@ def agreement(first: FloatArray, second: FloatArray, matrix: Matrix) -> tuple[fl
 
 @dataclass(frozen=True)
 class _View:
-    """One picture with the data for registration."""
+    """The data of one picture that registration needs."""
 
     size: tuple[int, int]
     """Width and height."""
@@ -140,12 +141,12 @@ class _View:
 
 def _view(image: ByteImage) -> _View:
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    # Underexposure and haze would take the points' contrast, and with it the points.
+    # Underexposure and haze lower the contrast, so that without this fewer points would be found.
     grey = cv2.createCLAHE(clipLimit=4.0, tileGridSize=(4, 4)).apply(grey)
     sift = cv2.SIFT.create(nfeatures=1500, contrastThreshold=0.01)
     points, found = sift.detectAndCompute(cv2.GaussianBlur(grey, (0, 0), 0.8), None)
     descriptors = np.zeros((0, 128), dtype=np.float32) if found is None else np.asarray(found, dtype=np.float32)
-    # The square root makes the distance of histograms Hellinger's, which heeds small entries more.
+    # With the square root, the distance between histograms is Hellinger's, which gives small entries more weight.
     descriptors = np.sqrt(descriptors / np.maximum(descriptors.sum(axis=1, keepdims=True), 1e-6))
     scale = min(1.0, _STRUCTURE_SIDE / max(grey.shape))
     small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image
@@ -158,17 +159,17 @@ def _view(image: ByteImage) -> _View:
 
 
 class Points:
-    """The points of pictures that are laid over several others, each picture's found once.
+    """Keep the points of pictures that are registered with several others, so that each picture's are found once.
 
-    Use one for the pictures of a group and let it go with them: nothing is dropped from it.
+    Use one object for the pictures of a group and discard it with them: it never drops anything by itself.
     """
 
     def __init__(self) -> None:
         self._views: dict[tuple[tuple[int, ...], bytes], _View] = {}
 
     def of(self, image: ByteImage) -> _View:
-        """Return those of (H, W, 3) sRGB bytes, shrunk."""
-        # By content: a digest of the bytes, which are not kept.
+        """Return the points of a picture of (H, W, 3) sRGB bytes, shrunk."""
+        # The key is a digest of the bytes, so that the bytes themselves need not be kept.
         key = image.shape, hashlib.sha256(image.tobytes()).digest()
         if key not in self._views:
             self._views[key] = _view(image)
@@ -176,7 +177,7 @@ class Points:
 
 
 def _matches(first: _View, second: _View) -> tuple[FloatArray, FloatArray]:
-    """Return (n, 2) points of each that look alike, and like nothing else in the other picture, best first."""
+    """Return (n, 2) points of each picture that match each other and nothing else in the other picture, best first."""
     if len(first.points) < 8 or len(second.points) < 8:
         return np.zeros((0, 2), dtype=np.float32), np.zeros((0, 2), dtype=np.float32)
     likeness = first.descriptors @ second.descriptors.T  # (n, m), cosines
@@ -188,7 +189,7 @@ def _matches(first: _View, second: _View) -> tuple[FloatArray, FloatArray]:
     ratio = nearest / np.maximum(distance.min(axis=1), 1e-6)
     kept = np.flatnonzero(ratio < 0.85)
     kept = kept[np.argsort(ratio[kept], kind="stable")]
-    # SIFT puts several points of different directions on one spot, which would count more than once.
+    # SIFT finds several points of different directions at one position; they must count once.
     start, end = first.points[kept], second.points[best[kept]]
     _, once = np.unique(np.round(np.hstack([start, end])), axis=0, return_index=True)
     once.sort()
@@ -200,16 +201,16 @@ def _places(points: FloatArray) -> int:
 
 
 def project(matrix: Matrix, points: NDArray[np.floating]) -> Matrix:
-    """Return (n, 2) points through a (3, 3) mapping."""
+    """Map (n, 2) points with a (3, 3) mapping."""
     mapped = np.hstack([points, np.ones((len(points), 1))]) @ matrix.T
-    # A point on the mapping's horizon has no image: infinity, which no comparison below takes for near.
+    # A point on the mapping's horizon has no image; it becomes infinite and so is never near another point.
     with np.errstate(divide="ignore", invalid="ignore"):
         plane: Matrix = mapped[:, :2] / mapped[:, 2:]
     return plane
 
 
 def inverse(matrix: Matrix) -> Matrix:
-    """Return the mapping back."""
+    """Return the inverse mapping."""
     back: Matrix = np.linalg.inv(matrix).astype(np.float64)
     return back
 
@@ -223,14 +224,14 @@ def _errors(matrix: Matrix, start: FloatArray, end: FloatArray) -> Matrix:
 
 
 def frame_mapping(first: tuple[int, int], second: tuple[int, int]) -> Matrix:
-    """Return the mapping that lays one frame of (width, height) over the other, corner on corner."""
+    """Return the mapping of one frame of (width, height) onto another, corner to corner."""
     x, y = second[0] / first[0], second[1] / first[1]
     # Pixel i covers [i, i + 1], so its centre is at i + 0.5.
     return np.array([[x, 0, 0.5 * x - 0.5], [0, y, 0.5 * y - 0.5], [0, 0, 1.0]])
 
 
 def _linear(start: FloatArray, end: FloatArray, turn_only: bool) -> Matrix | None:
-    """Return least squares: turn, scale and shift, or all of an affine mapping."""
+    """Fit a mapping by least squares: rotation, scale and shift alone (``turn_only``), or a full affine mapping."""
     x, y = start.astype(np.float64).T
     one, none = np.ones_like(x), np.zeros_like(x)
     if turn_only:
@@ -256,7 +257,8 @@ def _candidates(start: FloatArray, end: FloatArray, frame: Matrix | None) -> Ite
 
 
 def _plausible(matrix: Matrix, first: tuple[int, int], second: tuple[int, int]) -> bool:
-    """Return whether two photographs can lie so: no fold, no mirror image, no view from beside, some overlap."""
+    """Return whether a mapping between two photographs is plausible: it has no fold, no mirroring and no extreme
+    perspective, and the frames overlap."""
     width, height = first
     steps = np.linspace(0, 1, 9)
     grid = np.stack(np.meshgrid(steps * (width - 1), steps * (height - 1)), axis=-1).reshape(-1, 2)
@@ -280,7 +282,7 @@ def _plausible(matrix: Matrix, first: tuple[int, int], second: tuple[int, int]) 
 
 
 def _fitted(start: FloatArray, end: FloatArray, first: _View, second: _View) -> tuple[Matrix, int] | None:
-    """Return the simplest mapping that agrees with the points, and how many do."""
+    """Return the simplest mapping that fits the points, and the number of points that agree with it."""
     if _places(start) < MIN_PLACES or _places(end) < MIN_PLACES:
         return None
     matrix, held = cv2.findHomography(start, end, cv2.RANSAC, _TOLERANCE, maxIters=2000, confidence=0.999)
@@ -309,14 +311,14 @@ def _fitted(start: FloatArray, end: FloatArray, first: _View, second: _View) -> 
 
 
 def _same_frame(first: _View, second: _View) -> Matrix | None:
-    """Return the corner on corner, where the two frames have one shape."""
+    """Return the mapping corner to corner if the two frames have the same aspect ratio."""
     ratio = (first.size[0] * second.size[1]) / (first.size[1] * second.size[0])
     return frame_mapping(first.size, second.size) if abs(ratio - 1) < 0.02 else None
 
 
 def _held(first: _View, second: _View, matrix: Matrix, n_points: int, least: float) -> float | None:
-    """Return the correlation of the structure of both; None if that, or that of most of the cells, is too low."""
-    # The structure maps' pixels are others than those of the mapping.
+    """Return the correlation of the two structure maps; None if it, or that of most cells, is too low."""
+    # The structure maps have another resolution than the pictures that the mapping is for.
     into = frame_mapping(second.size, second.structure.shape[::-1])
     out = frame_mapping(first.structure.shape[::-1], first.size)
     whole, most = agreement(first.structure, second.structure, into @ matrix @ out)
@@ -342,15 +344,14 @@ def _overlay(first: _View, second: _View, mirrored: bool) -> Overlay | None:
 
 
 def lay_over(first: ByteImage, second: ByteImage, points: Points | None = None) -> Overlay | None:
-    """Return the mapping between two pictures of one scene; None where they show different scenes or too little is
-    found.
+    """Return the mapping between two pictures of one scene; None if they show different scenes or too little is found.
 
-    The mirror image of the second is tried where the second itself does not fit.
+    If the second picture does not fit, its mirror image is tried.
 
     Args:
         first: (H, W, 3) sRGB bytes, shrunk.
         second: (H', W', 3) sRGB bytes, shrunk.
-        points: what was found in pictures before; None: nothing.
+        points: the points that were found in pictures so far; None: none.
     """
     if min(*first.shape[:2], *second.shape[:2]) < MIN_SIDE:
         return None

@@ -1,8 +1,8 @@
-"""Decide which of two photographs of one scene has an added thing at a place where they differ.
+"""Decide which of two photographs of one scene has an added object at a place where they differ.
 
-A thing that one picture has and the other has not draws its own outline there, is more even in itself than what it
-hides, and stands out from what surrounds it. Each of these is measured in both pictures, against what each would be
-as predicted from the other, and the sum of the evidence must be clear.
+An object that only one picture has shows its own outline there, is more even than what it hides, and stands out from
+its surroundings. Each of these is measured in both pictures and in the prediction of each from the other, and the sum
+of the evidence must be clear.
 """
 
 from __future__ import annotations
@@ -19,32 +19,33 @@ from redaes.evidence.pair.tone import Mask
 from redaes.evidence.picture.planes import FloatArray
 
 WEIGHTS = np.array([0.7, 1.1, 1.2, -3.2])
-"""Weights of the evidence of :func:`evidence`: fitted (logistic, without a constant) to regions of the embedded edits
-of 30 photographs, with an edit of light, colour, blur or noise in one of the two pictures."""
+"""Weights of the values that :func:`evidence` returns. They were fitted (logistic regression without a constant) to
+regions of the embedded edits of 30 photographs, with an edit of light, colour, blur or noise in one of the two
+pictures."""
 
 CLEAR = 2.0
-"""Weighted sum from which a side is named."""
+"""Smallest weighted sum, without its sign, at which a side is named."""
 
 _OWN_COLOUR = 0.15
-"""Logarithm of the factor by which the colours of an added thing must vary less than those in the other picture."""
+"""Logarithm of the factor by which the colours of an added object must vary less than those in the other picture."""
 
 _STROKE = 8.0
-"""Half the width, in pixels of the view, up to which a region is made of strokes, such as letters and wires."""
+"""Largest half-width, in pixels of the view, of a region that is made of strokes, such as letters and wires."""
 
 _HINT = 0.7
-"""Weighted sum of one region that goes with a clear mean of all."""
+"""Smallest weighted sum, without its sign, at which a region follows a clear mean of all regions."""
 
 _OUTLINES = ((3.0, 5), (8.0, 9))
-"""Width of the outline and of the gaps that it closes, in pixels of the view."""
+"""Sigma of each outline and the size of the gaps that it closes, in pixels of the view."""
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """What all regions of two pictures are judged by, made once."""
+    """Data of two pictures by which all their regions are judged, computed once."""
 
     slopes: tuple[tuple[tuple[FloatArray, FloatArray], ...], ...]
-    """For each width of ``_OUTLINES``, of the first, the first as predicted, the second, and that as predicted: (H, W,
-    3) changes of colour to the right and downwards."""
+    """For each width of ``_OUTLINES`` and for the first picture, its prediction, the second picture and its prediction:
+    (H, W, 3) changes of colour to the right and downwards."""
     first_contrast: FloatArray
     """(H, W) local contrast."""
     second_contrast: FloatArray
@@ -58,7 +59,7 @@ def _slopes(image: FloatArray, sigma: float) -> tuple[FloatArray, FloatArray]:
 
 
 def drawn(found: MutualPrediction) -> Drawn:
-    """Return the data of both pictures."""
+    """Compute the data of two pictures."""
     pictures = (found.first, found.first_predicted, found.second, found.second_predicted)
     return Drawn(
         slopes=tuple(tuple(_slopes(image, sigma) for image in pictures) for sigma, _ in _OUTLINES),
@@ -91,8 +92,9 @@ def _log_ratio(above: float, below: float, floor: float) -> float:
 
 
 def evidence(region: Region, found: MutualPrediction, detail: Drawn, inside: Mask) -> NDArray[np.float64]:
-    """Return (4,) of what speaks for the second picture, positive, or the first, negative: outlines at two widths,
-    texture inside over that around, variety of colour inside. Exchanging the pictures changes the signs."""
+    """Return (4,) values, positive as evidence for the second picture and negative for the first: outlines at two
+    widths, texture inside relative to that around, variety of colour inside. Exchanging the pictures changes the
+    signs."""
     result = []
     for (sigma, gap), slopes in zip(_OUTLINES, detail.slopes, strict=True):
         across = _across(region.mask, inside, sigma, gap)
@@ -118,10 +120,10 @@ def evidence(region: Region, found: MutualPrediction, detail: Drawn, inside: Mas
 
 
 def added_in(parts: list[Region], found: MutualPrediction, inside: Mask) -> list[Side | None]:
-    """Return for each region the picture that has something there which the other lacks; None: that is not clear.
+    """Return for each region the picture that has something there which the other lacks; None: it is not clear.
 
-    The parts of one thing, such as the letters of a stamp, help each other: a region whose own evidence is thin goes
-    with a clear mean of all, and none goes against the mean.
+    The parts of one object, such as the letters of a stamp, support each other: a region with weak evidence follows a
+    clear mean of all regions, and no region is decided against the mean.
     """
     if not parts:
         return []
@@ -132,7 +134,7 @@ def added_in(parts: list[Region], found: MutualPrediction, inside: Mask) -> list
     mean, by_area = float(scores.mean()), float(scores @ areas / areas.sum())
     sides: list[Side | None] = []
     for part, score, one in zip(parts, scores, spoken, strict=True):
-        # An unsharp thing draws no outline, and what it hides does: then the variety of colour has the last word.
+        # An unsharp object has no outline, but what it hides has: then the variety of colour decides.
         thick = float(cv2.distanceTransform(part.mask.astype(np.uint8), cv2.DIST_L2, 3).max()) > _STROKE
         if thick and -one[-1] * np.sign(score) <= _OWN_COLOUR:
             sides.append(None)

@@ -1,9 +1,9 @@
-"""One photograph predicted from another of the same scene: what changes of light, colour and sharpness explain.
+"""Predict one photograph from another of the same scene, with changes of light, colour and sharpness alone.
 
-Each colour of the one is a sum of the other's colours, their squares and their blurred copies, whose weights vary as
-slowly over the frame as a paraboloid does: exposure, curves, casts, haze, vignettes, uneven light, blur and glow are
-such sums, or nearly. The fit heeds what most of the frame agrees on, so that a thing that only one picture shows
-stays what the other does not predict.
+Each colour of the one is a weighted sum of the other's colours, their squares and their blurred copies; over the frame
+the weights vary as a paraboloid. Exposure, curves, casts, haze, vignettes, uneven light, blur and glow are such sums,
+or nearly. The fit is robust: it follows what most of the frame agrees on, so that an object that only one picture shows
+is not predicted.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _RIDGE = 1e-4
 
 
 def _spatial(height: int, width: int) -> FloatArray:
-    """Return (H, W, 6) paraboloids over the frame."""
+    """Return the (H, W, 6) terms of a paraboloid over the frame."""
     y, x = np.meshgrid(
         np.linspace(-1, 1, height, dtype=np.float32), np.linspace(-1, 1, width, dtype=np.float32), indexing="ij"
     )
@@ -34,18 +34,18 @@ def _spatial(height: int, width: int) -> FloatArray:
 
 
 def _terms(image: FloatArray) -> FloatArray:
-    """Return (H, W, 16) of a picture in [0, 1]."""
+    """Return the (H, W, 16) terms of the sum for a picture in [0, 1]."""
     blurred = [cv2.GaussianBlur(image, (0, 0), sigma) for sigma in _BLURS]
     return np.concatenate([np.ones_like(image[..., :1]), image, image * image, *blurred], axis=-1)
 
 
 def predicted(source: FloatArray, target: FloatArray, inside: Mask) -> FloatArray:
-    """Return what the target looks like if it differs from the source in light, colour and sharpness alone.
+    """Predict the target as it would be if it differed from the source in light, colour and sharpness alone.
 
     Args:
         source: (H, W, 3) in [0, 1].
         target: (H, W, 3), the same view.
-        inside: (H, W), where both show something.
+        inside: (H, W), True where both show something.
 
     Returns:
         (H, W, 3) in [0, 1].
@@ -61,15 +61,15 @@ def predicted(source: FloatArray, target: FloatArray, inside: Mask) -> FloatArra
     white, black = known > _WHITE, known < 1 - _WHITE
     weight = np.ones(len(rows), dtype=np.float32)
     for number in range(_ROUNDS):
-        # A thing that covers a corner is a smooth change of light to a fit that is free to bend; it is not to one
-        # that is the same everywhere, which therefore has the first word on what to heed.
+        # A fit whose weights may vary over the frame can take an object that covers a corner for a smooth change of
+        # light. The first rounds therefore use constant weights to decide which pixels to trust.
         used = rows[:, : terms.shape[-1]] if number < _ROUNDS // 2 else rows
         weighted = used * weight[:, None]
         ridge = np.eye(used.shape[1]) * _RIDGE * len(used)
         left, right = (weighted.T @ used).astype(np.float64), (weighted.T @ wanted).astype(np.float64)
         solved = np.linalg.solve(left + ridge, right).astype(np.float32)
         fitted = used @ solved
-        # Beyond black and white a picture cannot follow: what lies there is as predicted, however far beyond.
+        # A picture is clipped at black and white: where the prediction is beyond them, it counts as right.
         wanted = np.where(white, np.maximum(fitted, known), np.where(black, np.minimum(fitted, known), known))
         missed = np.linalg.norm(wanted - fitted, axis=1)
         scale = 1.5 * float(np.median(missed)) + 0.01

@@ -57,11 +57,11 @@ _PARTS: tuple[tuple[frozenset[str], Part], ...] = (
     (frozenset({"border"}), _placeless(measure_frame)),
     (frozenset({"lettering"}), measure_lettering),
 )
-"""What measures which quantities."""
+"""The function that measures each set of quantities."""
 
 
 def measured_along(only: Collection[str]) -> frozenset[str]:
-    """Return those quantities with the ones that are measured in one go with them."""
+    """Return these quantities and those that are measured together with them."""
     return frozenset().union(*(names for names, _ in _PARTS if not names.isdisjoint(only)))
 
 
@@ -69,12 +69,12 @@ def measure(image: ByteImage | Planes, only: Collection[str] | None = None) -> M
     """Measure one picture, the same in every run.
 
     Args:
-        image: (H, W, 3) sRGB bytes, or the planes of them, which keep what several quantities need.
-        only: quantities that are wanted, which saves the time that the others take; None: all.
+        image: (H, W, 3) sRGB bytes, or their planes, which cache data that several quantities need.
+        only: quantities to be measured, to save the time for the others; None: all.
 
     Returns:
-        Values in the order of :data:`redaes.evidence.quantities.QUANTITIES`; what this picture does not show enough of
-        to be measured is absent.
+        Values in the order of :data:`redaes.evidence.quantities.QUANTITIES`; a quantity that cannot be measured in this
+        picture is absent.
 
     Raises:
         InputError: not an RGB byte picture.

@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 from redaes.evidence.picture.planes import ByteImage, FloatArray, Planes, blur, peak
 
 DARKEST = 0.002
-"""Mean luminance, 1 at white, below which a picture has no colour to speak of."""
+"""Mean luminance (1 is white) below which a picture is too dark for its colour to be measured."""
 MID_GREY = 0.1842
 """Luminance of L* 50, to which the colour of the light is brought before it is read in CIELAB."""
 MINKOWSKI = 6
 """Norm over pixels and over edges: Finlayson and Trezzi 2004; van de Weijer, Gevers and Gijsenij 2007."""
 LEAST_PIXELS = 256
 MOST_APART = 9.0
-"""dE*ab between the two estimates of the light beyond which neither is believed."""
+"""Largest difference (dE*ab) between the two estimates of the light; beyond it neither is used."""
 MOST_CAST = 50.0
-"""dE*ab beyond which a picture's one colour is the subject's."""
+"""Largest cast (dE*ab); a stronger colour is taken to be the subject's."""
 _LUMA = np.array([0.2126, 0.7152, 0.0722])
 
 
@@ -62,7 +62,7 @@ def measure_tint(planes: Planes) -> dict[str, float]:
 
 
 def measure_cast(planes: Planes) -> dict[str, float]:
-    """Return the cast, where there is enough to tell the light by."""
+    """Return the cast; empty if the light cannot be estimated."""
     cast = None if planes.once(_mean) is None else _cast(planes.glance_linear, planes.glance)
     return {} if cast is None else {"cast": cast}
 

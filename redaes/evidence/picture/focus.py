@@ -1,4 +1,4 @@
-"""Focus: sharpness and where it is, width of edges, motion, and halos."""
+"""Measure focus: sharpness and its place, width of edges, motion, and halos."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from redaes.evidence.picture.planes import WHOLE, FloatArray, Planes, blur, ligh
 from redaes.evidence.picture.windows import LEAST_BLOCKS, SMOOTHEST, block_means, own_windows, windows
 
 BAND = (1.0, 2.0)
-"""Sigmas, in pixels, between whose blurs fine detail lies."""
+"""Sigmas, in pixels, of two blurs; their difference is fine detail."""
 TILE = 32
 """Side, in pixels, of the tiles that are compared for sharpness; they overlap, so that a shift changes nothing."""
 STRIDE = 6
 MIDDLE = 0.4
 """Width and height of the middle of the frame, where the subject tends to be, as shares of the frame's."""
 SHARPEST = 10
-"""Share of the tiles, in percent, that stand for the sharpest part."""
+"""Share of the tiles, in percent, that represent the sharpest part."""
 DARK_NOISE = 3.0
-"""L* that is added to the contrast of a tile, so that an empty one has no detail."""
+"""L* that is added to the contrast of a tile, so that an empty tile has no detail."""
 MOST_NOISE = 0.35
-"""Share of the power of the sharpest tiles above which it may all be noise."""
+"""Noise above this share of the power of the sharpest tiles means that their detail may be all noise."""
 BEFORE, AGAIN = 0.7, 1.5
 """Sigmas, in pixels, of the blur before edges are looked for and of the blur that is added to them."""
 WIDEST = 1.8
 """Sigma of an edge, in pixels of the level, above which the next coarser level measures it better."""
 LEVELS = 4
 DISTINCT = 2.0
-"""Power of the sharpest place over the softest from which both are named."""
+"""Smallest ratio of the power of the sharpest place to that of the softest at which both are named."""
 MOTION_LEVELS = 2
 """Number of levels for motion: at coarser ones, sharp and soft edges belong to different parts of the picture."""
 N_DIRECTIONS = 12
 LEAST_EDGES = 150
-"""Edge pixels without which widths are not measured."""
+"""Smallest number of edge pixels with which widths are measured."""
 LEAST_IN_DIRECTION = 30
 SHARP = 0.7
-"""Sigma, in pixels, that is added to the widths over the directions: what is below it is the pixel grid's."""
+"""Sigma, in pixels, that is added to the widths over the directions, since smaller widths come from the pixel grid."""
 
 
 @dataclass(frozen=True)
@@ -48,17 +48,17 @@ class Edges:
     """Edge pixels found at one level."""
 
     x: FloatArray
-    """Share of the width."""
+    """Positions as shares of the width."""
     y: FloatArray
     direction: FloatArray
     """Direction of the gradient, in [0, pi)."""
     sigma: FloatArray
-    """Blur, in pixels of the level, that of ``BEFORE`` included."""
+    """Blur in pixels of the level, including that of ``BEFORE``."""
     level: int
 
 
 def _all_edges(planes: Planes) -> list[Edges]:
-    """Return edges at each level that has some; empty where they are too few in all."""
+    """Return the edges of each level that has some; empty if there are too few in total."""
     found = [edges for level in range(LEVELS) if (edges := _edges(planes, level)) is not None]
     return found if sum(len(edges.x) for edges in found) >= LEAST_EDGES else []
 
@@ -70,11 +70,11 @@ def _box(values: FloatArray) -> FloatArray:
 
 
 def measure_sharpness(planes: Planes) -> tuple[dict[str, float], dict[str, Place]]:
-    """Return the sharpness of the whole and of the middle, where there is enough to measure it in, and the places that
-    are sharpest and softest.
+    """Return the sharpness of the whole and of the middle, if there is enough detail to measure it, and the sharpest
+    and softest places.
 
-    It is the detail of the sharpest tiles over their contrast, in percent, so that neither exposure nor contrast
-    make it.
+    It is the detail of the sharpest tiles divided by their contrast, in percent, so that it does not depend on exposure
+    or contrast.
     """
     values: dict[str, float] = {}
     places: dict[str, Place] = {}
@@ -157,7 +157,7 @@ def _edges(planes: Planes, level: int) -> Edges | None:
         ax, ay = cv2.Sobel(again, cv2.CV_32F, 1, 0) / 8, cv2.Sobel(again, cv2.CV_32F, 0, 1) / 8
         x, y = gx[rows, columns], gy[rows, columns]
         first = np.hypot(x, y)
-        # Along the gradient before: across a corner the two differ.
+        # Along the direction of the first gradient, as the two directions differ at a corner.
         second = np.abs(ax[rows, columns] * x + ay[rows, columns] * y) / np.maximum(first, 1e-6)
         ratio = np.clip(first / np.maximum(second, 1e-6), 1.01, 10)
         sigma = AGAIN / np.sqrt(np.square(ratio) - 1)
@@ -184,13 +184,13 @@ class _Grouped:
         self._ends = np.concatenate([[0], np.cumsum(np.bincount(group, minlength=n_groups))]).tolist()
 
     def sigmas(self, group: int) -> FloatArray:
-        """Return (n,) those of one group."""
+        """Return the (n,) sigmas of one group."""
         return self._sigma[self._ends[group] : self._ends[group + 1]]
 
 
 def _at_best_level(found: list[_Grouped], group: int, least: int) -> tuple[float, int] | None:
-    """Return the median sigma of a group in pixels of the picture, and number of edges, at the finest level that can
-    tell it.
+    """Return the median sigma of a group in pixels of the picture, and the number of edges, at the finest level that
+    can measure it.
     """
     answer = None
     for level in found:
@@ -232,7 +232,7 @@ def measure_widths(planes: Planes) -> dict[str, float]:
 
 
 def measure_motion(planes: Planes) -> dict[str, float]:
-    """Return the motion, where edges of enough directions tell it.
+    """Return the motion; empty without edges of enough directions.
 
     How much wider edges are across one direction than across the other: (widest - narrowest) / (widest + narrowest)
     of ``exp(a + b cos 2 phi + c sin 2 phi)``, fitted to the widths over the directions of the gradient. A texture of
@@ -264,15 +264,15 @@ def measure_motion(planes: Planes) -> dict[str, float]:
 HALO_SIDE = WHOLE
 """Longest side at which halos are looked for."""
 BESIDE, BEYOND = (2, 4), (8, 10)
-"""Distances from an edge, in pixels, between which a halo lies and between which it is over."""
+"""Ranges of distance from an edge, in pixels: where a halo is, and where it has ended."""
 LEAST_STEP = 10.0
-"""L* between the two sides of an edge that is looked at."""
+"""Smallest difference in L* between the two sides of an edge that is measured."""
 MOST_PROFILES = 6000
 LEAST_PROFILES = 150
 
 
 def measure_halos(planes: Planes) -> dict[str, float]:
-    """Return halos, where there are enough edges.
+    """Return the halos; empty without enough edges.
 
     How much brighter the bright side of edges is beside them than beyond, and how much darker the dark side, in
     percent of the step: the median over the edges, mean of the sides. Edges of thin things have some of it

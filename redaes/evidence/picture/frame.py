@@ -1,4 +1,4 @@
-"""Borders of one colour around a picture."""
+"""Measure borders of one colour around a picture."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from numpy.typing import NDArray
 from redaes.evidence.picture.planes import ByteImage, Planes
 
 SAME = 10
-"""Grey levels within which a pixel has the border's colour; compression leaves as much."""
+"""Largest difference, in grey levels, from the border's colour; compression causes differences of this size."""
 UNIFORM = 0.98
-"""Share of a line that must have it."""
+"""Smallest share of a line of the border that has its colour."""
 OTHER = 0.75
-"""Share of a line inside that must not have it: a plain sky passes into the scene, a border ends at it."""
+"""Smallest share of the first line inside that has another colour: a border ends abruptly, a plain sky does not."""
 TRANSITION = 3
-"""Lines in which a border may end."""
+"""Number of lines within which a border must end."""
 WIDEST = 0.45
 
 
 def find_inner(planes: Planes) -> tuple[slice, slice]:
-    """Return rows and columns within the border, if there is one."""
+    """Return the rows and columns inside the border; all of them if there is none."""
     image = planes.image
     top, bottom = _depth(image), _depth(image[::-1])
     rows = slice(top, image.shape[0] - bottom)
@@ -43,7 +43,7 @@ def _same(lines: ByteImage, colour: NDArray[np.int16]) -> NDArray[np.bool_]:
 
 
 def _depth(image: ByteImage) -> int:
-    """Return lines of one colour at the top that end at once; 0: no border."""
+    """Return the number of lines at the top that form a border; 0: none."""
     most = int(WIDEST * image.shape[0])
     if most < 1 or min(image.shape[:2]) < 16:
         return 0

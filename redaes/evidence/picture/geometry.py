@@ -1,4 +1,4 @@
-"""Tilt and converging verticals, from straight lines."""
+"""Measure tilt and converging verticals from straight lines."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ FloatVector = NDArray[np.float64]
 SHORTEST = 0.04
 """Least length of a line, as a share of the diagonal."""
 MOST_TILT = 24.0
-"""Degrees: beyond, a line is taken for the scene's."""
+"""Largest tilt in degrees; a line with a larger angle is taken to be oblique in the scene."""
 WIDTH = 0.8
-"""Degrees within which lines agree."""
+"""Standard deviation, in degrees, within which lines count as agreeing."""
 LEAST_LENGTH = 0.8
-"""Total length of agreeing lines, in diagonals, without which no tilt is stated."""
+"""Smallest total length of agreeing lines, in diagonals, with which a tilt is stated."""
 LEAST_SHARE = 0.2
 """Share of the length of all lines within ``MOST_TILT`` that must agree."""
 MOST_LEAN = 30.0
@@ -28,11 +28,11 @@ LEAST_SPREAD = 0.4
 """Share of the width over which verticals must be found."""
 KEYSTONE_RIVAL = 0.8
 RIVAL = 0.6
-"""Height of a second direction, over that of the first, at which the tilt is not stated."""
+"""If a second direction has more than this share of the first one's agreement, no tilt is stated."""
 
 
 def measure_geometry(planes: Planes) -> dict[str, float]:
-    """Return the tilt and keystone; empty without lines that tell them."""
+    """Return the tilt and keystone; empty without enough lines to measure them."""
     lines = _segments(planes)
     if lines is None:
         return {}
@@ -60,7 +60,7 @@ def _segments(planes: Planes) -> tuple[FloatVector, FloatVector, FloatVector] | 
     ends = found.reshape(-1, 4).astype(np.float64)
     dx, dy = ends[:, 2] - ends[:, 0], ends[:, 1] - ends[:, 3]
     length = np.hypot(dx, dy) / math.hypot(height, width)
-    # What lies on the frame itself is a border's.
+    # Lines on the frame itself belong to a border.
     margin = 0.01 * max(height, width)
     inside = ~(
         (np.maximum(ends[:, 0], ends[:, 2]) < margin)

@@ -1,4 +1,4 @@
-"""Tones that are left over where most were taken away."""
+"""Measure banding: a few remaining tones, with the tones between them missing."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from numpy.typing import NDArray
 from redaes.evidence.picture.planes import Planes
 
 AROUND = 15
-"""Tones to either side of one among which it is outstanding."""
+"""Number of tones on either side with which a tone is compared."""
 OUTSTANDING = 4.0
-"""Times the mean around it that a tone must hold."""
+"""Factor by which an outstanding tone exceeds the mean around it."""
 LEAST_TONE = 0.005
-"""Least share of the pixels in an outstanding tone."""
+"""Smallest share of the pixels in an outstanding tone."""
 LEAST_TONES = 2
-"""Outstanding tones of a channel, clipped ones apart; a single one is a plain surface of the scene."""
+"""Smallest number of outstanding tones in a channel, not counting clipped ones; a single one is a plain surface."""
 CLIPPED = (4, 251)
-"""Bytes beyond which a tone is clipped rather than left over."""
+"""Bytes beyond which a tone counts as clipped and not as outstanding."""
 
 
 def measure_gradients(planes: Planes) -> dict[str, float]:

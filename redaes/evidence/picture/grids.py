@@ -1,4 +1,4 @@
-"""What a grid leaves behind: borders of compressed blocks, and pixels that were enlarged."""
+"""Detect regular grids: borders of compressed blocks, and enlarged pixels."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Profile = NDArray[np.float64]
 
 N_STRIPS = 8
 STRIP = 96
-"""Rows, or columns, of the strips across a picture in which grids are looked for; a small one is taken whole."""
+"""Thickness, in pixels, of the strips across a picture in which grids are looked for; a small picture is used whole."""
 LARGEST_STEP = 8.0
-"""L*: steps above this are the scene's, and count as this."""
+"""Largest step in L*; larger steps belong to the scene and are reduced to this."""
 BLOCK_PERIODS = (6.0, 40.0)
-"""Periods, in pixels, of the grids that blocking is looked for at: 8 and its enlargements."""
+"""Range of the periods, in pixels, of block grids: 8 pixels, and 8 pixels after a change of size."""
 PIXEL_PERIODS = (2.0, 64.0)
 
 
@@ -32,7 +32,7 @@ class Comb:
     on: float
     """Median of the profile on the grid."""
     off: float
-    """Median of it elsewhere."""
+    """Median of the profile elsewhere."""
     rival: float
     """The greatest median at another offset: a period of 6 in a pattern of 3 has one as great."""
 
@@ -82,7 +82,7 @@ def find_comb(profile: Profile, periods: tuple[float, float]) -> Comb | None:
     score = spectrum[index].copy()
     for multiple in (2, 3):
         at = index * multiple
-        # Beyond half a cycle a pixel the spectrum is its own mirror image.
+        # Above half a cycle per pixel, the spectrum is mirrored.
         at = np.abs((at + size // 2) % size - size // 2)
         score += spectrum[at]
     best = index[int(np.argmax(score >= 0.9 * score.max()))]
@@ -113,7 +113,7 @@ def _folded(profile: Profile, period: float) -> Comb:
 
 
 def _both_profiles(planes: Planes) -> tuple[tuple[Profile, Profile, Profile], tuple[Profile, Profile, Profile]]:
-    """Return those along the rows and those along the columns."""
+    """Return the profiles along the rows and those along the columns."""
     if planes.light is not None:
         return _profiles([planes.light]), _profiles([np.ascontiguousarray(planes.light.T)])
     return _profiles(_strips(planes.image)), _profiles(_strips(planes.image.transpose(1, 0, 2)))
@@ -136,9 +136,9 @@ def measure_pixelation(planes: Planes) -> dict[str, float]:
 
 
 def _blocking(across: tuple[Profile, Profile, Profile], down: tuple[Profile, Profile, Profile]) -> float:
-    """Return the step across the borders of blocks beyond that beside them, in L*: of the grid of 8 pixels at any
-    offset, or of
-    a grid of another period that both directions show. Geometric mean over the two: a fence has but one."""
+    """Return by how much the steps across block borders exceed those beside them, in L*, for the grid of 8 pixels at
+    any offset, or a grid of another period that both directions show. The result is the geometric mean of both
+    directions, since a fence has a grid in one direction only."""
     grids = [(_folded(across[1], 8.0), _folded(down[1], 8.0))]
     for one, two in zip(across[1:], down[1:], strict=True):
         found = find_comb(one, BLOCK_PERIODS), find_comb(two, BLOCK_PERIODS)

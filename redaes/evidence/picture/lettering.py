@@ -1,4 +1,4 @@
-"""Lettering: rows of components that look like letters, such as date stamps, watermarks, captions and signs."""
+"""Measure lettering: rows of shapes that look like letters, in date stamps, watermarks, captions and signs."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from redaes.evidence.picture.planes import FloatArray, Planes, place_at
 STROKE = 0.035
 """Widest stroke, as a share of the longest side."""
 LIGHT_CONTRASTS = ((8.0, 6), (16.0, 5), (32.0, 4))
-"""L* by which a stroke stands out from what is around it, and letters that make a row: the fainter, the more. A glow or
-a shadow about a stroke is below the higher ones."""
+"""Pairs of a contrast in L* between a stroke and its surroundings, and the number of letters needed for a row: fainter
+letters need more. The higher contrasts exclude a glow or shadow around a stroke."""
 YELLOW_CONTRASTS = ((8.0, 6), (16.0, 4), (32.0, 4))
-"""The same in b*: the orange of a date, which few scenes have in rows."""
+"""The same for b*: the orange of a date stamp, which few scenes have in rows."""
 SMALLEST = 8
 """Least height of a letter in pixels of the view."""
 TALLEST = 0.3
@@ -66,14 +66,14 @@ def measure_lettering(planes: Planes) -> tuple[dict[str, float], dict[str, Place
 def _letters(outstanding: NDArray[np.bool_], light: FloatArray, least: int) -> Letters:
     """Return components of strokes of one width and tone; none where they cannot be as many as ``least``."""
     mask = outstanding.astype(np.uint8)
-    # Of OpenCV's algorithms the fastest by three times where statistics are wanted; all find the same components.
+    # With statistics, this is the fastest of OpenCV's algorithms by a factor of three; all find the same components.
     n, labels, stats, _ = cv2.connectedComponentsWithStatsWithAlgorithm(mask, 8, cv2.CV_32S, cv2.CCL_GRANA)
     box, area = stats[:, :4].astype(np.int64), stats[:, 4]
     wide, tall = np.maximum(box[:, 2], 1), np.maximum(box[:, 3], 1)
     fill = area / (wide * tall)
     fits = (tall >= SMALLEST) & (tall <= TALLEST * mask.shape[0]) & (wide <= 2 * tall) & (fill > 0.12) & (fill < 0.9)
     fits[0] = False
-    # What the frame cuts is no letter.
+    # A shape that is cut by the frame is no letter.
     height, width = mask.shape
     fits &= (box[:, 0] > 0) & (box[:, 1] > 0) & (box[:, 0] + wide < width) & (box[:, 1] + tall < height)
     if np.count_nonzero(fits) < least:
@@ -120,7 +120,7 @@ def _rows(letters: Letters, least: int) -> list[tuple[int, int, int, int]]:
     )
     tone = np.abs(letters.light[:, None] - letters.light[None, :])
     near = (larger <= 1.35 * smaller) & (apart < 0.22) & (stroke <= 1.5) & (tone < 14) & (gap < 1.0 * smaller)
-    # Across a space, only what is more alike.
+    # Across a space between words, letters must be more alike.
     spaced = (larger <= 1.15 * smaller) & (apart < 0.1) & (stroke <= 1.3) & (tone < 8) & (gap < 2.2 * smaller)
     joined = (near | spaced) & (gap > -0.15 * smaller)
     np.fill_diagonal(joined, False)

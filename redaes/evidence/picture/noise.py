@@ -1,4 +1,4 @@
-"""Noise: grain, colour blotches, stray pixels and stripes."""
+"""Measure noise: grain, colour blotches, stray pixels and stripes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COLOUR_SIDE = 768
 
 
 def measure_grain(planes: Planes) -> dict[str, float]:
-    """Return the noise, where enough blocks are not clipped."""
+    """Return the noise; empty if too few blocks are unclipped."""
     blocks = [window.grain for window in planes.once(own_windows)]
     if sum(len(part) for part in blocks) < LEAST_BLOCKS:
         return {}
@@ -60,8 +60,7 @@ def measure_impulse(planes: Planes) -> dict[str, float]:
 
 
 def measure_stripes(planes: Planes) -> dict[str, float]:
-    """Return how much whole rows, or whole columns, differ in L* from those next to them, beyond what noise leaves of
-    it.
+    """Return how much whole rows, or whole columns, differ in L* from their neighbours, beyond what noise explains.
 
     The median over the row of the difference to the row below: what a scene changes there averages out, a row that is
     read out too bright does not. The larger of the deviations over rows and over columns, less what a median of so many
@@ -75,7 +74,7 @@ def measure_stripes(planes: Planes) -> dict[str, float]:
         differences = np.diff(lines, axis=0)
         steps = median(differences)
         spread = 1.4826 * median(np.abs(differences - steps[:, None]))
-        # Neighbours along a line are alike: half of them count.
+        # Neighbouring pixels of a line are correlated, so only half of them count.
         chance = 1.2533 * float(median(spread)) / math.sqrt(lines.shape[1] / 2)
         deviations.append(math.sqrt(max(0.0, (1.4826 * float(median(np.abs(steps)))) ** 2 - chance**2)))
     return {"stripes": max(deviations)}

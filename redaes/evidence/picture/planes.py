@@ -1,4 +1,4 @@
-"""A picture in the forms in which it is measured: at a glance, as a view, and at its own resolution."""
+"""The forms of a picture that are measured: a small copy (glance), a medium one (view), and its own resolution."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ GLANCE = 256
 VIEW = 1024
 """Longest side at which lines, lettering and stripes are looked for."""
 WHOLE = 768
-"""Longest side up to which lightness at the picture's own resolution is made of the whole at once."""
+"""Longest side, in pixels, up to which lightness at the picture's own resolution is computed for the whole picture."""
 
 
 def place_at(x: float, y: float) -> Place:
@@ -79,8 +79,8 @@ def least(values: FloatArray) -> FloatArray:
 def median(values: NDArray[Floats]) -> NDArray[Floats]:
     """Return the median over the last axis of numbers, none of them NaN.
 
-    As ``np.median``, which parts the values at three places where one and a maximum will do, and takes five times as
-    long.
+    It equals ``np.median``, which takes five times as long: it partitions the values at three positions, and here one
+    position and a maximum are enough.
     """
     n = values.shape[-1]
     parted = np.partition(values, n // 2, axis=-1)
@@ -129,7 +129,7 @@ def lightness(image: ByteImage) -> FloatArray:
 
 
 class Planes:
-    """One picture, and what several measures need of it, each made once."""
+    """One picture, with the data that several measurements need, each computed once."""
 
     def __init__(self, image: ByteImage) -> None:
         """
@@ -146,7 +146,7 @@ class Planes:
         self._made: dict[Callable[[Planes], Any], Any] = {}
 
     def once(self, make: Callable[[Planes], Made]) -> Made:
-        """Return what a function makes of this picture, made when it is first asked for and kept."""
+        """Return the result of a function for this picture; it is computed once and cached."""
         if make not in self._made:
             self._made[make] = make(self)
         return cast("Made", self._made[make])

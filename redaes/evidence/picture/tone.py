@@ -1,4 +1,4 @@
-"""Light of the whole picture: brightness, contrast, range, clipping, haze and evenness."""
+"""Measure the light of the whole picture: brightness, contrast, range, clipping, haze and evenness."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DARK_PATCH = 0.06
 """Side of the patch of the dark channel, as a share of the longest side: 15 px at 256, as He, Sun and Tang have it."""
 HAZE_SIDE = 128
 LEAST_UNCLIPPED = 0.1
-"""Share of unclipped pixels without which haze is not measured."""
+"""Smallest share of unclipped pixels with which haze is measured."""
 
 
 def measure_light(planes: Planes) -> dict[str, float]:
@@ -59,7 +59,7 @@ def measure_clipping(planes: Planes) -> tuple[dict[str, float], dict[str, Place]
 
 
 def measure_haze(planes: Planes) -> dict[str, float]:
-    """Return the haze, where enough is not clipped.
+    """Return the haze; empty if too few pixels are unclipped.
 
     Mean of the dark channel, over the colour of the air, in percent: one less the transmission of He, Sun and Tang
     2009 without their factor omega. Clipped pixels, which no veil explains, are left out; a median before that keeps
@@ -111,8 +111,8 @@ def _vignetting(stops: FloatArray) -> float:
 
 
 def _unevenness(stops: FloatArray) -> float:
-    """Return the rise from left to right of the plane that fits best. From top to bottom, a sky makes one of its
-    own.
+    """Return the rise of the best-fitting plane from left to right. The rise from top to bottom is ignored, as a sky
+    causes one.
     """
     x = np.linspace(-1, 1, stops.shape[1])
     return 2 * abs(float(stops.mean(axis=0, dtype=np.float64) @ x) / float(x @ x))

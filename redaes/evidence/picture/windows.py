@@ -16,11 +16,11 @@ from redaes.evidence.picture.planes import ByteImage, FloatArray, Planes, lightn
 WINDOW = 256
 """Side, in pixels, of the windows."""
 MAX_WINDOWS = 8
-"""Windows along either side; a larger picture is sampled by as many, evenly spread."""
+"""Largest number of windows along either side; a larger picture is sampled by this many, evenly spaced."""
 BLOCK = 16
-"""Side, in pixels, of the blocks whose smoothest show the noise."""
+"""Side, in pixels, of the blocks in which noise is measured; the smoothest ones show it."""
 SMOOTHEST = 20
-"""Percentile of the blocks, by their residual, that is read as noise: texture is in the others."""
+"""Percentile of the blocks' residuals that is taken as noise; the other blocks contain texture."""
 LEAST_BLOCKS = 12
 CLIPPED_L = (1.5, 98.5)
 """L* beyond which clipping hides noise."""

@@ -1,4 +1,4 @@
-"""Pictures cut into blocks of 32 x 32 pixels, and how much the blocks of two pictures differ."""
+"""Cut pictures into blocks of 32 x 32 pixels, and measure how much the blocks of two pictures differ."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from redaes.models.fgaesq.tokens import BLOCK, PATCH, Grid, Ids, Size
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
-"""What CLIP's pictures are normalised with (Radford et al. 2021), RGB in [0, 1]."""
+"""Standard deviations with which CLIP's pictures are normalised; ``MEAN`` has the means (Radford et al. 2021), for RGB
+in [0, 1]."""
 
 _WINDOW = 7  # SSIM's window, in pixels: the default of scikit-image, which the published code calls
 _INSIDE = BLOCK - _WINDOW + 1  # windows of a block, along each side
@@ -32,7 +33,7 @@ _KEPT_BYTES = 2**27  # of the pictures whose blocks are kept for the next pairs
 
 
 def n_patches(size: Size) -> int:
-    """Return tokens of a picture at full resolution, incomplete patches counted.
+    """Return the number of tokens of a picture at full resolution, including incomplete patches.
 
     >>> n_patches((512, 256)), n_patches((513, 256))
     (512, 528)
@@ -76,7 +77,7 @@ def fine_positions(blocks: Ids, columns: int) -> Ids:
 
 
 class BlockedPicture:
-    """A picture at one size, cut into blocks. What several pairs need of it is computed once."""
+    """A picture at one size, cut into blocks. Data that several pairs need is computed once."""
 
     def __init__(self, image: Image.Image, device: torch.device) -> None:
         self.grid = block_grid(image.size)
@@ -89,12 +90,12 @@ class BlockedPicture:
 
     @property
     def n_blocks(self) -> int:
-        """How many there are."""
+        """Number of blocks."""
         return self.grid[0] * self.grid[1]
 
     @property
     def n_bytes(self) -> int:
-        """What it takes when all has been computed."""
+        """Size in memory, in bytes, when everything has been computed."""
         per_block = 3 * BLOCK**2
         if self.n_blocks <= _BLOCKS_AT_ONCE:
             per_block += 4 * 3 * (2 * _INSIDE**2 + PATCH**2)
@@ -150,7 +151,7 @@ class KeptPictures:
         self._kept: OrderedDict[tuple[int, tuple[Size, ...]], BlockedPicture] = OrderedDict()
 
     def at(self, index: int, sizes: tuple[Size, ...]) -> BlockedPicture:
-        """Return a picture after it was brought to these sizes, one after the other."""
+        """Return a picture after it was resized to these sizes in turn."""
         key = index, sizes
         if key not in self._kept:
             image = self.pictures[index].image
@@ -159,7 +160,7 @@ class KeptPictures:
                     image = image.resize(size, Image.Resampling.LANCZOS)
             self._kept[key] = BlockedPicture(image, self.device)
         self._kept.move_to_end(key)
-        # The two of the present pair stay, however large they are.
+        # The two pictures of the current pair are kept, however large they are.
         while len(self._kept) > 2 and sum(picture.n_bytes for picture in self._kept.values()) > _KEPT_BYTES:
             self._kept.popitem(last=False)
         return self._kept[key]

@@ -26,7 +26,7 @@ from redaes.models.fgaesq.network import CONFIG, FGAesQ, ModelSettings, save
 from redaes.models.fgaesq.tokens import PUBLISHED_TOKENS
 
 CONVERSION = "conversion.json"
-"""Beside a converted model: which file it came from."""
+"""File beside a converted model that records the checkpoint it came from."""
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
 """Names under which training programs keep the weights beside other things, the usual one first."""
@@ -36,11 +36,11 @@ _TEXT = ("token_embedding.", "transformer.", "ln_final.", "positional_embedding"
 _ALIASES = ("ln_pre.", "transformer.", "ln_post.", "proj")
 _SHOWN = 3
 _DAMAGE = (OSError, RuntimeError, ValueError, EOFError, KeyError, AttributeError, TypeError, IndexError)
-"""What damaged or hostile files end with: the unpickler and the zip reader have no common error."""
+"""Errors that damaged or hostile files cause: the unpickler and the zip reader have no common error."""
 
 
 class _Target(NamedTuple):
-    """Where a published weight goes."""
+    """The destination of a published weight."""
 
     names: tuple[str, ...]
     """Names in our network: one, or three that share the published weight."""

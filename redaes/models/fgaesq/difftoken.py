@@ -154,7 +154,7 @@ def pair_tokens(
 
 
 def _pair(kept: KeptPictures, i: int, j: int, settings: TokenSettings, salt: str) -> tuple[Tokens, Tokens]:
-    """Return tokens of both pictures, drawn with one set of random numbers, so that equal grids give equal places."""
+    """Return the tokens of both pictures, drawn with the same random numbers, so that equal grids give equal places."""
     pictures = kept.pictures[i], kept.pictures[j]
     rng = seeded(*sorted(picture.ref.id for picture in pictures), salt)
     sizes = pair_sizes(pictures[0].image.size, pictures[1].image.size, settings, by_width=rng.random() < 0.5)
@@ -171,7 +171,7 @@ def _pair(kept: KeptPictures, i: int, j: int, settings: TokenSettings, salt: str
     views = []
     for picture in blocked:
         height, width = picture.grid
-        scores = draws[0, :height, :width].copy()  # what only one picture has cannot be compared: a random score
+        scores = draws[0, :height, :width].copy()  # blocks that only one picture has get a random score
         scores[:rows, :columns] = difference
         views.append(_tokens(picture, *choose_blocks(scores.ravel(), draws[1, :height, :width].ravel(), settings)))
     return views[0], views[1]

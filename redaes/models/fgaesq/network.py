@@ -31,7 +31,7 @@ _OFFSET = 0.1  # added to the grid before the position table is stretched to it,
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """What a checkpoint's ``config.json`` holds."""
+    """The content of a checkpoint's ``config.json``."""
 
     vision: dict[str, Any]
     """CLIP's vision configuration, ``projection_dim`` included."""
@@ -133,12 +133,12 @@ class FGAesQ(nn.Module):
         return torch.cat([*heads, bias], 1)
 
     def n_parameters(self) -> int:
-        """Return how many numbers are learned."""
+        """Return the number of parameters."""
         return sum(parameter.numel() for parameter in self.parameters())
 
 
 def _class_token(layer: Any, hidden: Tensor, mask: Tensor | None) -> Tensor:
-    """Return (B, width): what a layer makes of the class token. In the last layer nobody looks at the others."""
+    """Return (B, width): a layer's output for the class token. The last layer needs no other outputs."""
     attention = layer.self_attn
     normed = layer.layer_norm1(hidden)  # (B, L, width)
 
@@ -212,7 +212,7 @@ def load(folder: str | Path) -> FGAesQ:
 
 
 def revision(folder: str | Path) -> str:
-    """Return what pins a model's folder: SHA-256 over its settings and weights, 16 hex digits.
+    """Return the revision of a model's folder: SHA-256 over its settings and weights, 16 hex digits.
 
     Raises:
         BackendError: one of the two files is missing.

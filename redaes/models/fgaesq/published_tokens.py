@@ -48,11 +48,11 @@ _SAME_SCALE = 0.01
 _MOST_PIXELS = 64_000_000
 
 Steps = tuple[Size, ...]
-"""Sizes to which a picture is brought, one after the other."""
+"""Sizes to which a picture is resized in turn."""
 
 
 def draws_of(first: ImageRef, second: ImageRef, salt: str = "") -> tuple[random.Random, bool]:
-    """Return the draws of a pair, and whether its second picture is the one that is drawn for first.
+    """Return the random draws of a pair, and whether its second picture is drawn for first.
 
     >>> from pathlib import Path
     >>> one, two = (ImageRef(id="0" * 64, path=Path(f"000123-0{n}.jpg")) for n in (2, 1))
@@ -72,7 +72,7 @@ def _seeded(text: str) -> random.Random:
 
 
 def published_steps(first: Size, second: Size, settings: TokenSettings, by_width: bool) -> tuple[Steps, Steps]:
-    """Return the sizes to which the two pictures of a pair are brought.
+    """Return the sizes to which the two pictures of a pair are resized.
 
     >>> published_steps((800, 600), (400, 400), TokenSettings(procedure="published"), by_width=True)
     (((800, 600),), ((800, 800),))

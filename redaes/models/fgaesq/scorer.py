@@ -21,7 +21,7 @@ from redaes.models.fgaesq.tokens import Tokens, collate
 from redaes.ranking import Edge, count_cycles
 
 MAX_SERIES = 64
-"""Most pictures of a series, every pair of which is scored."""
+"""Largest number of pictures in a series; every pair of them is scored."""
 
 _DECIMALS = 5  # scores that agree to this many decimals are ties: float32 is not sure of more
 _BATCH_TOKENS = 8192  # most tokens of one batch: the memory that a batch takes does not depend on the pictures' sizes
@@ -34,7 +34,7 @@ _TILE = 4  # pictures: pairs within such a group and another one follow each oth
 
 @dataclass(frozen=True)
 class SeriesOrder:
-    """The order of one series by its scores, which are not strengths and have no errors."""
+    """The order of one series by its scores. They are not Bradley-Terry strengths and have no standard errors."""
 
     order: tuple[str, ...]
     """Picture ids, best first; ties keep the order of ids."""

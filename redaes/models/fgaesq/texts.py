@@ -54,7 +54,7 @@ def rationale_text(rationale: Rationale) -> str:
 
 @torch.no_grad()
 def text_embeddings(clip: Path, texts: Iterable[str]) -> dict[str, Tensor]:
-    """Return what CLIP's text tower makes of each different text, (d,) of length 1 each.
+    """Return the embedding of each different text by CLIP's text tower: (d,), of length 1.
 
     The tower is frozen, so this is done once, before training.
 

@@ -25,7 +25,7 @@ FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
 )
-"""What an embedded model cannot do without."""
+"""Files without which an embedded model is incomplete."""
 
 LIMITS = "limits.json"
 """Beside the weights: what is to be said of them where they answer, with the revision that it was measured on."""
@@ -50,7 +50,7 @@ def weights(name: str = NAME) -> Path:
 
 
 def limits(name: str, revision: str) -> str | None:
-    """Return what a reader of an embedded model's answers is to know about it, as a sentence.
+    """Return what a reader of an embedded model's answers should know about the model, as a sentence.
 
     Args:
         name: name of the model that answers; any.
