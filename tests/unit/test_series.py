@@ -717,8 +717,8 @@ def test_doctor_names_what_is_missing_and_the_command_that_installs_it(monkeypat
     report = json.loads(runner.invoke(app, ["doctor", "--json"]).stdout)
     assert report["healthy"] is True
     remedies = {part["name"]: part["remedy"] for part in report["parts"] if part["packages"]}
-    assert remedies == {"": None} | {one: f"pip install 'redaes[{one}]'" for one in ("demo", "edit")}
-    wanted[0] = "numpy>=900"
+    assert remedies == {"": None} | {one: f"pip install 'redaes[{one}]'" for one in ("demo", "dev", "edit")}
+    wanted.append("numpy>=900")
     broken = runner.invoke(app, ["doctor"])
     assert broken.exit_code == 4
     assert "to install it: pip install --upgrade redaes" in broken.stdout
