@@ -3,13 +3,13 @@
 Two tests must both be significant, each at 2.5 %, one-sided:
 
 * **Answers at random.** A coin decides for each series whether all its answers are inverted, and everything is learnt
-and evaluated again, many times. For somebody who answers at random, the true answers are just one more toss, so the
+  and evaluated again, many times. For somebody who answers at random, the true answers are just one more toss, so the
   observed gain is among the largest 2.5 % in at most 2.5 % of cases. This is exact, whatever the learning does, and
   although the models of the folds have learnt from each other's held-out answers. It assumes that the pairs would be
   the same if the answers were inverted. That is only nearly true if questions depended on earlier answers, or if
-  somebody picks one of several pictures: inverted, the worst one would be the pick. * **No gain.** If learning made no
-  difference, it is a coin toss whether a series is judged better after it than before: the exact sign-flip test. This
-  is for people who do have a taste, which the model knew as well before as after.
+  somebody picks one of several pictures: inverted, the worst one would be the pick.
+* **No gain.** If learning made no difference, it is a coin toss whether a series is judged better after it than before:
+  the exact sign-flip test. This is for people who do have a taste, which the model knew as well before as after.
 """
 
 from __future__ import annotations
