@@ -244,3 +244,10 @@ def _rendered(answer: Say | Fault | Raw) -> tuple[int, Mapping[str, str], bytes]
             "total_tokens": prompt + completion_tokens,
         }
     return 200, {"Content-Type": "application/json"}, json.dumps(completion).encode()
+
+
+def always_the_first(call: Call) -> Say:
+    """The script of a model that prefers the first picture in both modes, whatever it is shown."""
+    verdict = "Winner: A\nDifference: +1.0"
+    reasons = "<rationale>\nA is sharper. decisive: focus; better in picture A\n</rationale>\n"
+    return Say(reasons + verdict if "rationale" in call.text else verdict)

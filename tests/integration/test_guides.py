@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from openai_server import Call, OpenAIServer, Say
+from openai_server import OpenAIServer, always_the_first
 from PIL import Image, ImageEnhance, ImageFilter
 from typer.testing import CliRunner
 
@@ -39,7 +39,6 @@ STEPS = {
 """What is added to a line, for time: the recipe's steps are minutes."""
 SMALL = ["--max-side", "64", "--views", "1", "--variants", "2", "--workers", "1"]
 SERVER = re.compile(r"http://localhost:11434(/v1)?")
-REASONED = "<rationale>\nA is sharper. decisive: focus; better in picture A\n</rationale>\nWinner: A\nDifference: +1.0"
 NOT_LEARNT = 6
 """How `redaes taste learn` ends where nothing was learnt."""
 
@@ -84,11 +83,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def server() -> Iterator[str]:
     """The address of a model that answers every question alike."""
-
-    def say(call: Call) -> Say:
-        return Say(REASONED if "rationale" in call.text else "Winner: A\nDifference: +1.0")
-
-    with OpenAIServer(say) as running:
+    with OpenAIServer(always_the_first) as running:
         yield running.base_url
 
 

@@ -8,14 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from openai_server import Call, OpenAIServer, Say
+from openai_server import OpenAIServer, always_the_first
 
 import redaes
 from redaes.reference_photographs import reference_photographs
 
 ROOT = Path(__file__).parents[2]
 SERVER = "http://localhost:11434/v1"
-REASONED = "<rationale>\nA is sharper. decisive: focus; better in picture A\n</rationale>\nWinner: A\nDifference: +1.0"
 PICTURES = {"a.jpg": "coffee.jpg", "b.jpg": "coffee-dark.jpg", "c.jpg": "chelsea-noisy.jpg"}
 
 
@@ -37,11 +36,7 @@ def somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def server() -> Iterator[str]:
     """The address of a model that answers every question alike."""
-
-    def say(call: Call) -> Say:
-        return Say(REASONED if "rationale" in call.text else "Winner: A\nDifference: +1.0")
-
-    with OpenAIServer(say) as running:
+    with OpenAIServer(always_the_first) as running:
         yield running.base_url
 
 
