@@ -7,10 +7,12 @@
 # Started again after a kill it goes on where it was: each step from its last checkpoint, finished steps are passed over.
 # Two never run in one folder. --share 0.01 makes a hundredth of the steps, to see that everything runs; --processes N
 # (default 2, one thread each) is part of a run's settings and stays as it was begun. --data FOLDER takes pairs that were
-# built before, of the same photographs and share held out. docs/training.md has what each step takes.
+# built before, of the same photographs and share held out. --from MODEL starts from a trained embedded model, to whose
+# position embedding cosines are added, instead of random weights. --composition W draws groups of pairs with an edit of
+# the composition W times as often. docs/training.md has what each step takes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-python="${PYTHON:-python}" out="" data="" share=1 processes=2 plan="" data_options=(--views 9 --test-fraction 0.15) photographs=()
+python="${PYTHON:-python}" out="" data="" share=1 processes=2 plan="" from="" composition="" data_options=(--views 9 --test-fraction 0.15) photographs=()
 while [ $# -gt 0 ]; do
     case "$1" in
         --out) out="$2"; shift 2 ;;
@@ -18,6 +20,8 @@ while [ $# -gt 0 ]; do
         --processes) processes="$2"; shift 2 ;;
         --plan) plan=yes; shift ;;
         --data) data="$2"; shift 2 ;;
+        --from) from="$2"; shift 2 ;;
+        --composition) composition="$2"; shift 2 ;;
         --views) data_options[1]="$2"; shift 2 ;;
         --test-fraction) data_options[3]="$2"; shift 2 ;;
         --*) echo "error: unknown option $1; the head of $0 has them all" >&2; exit 2 ;;
@@ -72,12 +76,23 @@ if [ -z "$data" ]; then
     run "$python" data_gen/build_pairs.py "${photographs[@]}" --out "$data" "${data_options[@]}" --workers "$processes"
 fi
 
-echo "## from nothing"
-once "$out/random" "$python" stages/build_nano.py --data "$data" --place-spread 0.4 --intermediate 640
+if [ -n "$composition" ]; then
+    echo "## pairs with an edit of the composition, more often"
+    once "$out/red_weighted" "$python" benchmarks/draw_more_often.py "$data" --factor composition --weight "$composition"
+    data="$out/red_weighted"
+fi
+
+if [ -n "$from" ]; then
+    echo "## from $from"
+    once "$out/start" "$python" stages/build_nano.py --model "$from" --place-spread 0.4
+else
+    echo "## from nothing"
+    once "$out/start" "$python" stages/build_nano.py --data "$data" --place-spread 0.4 --intermediate 640
+fi
 
 # The tower: colours, faults, places, and the same cell in another view; small pictures first.
 places=(--place_weight 1 --matching_weight 0.5)
-stage vision_small warmup_vision 2000 --model "$out/random" --max_pixels $small "${places[@]}"
+stage vision_small warmup_vision 2000 --model "$out/start" --max_pixels $small "${places[@]}"
 stage vision warmup_vision 800 --model "$out/vision_small/final" --max_pixels $full "${places[@]}" --learning_rate 6e-4
 
 # The language model learns to look, without writing: small pictures and no words, then as it will be asked.

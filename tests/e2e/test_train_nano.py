@@ -30,10 +30,11 @@ def planned(*more: str) -> list[list[str]]:
     return [shlex.split(line) for line in done.stdout.splitlines() if not line.startswith("#")]
 
 
-def test_every_step_takes_options_that_exist_and_what_another_has_left() -> None:
-    made = {"runs/it/random", "runs/it/red"}
+@pytest.mark.parametrize("more", [(), ("--from", "redaes/nano-base", "--composition", "2.5")])
+def test_every_step_takes_options_that_exist_and_what_another_has_left(more: tuple[str, ...]) -> None:
+    made = {"runs/it/red"}
     seen = set()
-    for words in planned():
+    for words in planned(*more):
         script = next((Path(word).stem for word in words if word.startswith("stages/")), "")
         if script in SCRIPTS:
             stage = STAGES[SCRIPTS[script]]
@@ -59,6 +60,19 @@ def test_a_share_makes_fewer_steps_and_pairs_may_be_there_already() -> None:
     assert [max(2, round(n / 100)) for n in steps(whole)] == pytest.approx(steps(part), abs=1)
     assert not [words for words in part if "data_gen/build_pairs.py" in words]
     assert all(words[words.index("--data") + 1] == "pairs" for words in part if "--data" in words)
+
+
+def test_it_starts_from_nothing_or_from_a_model_and_may_draw_the_composition_more_often() -> None:
+    def built(plan: list[list[str]]) -> list[str]:
+        return next(words for words in plan if "stages/build_nano.py" in words)
+
+    assert "--model" not in built(planned())
+    plan = planned("--from", "redaes/nano-base", "--composition", "2.5")
+    found = built(plan)
+    assert found[found.index("--model") + 1] == "redaes/nano-base"
+    assert "--data" not in found
+    stages = [words for words in plan if "--max_steps" in words]
+    assert {words[words.index("--data") + 1] for words in stages} == {"runs/it/red_weighted"}
 
 
 def test_what_it_does_not_know_is_refused() -> None:

@@ -101,6 +101,34 @@ def test_options_of_the_builder_change_what_they_name_alone(tmp_path: Path) -> N
     assert model.config.text_config.intermediate_size == 256
 
 
+def test_a_trained_model_gets_places_and_keeps_the_rest(tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+    from typer.testing import CliRunner
+
+    from redaes.cli.app import app
+    from redaes.models.nano.builder import place_waves
+
+    runner = CliRunner()
+    asked = ["train", "nano-build", "--model", "redaes/nano-base", "--out", str(tmp_path / "new")]
+    done = runner.invoke(app, [*asked, "--place-spread", "0.4"])
+    assert done.exit_code == 0, done.output
+    before = load_file(nano.weights("redaes/nano-base") / "model.safetensors")
+    after = load_file(tmp_path / "new" / "model.safetensors")
+    assert after.keys() == before.keys()
+    name = "model.visual.pos_embed.weight"
+    assert {key for key in before if not torch.equal(before[key].float(), after[key])} == {name}
+    torch.testing.assert_close(after[name] - before[name].float(), place_waves(256, 128, 0.4, seed=0))
+    assert AutoProcessor.from_pretrained(tmp_path / "new").tokenizer.get_vocab()
+    for options, said in (
+        ([], "give --place-spread"),
+        (["--place-spread", "0.4", "--data", "red"], "give either --data"),
+        (["--place-spread", "0.4", "--intermediate", "640"], "not --intermediate"),
+    ):
+        refused = runner.invoke(app, [*asked, *options])
+        assert refused.exit_code == 2
+        assert said in " ".join(refused.stderr.split())
+
+
 def test_heads_begin_at_the_same_place_of_the_other_picture(tmp_path: Path) -> None:
     from redaes.models.nano.builder import build
     from redaes.models.nano.same_place import LAYERS, favour_same_place

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,7 +34,10 @@ from redaes.training.weighted_draws import (
     weighted_sets,
     weights_of_parts,
 )
+from redaes.types import SPLITS
 from tests.conftest import synthetic_photograph
+
+ROOT = Path(__file__).parents[2]
 
 
 def epochs(sampler: LikeLengths | ShuffledGroups | GroupSampler, n: int) -> list[list[int]]:
@@ -245,3 +250,25 @@ def test_drawing_leaves_the_random_state_alone() -> None:
     WeightedRows([[0], [1]], [0.5, 2.0], seed=0).of_epoch(3)
     WeightedGroups([2, 4], [0.5, 2.0], seed=0).of_epoch(3)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_groups_with_an_edit_of_one_factor_are_drawn_more_often(red_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "weighted"
+    command = [sys.executable, "benchmarks/draw_more_often.py", red_folder, "--factor", "light", "--weight", "2.5"]
+    done = subprocess.run(
+        [*map(str, command), "--out", str(out)], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    for split in SPLITS:
+        before, after = load_pairs(red_folder, split), load_pairs(out, split)
+        assert after["id"] == before["id"]
+    pairs = load_pairs(out, "train")
+    weights = draw_weights(pairs)
+    assert weights is not None
+    with_light: dict[str, bool] = {}
+    for row in pairs.with_format(None).select_columns(["group", "edit_first", "edit_second"]):
+        edits = [edit for edit in (row["edit_first"], row["edit_second"]) if edit]
+        with_light[row["group"]] = with_light.get(row["group"], False) or any(e["factor"] == "light" for e in edits)
+    assert set(with_light.values()) == {True, False}
+    assert weights == [2.5 if with_light[group] else 1.0 for group in pairs["group"]]
+    assert draw_weights(load_pairs(out, "test")) is None

@@ -13,8 +13,17 @@ from redaes.errors import InputError
 
 
 def build_nano(
-    data: Annotated[Path, typer.Option(help="Folder of a RED dataset, whose texts the tokenizer is trained on.")],
     out: Annotated[Path, typer.Option(help="Folder for the model.")],
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of a RED dataset, whose texts the tokenizer is trained on.")
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Start from the weights and the tokenizer of this embedded model (redaes/nano-base or a folder) "
+            "instead of random weights, and only add the cosines of --place-spread. Use it in place of --data."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the random weights.")] = 0,
     place_spread: Annotated[
         float | None,
@@ -29,6 +38,8 @@ def build_nano(
 ) -> None:
     """Build the embedded model with random weights, and train its tokenizer on a RED dataset's texts.
 
+    With --model, the weights and the tokenizer are those of a trained embedded model, and only places are added.
+
     A LoRA on random weights learns nothing. Therefore train all weights of the result next, including the vision tower:
     first with redaes train nano-vision, then with redaes train nano-reading (docs/training.md).
     """
@@ -40,8 +51,21 @@ def build_nano(
                 f"--intermediate is {intermediate}, which is not a multiple of 64 from 64 on; the default is 512, and "
                 "the next larger value is 576"
             )
-        check_dataset(data)
+        if (data is None) == (model is None):
+            raise InputError("give either --data, for random weights, or --model, to start from trained ones")
+        if model is not None and (place_spread is None or intermediate is not None):
+            raise InputError("with --model, give --place-spread, which is what changes, and not --intermediate")
         check_writable(out)
+        if model is not None:
+            from redaes.backends.loading import model_folder
+            from redaes.models.nano.builder import with_places
+
+            assert place_spread is not None
+            with_places(model_folder(model), out, place_spread, seed)
+            typer.echo(f"built: {out}")
+            return
+        assert data is not None
+        check_dataset(data)
         from redaes.models.nano.builder import build
         from redaes.models.nano.corpus import corpus
 

@@ -266,3 +266,24 @@ def build(
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder)
     make_processor(tokenizer, max_pixels).save_pretrained(folder)
+
+
+def with_places(trained: Path, folder: Path, spread: float, seed: int) -> None:
+    """Write a trained embedded model to ``folder`` with cosines added to its position embedding (:func:`place_waves`).
+
+    Everything else stays, tokenizer and processor too. The vision tower has to be trained on afterwards.
+
+    Args:
+        trained: folder of the model.
+        folder: where to write; created.
+        spread: standard deviation of what is added.
+        seed: seed of the directions.
+    """
+    model = Qwen3VLForConditionalGeneration.from_pretrained(trained, dtype=torch.float32, local_files_only=True)
+    with torch.no_grad():
+        positions = model.model.visual.pos_embed.weight
+        n_positions, width = positions.shape
+        positions.add_(place_waves(n_positions, width, spread, seed))
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(folder)
+    Qwen3VLProcessor.from_pretrained(trained, local_files_only=True).save_pretrained(folder)
