@@ -7,9 +7,10 @@
 # Started again after a kill it goes on where it was: each step from its last checkpoint, finished steps are passed over.
 # Two never run in one folder. --share 0.01 makes a hundredth of the steps, to see that everything runs; --processes N
 # (default 2, one thread each) is part of a run's settings and stays as it was begun. --data FOLDER takes pairs that were
-# built before, of the same photographs and share held out. --from MODEL starts from a trained embedded model, to whose
-# position embedding cosines are added, instead of random weights. --composition W draws groups of pairs with an edit of
-# the composition W times as often. docs/training.md has what each step takes.
+# built before, of the same photographs and share held out. --from MODEL starts from a trained embedded model, which gets
+# cosines in its position embedding, wider layers and a tokenizer of the dataset's texts, instead of random weights.
+# --composition W draws groups of pairs with an edit of the composition W times as often. docs/training.md has what each
+# step takes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python="${PYTHON:-python}" out="" data="" share=1 processes=2 plan="" from="" composition="" data_options=(--views 9 --test-fraction 0.15) photographs=()
@@ -84,7 +85,7 @@ fi
 
 if [ -n "$from" ]; then
     echo "## from $from"
-    once "$out/start" "$python" stages/build_nano.py --model "$from" --place-spread 0.4
+    once "$out/start" "$python" stages/build_nano.py --model "$from" --data "$data" --place-spread 0.4 --intermediate 640
 else
     echo "## from nothing"
     once "$out/start" "$python" stages/build_nano.py --data "$data" --place-spread 0.4 --intermediate 640

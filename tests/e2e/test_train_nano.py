@@ -70,7 +70,6 @@ def test_it_starts_from_nothing_or_from_a_model_and_may_draw_the_composition_mor
     plan = planned("--from", "redaes/nano-base", "--composition", "2.5")
     found = built(plan)
     assert found[found.index("--model") + 1] == "redaes/nano-base"
-    assert "--data" not in found
     stages = [words for words in plan if "--max_steps" in words]
     assert {words[words.index("--data") + 1] for words in stages} == {"runs/it/red_weighted"}
 

@@ -120,13 +120,37 @@ def test_a_trained_model_gets_places_and_keeps_the_rest(tmp_path: Path) -> None:
     torch.testing.assert_close(after[name] - before[name].float(), place_waves(256, 128, 0.4, seed=0))
     assert AutoProcessor.from_pretrained(tmp_path / "new").tokenizer.get_vocab()
     for options, said in (
-        ([], "give --place-spread"),
-        (["--place-spread", "0.4", "--data", "red"], "give either --data"),
-        (["--place-spread", "0.4", "--intermediate", "640"], "not --intermediate"),
+        ([], "say what is to change"),
+        (["--intermediate", "448"], "layers can only be widened"),
     ):
         refused = runner.invoke(app, [*asked, *options])
         assert refused.exit_code == 2
         assert said in " ".join(refused.stderr.split())
+
+
+def test_a_wider_model_computes_the_same_and_a_new_tokenizer_keeps_the_tokens_that_stay(tmp_path: Path) -> None:
+    from redaes.models.nano.builder import build, continued
+
+    sizes = {"hidden": 64, "layers": 2, "vision_hidden": 32, "vision_layers": 2}
+    texts = ["Winner: A and B", "a text of noise", "the noise in B"]
+    build(tmp_path / "old", texts, seed=0, vocab_size=300, initializer_range=0.2, **sizes)
+    continued(tmp_path / "old", tmp_path / "wide", seed=1, intermediate=256)
+    continued(tmp_path / "old", tmp_path / "told", seed=1, corpus=["Winner: B and A", "text about blur"] * 9)
+    names = ("old", "wide", "told")
+    old, wide, told = (AutoModelForImageTextToText.from_pretrained(tmp_path / name).eval() for name in names)
+    assert wide.config.text_config.intermediate_size == 256
+    ids = torch.tensor([[1, 2, 3, 40, 41, 270]])
+    with torch.no_grad():
+        torch.testing.assert_close(wide(input_ids=ids).logits, old(input_ids=ids).logits)
+    before, after = (AutoProcessor.from_pretrained(tmp_path / name).tokenizer for name in ("old", "told"))
+    known, embeddings = before.get_vocab(), (old.get_input_embeddings().weight, told.get_input_embeddings().weight)
+    new = [token for token in after.get_vocab() if token not in known]
+    assert new
+    for token, number in after.get_vocab().items():
+        its = [known[token]] if token in known else before(after.convert_tokens_to_string([token]))["input_ids"]
+        torch.testing.assert_close(embeddings[1][number], embeddings[0][its].mean(0))
+    others = [name for name, _ in told.named_parameters() if "embed_tokens" not in name]
+    assert all(torch.equal(told.get_parameter(name), old.get_parameter(name)) for name in others)
 
 
 def test_heads_begin_at_the_same_place_of_the_other_picture(tmp_path: Path) -> None:

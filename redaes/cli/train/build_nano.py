@@ -15,13 +15,15 @@ from redaes.errors import InputError
 def build_nano(
     out: Annotated[Path, typer.Option(help="Folder for the model.")],
     data: Annotated[
-        Path | None, typer.Option(help="Folder of a RED dataset, whose texts the tokenizer is trained on.")
+        Path | None,
+        typer.Option(help="Folder of a RED dataset, whose texts the tokenizer is trained on. Needed without --model."),
     ] = None,
     model: Annotated[
         str | None,
         typer.Option(
-            help="Start from the weights and the tokenizer of this embedded model (redaes/nano-base or a folder) "
-            "instead of random weights, and only add the cosines of --place-spread. Use it in place of --data."
+            help="Start from this trained embedded model (redaes/nano-base or a folder) instead of random weights, and "
+            "change only what the other options name: --data trains a new tokenizer, --intermediate widens the layers, "
+            "and --place-spread adds its cosines to the position embedding."
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the random weights.")] = 0,
@@ -38,7 +40,7 @@ def build_nano(
 ) -> None:
     """Build the embedded model with random weights, and train its tokenizer on a RED dataset's texts.
 
-    With --model, the weights and the tokenizer are those of a trained embedded model, and only places are added.
+    With --model, the model is a trained one of which only a part changes.
 
     A LoRA on random weights learns nothing. Therefore train all weights of the result next, including the vision tower:
     first with redaes train nano-vision, then with redaes train nano-reading (docs/training.md).
@@ -51,24 +53,22 @@ def build_nano(
                 f"--intermediate is {intermediate}, which is not a multiple of 64 from 64 on; the default is 512, and "
                 "the next larger value is 576"
             )
-        if (data is None) == (model is None):
-            raise InputError("give either --data, for random weights, or --model, to start from trained ones")
-        if model is not None and (place_spread is None or intermediate is not None):
-            raise InputError("with --model, give --place-spread, which is what changes, and not --intermediate")
+        if model is None and data is None:
+            raise InputError("give --data, on whose texts the tokenizer is trained, or --model, to start from")
+        if model is not None and data is None and place_spread is None and intermediate is None:
+            raise InputError("with --model, say what is to change: --data, --intermediate or --place-spread")
+        if data is not None:
+            check_dataset(data)
         check_writable(out)
-        if model is not None:
-            from redaes.backends.loading import model_folder
-            from redaes.models.nano.builder import with_places
-
-            assert place_spread is not None
-            with_places(model_folder(model), out, place_spread, seed)
-            typer.echo(f"built: {out}")
-            return
-        assert data is not None
-        check_dataset(data)
-        from redaes.models.nano.builder import build
+        from redaes.backends.loading import model_folder
+        from redaes.models.nano.builder import build, continued
         from redaes.models.nano.corpus import corpus
 
-        shape = {} if intermediate is None else {"intermediate": intermediate}
-        build(out, corpus(data), seed=seed, place_spread=place_spread, **shape)
+        texts = None if data is None else corpus(data)
+        if model is not None:
+            begun = model_folder(model)
+            continued(begun, out, seed=seed, corpus=texts, place_spread=place_spread, intermediate=intermediate)
+        elif texts is not None:
+            shape = {} if intermediate is None else {"intermediate": intermediate}
+            build(out, texts, seed=seed, place_spread=place_spread, **shape)
         typer.echo(f"built: {out}")

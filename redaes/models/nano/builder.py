@@ -23,6 +23,8 @@ from transformers import (
     Qwen3VLVideoProcessor,
 )
 
+from redaes.errors import InputError
+
 PATCH = 16
 MERGE = 2
 SIDE_MULTIPLE = PATCH * MERGE
@@ -268,22 +270,73 @@ def build(
     make_processor(tokenizer, max_pixels).save_pretrained(folder)
 
 
-def with_places(trained: Path, folder: Path, spread: float, seed: int) -> None:
-    """Write a trained embedded model to ``folder`` with cosines added to its position embedding (:func:`place_waves`).
+def continued(
+    trained: Path,
+    folder: Path,
+    *,
+    seed: int,
+    corpus: Iterable[str] | None = None,
+    place_spread: float | None = None,
+    intermediate: int | None = None,
+) -> None:
+    """Write a trained embedded model to ``folder`` with a new tokenizer, wider feed-forward layers, or places.
 
-    Everything else stays, tokenizer and processor too. The vision tower has to be trained on afterwards.
+    What a change does not touch stays: wider layers compute the same as before, and a token that the tokenizer before
+    had as well keeps its embedding; another token begins with the mean embedding of the tokens that its text had. A
+    model with a new tokenizer or with places has to be trained on afterwards.
 
     Args:
         trained: folder of the model.
         folder: where to write; created.
-        spread: standard deviation of what is added.
-        seed: seed of the directions.
+        seed: seed of what is new.
+        corpus: texts for a tokenizer with as many tokens as the one before; None: that one.
+        place_spread: standard deviation of the cosines that are added to the position embedding (:func:`place_waves`);
+            None: nothing is added.
+        intermediate: new width of the language model's feed-forward layers, no less than before; None: as before.
+
+    Raises:
+        InputError: ``intermediate`` is less than the width before, or the model has another shape than embedded models.
     """
-    model = Qwen3VLForConditionalGeneration.from_pretrained(trained, dtype=torch.float32, local_files_only=True)
+    before = Qwen3VLForConditionalGeneration.from_pretrained(trained, dtype=torch.float32, local_files_only=True)
+    processor = Qwen3VLProcessor.from_pretrained(trained, local_files_only=True)
+    config = before.config.get_text_config()
+    width = config.intermediate_size if intermediate is None else intermediate
+    if width < config.intermediate_size:
+        raise InputError(
+            f"--intermediate is {width}, but {trained} has {config.intermediate_size}; layers can only be widened"
+        )
+    tokenizer, n_narrow = processor.tokenizer, config.intermediate_size
+    if corpus is not None:
+        tokenizer = train_tokenizer(corpus, config.vocab_size, processor.chat_template)
+    vision = before.config.vision_config
+    shape = {"hidden": config.hidden_size, "layers": config.num_hidden_layers}
+    shape |= {"vision_hidden": vision.hidden_size, "vision_layers": vision.depth}
+    torch.manual_seed(seed)
+    model = Qwen3VLForConditionalGeneration(make_config(tokenizer, intermediate=width, **shape)).float()
+    old, new = before.state_dict(), model.state_dict()
+    if {name: weight.dim() for name, weight in old.items()} != {name: weight.dim() for name, weight in new.items()}:
+        raise InputError(f"{trained} does not have the layers of an embedded model; give redaes/nano-base or its like")
     with torch.no_grad():
-        positions = model.model.visual.pos_embed.weight
-        n_positions, width = positions.shape
-        positions.add_(place_waves(n_positions, width, spread, seed))
+        for name, weight in new.items():
+            if name.endswith(("mlp.gate_proj.weight", "mlp.up_proj.weight")):
+                weight[:n_narrow] = old[name]
+            elif name.endswith("mlp.down_proj.weight"):
+                weight.zero_()
+                weight[:, :n_narrow] = old[name]
+            elif corpus is None or not name.endswith(("embed_tokens.weight", "lm_head.weight")):
+                weight.copy_(old[name])
+        if corpus is not None:
+            embedding, known = model.get_input_embeddings().weight, processor.tokenizer.get_vocab()
+            for token, number in tokenizer.get_vocab().items():
+                text = tokenizer.convert_tokens_to_string([token])
+                its = [known[token]] if token in known else processor.tokenizer(text)["input_ids"]
+                embedding[number] = before.get_input_embeddings().weight[its].mean(0)
+        if place_spread is not None:
+            positions = model.model.visual.pos_embed.weight
+            n_positions, n_wide = positions.shape
+            positions.add_(place_waves(n_positions, n_wide, place_spread, seed))
+    model.generation_config.eos_token_id = model.config.text_config.eos_token_id
+    model.generation_config.pad_token_id = model.config.text_config.pad_token_id
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder)
-    Qwen3VLProcessor.from_pretrained(trained, local_files_only=True).save_pretrained(folder)
+    make_processor(tokenizer, int(processor.image_processor.size["longest_edge"])).save_pretrained(folder)
