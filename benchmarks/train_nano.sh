@@ -9,11 +9,11 @@
 # (default 2, one thread each) is part of a run's settings and stays as it was begun. --data FOLDER takes pairs that were
 # built before, of the same photographs and share held out. --from MODEL starts from a trained embedded model, which gets
 # cosines in its position embedding, wider layers and a tokenizer of the dataset's texts, instead of random weights.
-# --composition W draws groups of pairs with an edit of the composition W times as often. docs/training.md has what each
-# step takes.
+# --read-from MODEL starts with writing, from a model that sees already. --composition W draws groups of pairs with an edit
+# of the composition W times as often. docs/training.md has what each step takes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-python="${PYTHON:-python}" out="" data="" share=1 processes=2 plan="" from="" composition="" data_options=(--views 9 --test-fraction 0.15) photographs=()
+python="${PYTHON:-python}" out="" data="" share=1 processes=2 plan="" from="" read_from="" composition="" data_options=(--views 9 --test-fraction 0.15) photographs=()
 while [ $# -gt 0 ]; do
     case "$1" in
         --out) out="$2"; shift 2 ;;
@@ -22,6 +22,7 @@ while [ $# -gt 0 ]; do
         --plan) plan=yes; shift ;;
         --data) data="$2"; shift 2 ;;
         --from) from="$2"; shift 2 ;;
+        --read-from) read_from="$2"; shift 2 ;;
         --composition) composition="$2"; shift 2 ;;
         --views) data_options[1]="$2"; shift 2 ;;
         --test-fraction) data_options[3]="$2"; shift 2 ;;
@@ -83,25 +84,28 @@ if [ -n "$composition" ]; then
     data="$out/red_weighted"
 fi
 
-if [ -n "$from" ]; then
-    echo "## from $from"
-    once "$out/start" "$python" stages/build_nano.py --model "$from" --data "$data" --place-spread 0.4 --intermediate 640
-else
-    echo "## from nothing"
-    once "$out/start" "$python" stages/build_nano.py --data "$data" --place-spread 0.4 --intermediate 640
+if [ -z "$read_from" ]; then
+    if [ -n "$from" ]; then
+        echo "## from $from"
+        once "$out/start" "$python" stages/build_nano.py --model "$from" --data "$data" --place-spread 0.4 --intermediate 640
+    else
+        echo "## from nothing"
+        once "$out/start" "$python" stages/build_nano.py --data "$data" --place-spread 0.4 --intermediate 640
+    fi
+
+    # The tower: colours, faults, places, and the same cell in another view; small pictures first.
+    places=(--place_weight 1 --matching_weight 0.5)
+    stage vision_small warmup_vision 2000 --model "$out/start" --max_pixels $small "${places[@]}"
+    stage vision warmup_vision 800 --model "$out/vision_small/final" --max_pixels $full "${places[@]}" --learning_rate 6e-4
+
+    # The language model learns to look, without writing: small pictures and no words, then as it will be asked.
+    look=(--answers false --per_device_train_batch_size 32)
+    stage look_small warmup_reading 3000 --model "$out/vision/final" --max_pixels $small "${look[@]}" --short_question true
+    stage look warmup_reading 600 --model "$out/look_small/final" --max_pixels $full "${look[@]}" --learning_rate 8e-4
+    read_from="$out/look/final"
 fi
-
-# The tower: colours, faults, places, and the same cell in another view; small pictures first.
-places=(--place_weight 1 --matching_weight 0.5)
-stage vision_small warmup_vision 2000 --model "$out/start" --max_pixels $small "${places[@]}"
-stage vision warmup_vision 800 --model "$out/vision_small/final" --max_pixels $full "${places[@]}" --learning_rate 6e-4
-
-# The language model learns to look, without writing: small pictures and no words, then as it will be asked.
-look=(--answers false --per_device_train_batch_size 32)
-stage look_small warmup_reading 3000 --model "$out/vision/final" --max_pixels $small "${look[@]}" --short_question true
-stage look warmup_reading 600 --model "$out/look_small/final" --max_pixels $full "${look[@]}" --learning_rate 8e-4
 # ... and to write.
-stage read warmup_reading 1500 --model "$out/look/final" --max_pixels $full
+stage read warmup_reading 1500 --model "$read_from" --max_pixels $full
 
 # The stages, with a LoRA on that base.
 on=(--model "$out/read/final" --max_pixels $full)

@@ -70,6 +70,10 @@ def test_it_starts_from_nothing_or_from_a_model_and_may_draw_the_composition_mor
     plan = planned("--from", "redaes/nano-base", "--composition", "2.5")
     found = built(plan)
     assert found[found.index("--model") + 1] == "redaes/nano-base"
+    late = planned("--read-from", "redaes/nano-base")
+    assert not [words for words in late if "stages/build_nano.py" in words or "stages/warmup_vision.py" in words]
+    (read,) = [words for words in late if "stages/warmup_reading.py" in words]
+    assert read[read.index("--model") + 1] == "redaes/nano-base"
     stages = [words for words in plan if "--max_steps" in words]
     assert {words[words.index("--data") + 1] for words in stages} == {"runs/it/red_weighted"}
 
