@@ -6,6 +6,7 @@ Nothing heavy is imported before a command line is checked.
 from __future__ import annotations
 
 import importlib
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,8 @@ class Stage:
     """Longer prefixes of recipe names that belong to another stage."""
     samples: Literal["pairs", "series"] | None = None
     """The kind of data that is made from the sample photographs if no data are named."""
+    next: str | None = None
+    """Name of the stage that usually follows; None: there is none."""
 
     @property
     def recipe(self) -> Path:
@@ -116,6 +119,26 @@ class Stage:
             return recipes.parse(config, self.recipe, argv)
         return recipes.parse_with(arguments, config, self.recipe, argv)
 
+    def after(self, argv: Sequence[str], data: str, result: Path) -> list[str]:
+        """Return the commands that a user usually types next, for this data and this result.
+
+        Args:
+            argv: the command line with the recipe's file or name, without the program's name.
+            data: the dataset that the stage was trained on.
+            result: the folder with the result, an adapter or a whole model.
+        """
+        whole = not (result / "adapter_config.json").exists()
+        of_result = ["--model" if whole else "--adapter", str(result)]
+        commands = [] if self.name.startswith("nano-") else [["redaes", "compare", "a.jpg", "b.jpg", *of_result]]
+        if self.next is not None:
+            argv, following = self.with_recipe(argv), STAGES[self.next]
+            model = Path(argv[argv.index("--config") + 1]).stem.removeprefix(f"{self.recipes}_")
+            known = f"{following.recipes}_{model}" in following.recipe_names
+            recipe = ["--config", model] if known and model != following.usual else []
+            output = ["--output_dir", str(result.parent.parent / following.recipes)]
+            commands.append(["redaes", "train", following.name, *recipe, "--data", data, *of_result, *output])
+        return [shlex.join(command) for command in commands]
+
     def train(self, arguments: Any, config: Any) -> Path:
         """Train, or make the estimate of a dry run.
 
@@ -161,6 +184,7 @@ _ALL = (
         run="redaes.training.sft:run_sft",
         config="redaes.training.sft:PairSFTConfig",
         samples="pairs",
+        next="align",
         about="""\
 Stage 1: train a model by supervised fine-tuning on edit-induced pairs.
 
@@ -180,6 +204,7 @@ answers only. ``full_training: true`` trains all weights instead of a LoRA, as t
         run="redaes.training.alignment:run_align",
         config="redaes.training.alignment:AlignmentConfig",
         samples="pairs",
+        next="grpo",
         about="""\
 Stage 2: align a model's verdicts and scores with labelled pairs.
 
@@ -199,6 +224,7 @@ generated, and no score is fitted. ``--objective dpo`` runs ``redaes train dpo``
         run="redaes.training.dpo:run_dpo",
         config="redaes.training.dpo:PairDPOConfig",
         samples="pairs",
+        next="grpo",
         about="""\
 Stage 2 by preferences: train a model to prefer the right answer to the answer for the other order.
 
@@ -251,6 +277,7 @@ our choice and is listed in docs/fgaesq.md.""",
         usual="nano",
         run="redaes.training.warmup_vision:run_vision",
         config="redaes.training.warmup_vision:VisionConfig",
+        next="nano-reading",
         about="""\
 First warm-up of the embedded model: train its vision tower alone. Only a model with random weights needs it.
 
@@ -269,6 +296,7 @@ our addition.""",
         usual="nano",
         run="redaes.training.warmup_reading:run_reading",
         config="redaes.training.warmup_reading:ReadingConfig",
+        next="sft",
         about="""\
 Second warm-up of the embedded model: train it to look at both pictures and to write. Only a new model needs it.
 

@@ -59,6 +59,7 @@ def test_a_finished_stage_says_so_at_once(workplace: Path) -> None:
     done = launch([*ACCELERATE, script("stage1")], workplace)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "stage 1 finished" in done.stdout
+    assert "redaes train align --data" in done.stdout
     assert (workplace / "runs/stage1/final/run_record.json").read_bytes() == before
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -134,3 +135,45 @@ def test_what_the_launcher_is_told() -> None:
 )
 def test_a_dry_run_is_seen(argv: list[str], dry: bool) -> None:
     assert is_dry(argv) is dry
+
+
+@pytest.mark.parametrize(
+    ("name", "argv", "adapter", "expected"),
+    [
+        ("sft", [], True, [
+            "redaes compare a.jpg b.jpg --adapter 'my runs/stage1/final'",
+            "redaes train align --data pairs --adapter 'my runs/stage1/final' --output_dir 'my runs/stage2'",
+        ]),
+        ("sft", ["--config", "qwen3_vl_2b"], False, [
+            "redaes compare a.jpg b.jpg --model 'my runs/stage1/final'",
+            "redaes train align --config qwen3_vl_2b --data pairs --model 'my runs/stage1/final' "
+            "--output_dir 'my runs/stage2'",
+        ]),
+        ("dpo", ["--config", "qwen3_5_2b"], True, [
+            "redaes compare a.jpg b.jpg --adapter 'my runs/stage1/final'",
+            "redaes train grpo --config qwen3_5_2b --data pairs --adapter 'my runs/stage1/final' "
+            "--output_dir 'my runs/stage3'",
+        ]),
+        ("grpo", [], True, ["redaes compare a.jpg b.jpg --adapter 'my runs/stage1/final'"]),
+        ("nano-reading", [], False, [
+            "redaes train sft --data pairs --model 'my runs/stage1/final' --output_dir 'my runs/stage1'",
+        ]),
+    ],
+)  # fmt: skip
+def test_a_stage_names_the_commands_that_follow(
+    name: str, argv: list[str], adapter: bool, expected: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = Path("my runs/stage1/final")
+    result.mkdir(parents=True)
+    if adapter:
+        (result / "adapter_config.json").write_text("{}")
+    stage, words = stage_of(name, argv)
+    said = stage.after(words, "pairs", result)
+    assert said == expected
+    for command in said:
+        _, what, *rest = shlex.split(command)
+        if what == "train":
+            following, found = stage_of(rest[0], rest[1:])
+            assert found[found.index("--config") + 1].endswith(".yaml")
+            assert following.name == rest[0]

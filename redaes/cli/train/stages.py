@@ -57,6 +57,10 @@ def run_stage(name: str, argv: Sequence[str]) -> None:
     result = stage.train(arguments, config)
     if getattr(arguments, "plan", None) is None and config.process_index == 0:  # one of several speaks
         typer.echo(f"{stage.title} finished: {result}")
+        if stage.can_be_planned:
+            typer.echo("next, for example:")
+            for command in stage.after(words, arguments.data, result):
+                typer.echo(f"  {command}")
 
 
 def _take_samples(stage: Stage, arguments: Any, config: Any) -> None:
