@@ -121,7 +121,8 @@ def consensus(judgements: Sequence[Judgement], rules: ConsensusRules = _DEFAULT)
     winners = [winner_of(value) for value in deltas]
     sign_agreement = 1.0 - min(winners.count("A"), winners.count("B")) / len(winners)
     # A lean larger than both the difference and the accepted lean: the order mattered more than the pictures did.
-    led = [abs(bias) > max(abs(value), rules.max_bias) for value, bias in zip(deltas, biases, strict=True)]
+    # Means of answers are rounded: a lean of exactly what is accepted may come out a little above it.
+    led = [abs(bias) > max(abs(value), rules.max_bias) + 1e-9 for value, bias in zip(deltas, biases, strict=True)]
 
     rejected: Rejection | None = None
     if sign_agreement < rules.min_sign_agreement:
