@@ -3,7 +3,7 @@
     python benchmarks/draw_more_often.py red --factor composition --weight 2.5 --out red_weighted
 
 A group is drawn as a whole, so all pairs of a group that holds such an edit get this ``draw_weight``. The pairs and
-what is held out stay as they are.
+what is held out stay as they are, and so do the weights of other groups, where a merged dataset has some.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
-from redaes.records import PairRecord, record_of, shards, stream_rows, write_shard
+from redaes.records import OPTIONAL_COLUMNS, PairRecord, load_pairs, record_of, shards, stream_rows, write_shard
 from redaes.types import SPLITS, Factor, Split
 
 
@@ -33,7 +33,7 @@ def weighted(file: Path, split: Split, chosen: set[str], weight: float) -> Itera
     """The records of a shard; those of the groups ``chosen`` with the weight."""
     for row in stream_rows(file):
         record = record_of(row, split)
-        yield record.model_copy(update={"draw_weight": weight if record.pair.group in chosen else None})
+        yield record.model_copy(update={"draw_weight": weight}) if record.pair.group in chosen else record
 
 
 def main() -> int:
@@ -48,6 +48,8 @@ def main() -> int:
         parser.error(f"--weight is {args.weight}; give a finite number above 0")
     if args.out.exists():
         parser.error(f"{args.out} exists already; give a new folder")
+    columns = {*load_pairs(args.data, "train").column_names, "draw_weight"}
+    optional = [column for column in OPTIONAL_COLUMNS if column in columns]
     chosen = groups_with(args.data, args.factor)
     part = args.out.with_name(args.out.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
@@ -59,11 +61,8 @@ def main() -> int:
         for file in shards(args.data, split):
             copy = part / file.relative_to(args.data)
             copy.parent.mkdir(parents=True, exist_ok=True)
-            write_shard(
-                copy,
-                weighted(file, split, chosen if split == "train" else set(), args.weight),
-                optional=["draw_weight"],
-            )
+            more = chosen if split == "train" else set()
+            write_shard(copy, weighted(file, split, more, args.weight), optional=optional)
     part.rename(args.out)
     print(f"{len(chosen)} groups with edits of {args.factor} are drawn {args.weight:g} times in an epoch: {args.out}")
     return 0

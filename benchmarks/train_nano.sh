@@ -13,7 +13,8 @@
 # of the composition W times as often. docs/training.md has what each step takes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-python="${PYTHON:-python}" out="" data="" share=1 processes=2 plan="" from="" read_from="" composition="" data_options=(--views 9 --test-fraction 0.15) photographs=()
+python="${PYTHON:-python}" out="" data="" share=1 processes=2 plan="" from="" read_from="" composition=""
+data_options=(--views 9 --test-fraction 0.15) photographs=()
 while [ $# -gt 0 ]; do
     case "$1" in
         --out) out="$2"; shift 2 ;;
@@ -32,6 +33,10 @@ while [ $# -gt 0 ]; do
 done
 if [ -z "$out" ] || [ ${#photographs[@]} -eq 0 ]; then
     echo "error: give --out FOLDER and at least one folder of photographs" >&2
+    exit 2
+fi
+if [ -n "$from" ] && [ -n "$read_from" ]; then
+    echo "error: --from begins with the tower and --read-from with writing; give one of them" >&2
     exit 2
 fi
 export ACCELERATE_USE_CPU=true OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from redaes import recipe_files
 from redaes.early_checks import apart, check_stage, chosen
 from redaes.errors import InputError, importing
+from redaes.models import nano
 
 _STAGE_ARGUMENTS = "redaes.training.stage_arguments:StageArguments"
 _SHOWN = ("redaes.training.dry_run.plan:DryRunArguments", "redaes.training.launching:LaunchArguments")
@@ -119,12 +120,13 @@ class Stage:
             return recipes.parse(config, self.recipe, argv)
         return recipes.parse_with(arguments, config, self.recipe, argv)
 
-    def after(self, argv: Sequence[str], data: str, result: Path) -> list[str]:
+    def after(self, argv: Sequence[str], data: str, model: str, result: Path) -> list[str]:
         """Return the commands that a user usually types next, for this data and this result.
 
         Args:
             argv: the command line with the recipe's file or name, without the program's name.
             data: the dataset that the stage was trained on.
+            model: the base model that it was trained from.
             result: the folder with the result, an adapter or a whole model.
         """
         whole = not (result / "adapter_config.json").exists()
@@ -132,11 +134,13 @@ class Stage:
         commands = [] if self.name.startswith("nano-") else [["redaes", "compare", "a.jpg", "b.jpg", *of_result]]
         if self.next is not None:
             argv, following = self.with_recipe(argv), STAGES[self.next]
-            model = Path(argv[argv.index("--config") + 1]).stem.removeprefix(f"{self.recipes}_")
-            known = f"{following.recipes}_{model}" in following.recipe_names
-            recipe = ["--config", model] if known and model != following.usual else []
+            size = Path(argv[argv.index("--config") + 1]).stem.removeprefix(f"{self.recipes}_")
+            known = f"{following.recipes}_{size}" in following.recipe_names
+            recipe = ["--config", size] if known and size != following.usual else []
+            # A stage refuses an adapter that was trained on another base than its own.
+            base = [] if whole or model == nano.BASE else ["--model", model]
             output = ["--output_dir", str(result.parent.parent / following.recipes)]
-            commands.append(["redaes", "train", following.name, *recipe, "--data", data, *of_result, *output])
+            commands.append(["redaes", "train", following.name, *recipe, "--data", data, *base, *of_result, *output])
         return [shlex.join(command) for command in commands]
 
     def train(self, arguments: Any, config: Any) -> Path:

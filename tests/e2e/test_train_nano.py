@@ -30,9 +30,11 @@ def planned(*more: str) -> list[list[str]]:
     return [shlex.split(line) for line in done.stdout.splitlines() if not line.startswith("#")]
 
 
-@pytest.mark.parametrize("more", [(), ("--from", "redaes/nano-base", "--composition", "2.5")])
+@pytest.mark.parametrize(
+    "more", [(), ("--from", "redaes/nano-base", "--composition", "2.5"), ("--read-from", "redaes/nano-base")]
+)
 def test_every_step_takes_options_that_exist_and_what_another_has_left(more: tuple[str, ...]) -> None:
-    made = {"runs/it/red"}
+    made = {"runs/it/red", "redaes/nano-base"}
     seen = set()
     for words in planned(*more):
         script = next((Path(word).stem for word in words if word.startswith("stages/")), "")
@@ -49,7 +51,7 @@ def test_every_step_takes_options_that_exist_and_what_another_has_left(more: tup
             made.add(words[2])
         if "benchmarks/independent_edits.py" in words:
             assert words[words.index("--model") + 1] in made
-    assert seen == SCRIPTS.keys()
+    assert seen == SCRIPTS.keys() - ({"warmup_vision"} if "--read-from" in more else set())
 
 
 def test_a_share_makes_fewer_steps_and_pairs_may_be_there_already() -> None:
@@ -82,6 +84,7 @@ def test_what_it_does_not_know_is_refused() -> None:
     for options, said in (
         (["--shar", "1", "x"], "unknown option --shar"),
         (["photographs"], "give --out FOLDER"),
+        (["--out", "runs/it", "--from", "a", "--read-from", "b", "photographs"], "give one of them"),
     ):
         done = subprocess.run(
             ["bash", "benchmarks/train_nano.sh", *options], cwd=ROOT, capture_output=True, text=True, timeout=60

@@ -126,6 +126,10 @@ def test_a_trained_model_gets_places_and_keeps_the_rest(tmp_path: Path) -> None:
         refused = runner.invoke(app, [*asked, *options])
         assert refused.exit_code == 2
         assert said in " ".join(refused.stderr.split())
+    (tmp_path / "empty").mkdir()
+    refused = runner.invoke(app, [*asked, "--model", str(tmp_path / "empty"), "--place-spread", "0.4"])
+    assert refused.exit_code == 4
+    assert str(tmp_path / "empty") in "".join(refused.stderr.split())
 
 
 def test_a_wider_model_computes_the_same_and_a_new_tokenizer_keeps_the_tokens_that_stay(tmp_path: Path) -> None:
@@ -134,8 +138,9 @@ def test_a_wider_model_computes_the_same_and_a_new_tokenizer_keeps_the_tokens_th
     sizes = {"hidden": 64, "layers": 2, "vision_hidden": 32, "vision_layers": 2}
     texts = ["Winner: A and B", "a text of noise", "the noise in B"]
     build(tmp_path / "old", texts, seed=0, vocab_size=300, initializer_range=0.2, **sizes)
-    continued(tmp_path / "old", tmp_path / "wide", seed=1, intermediate=256)
-    continued(tmp_path / "old", tmp_path / "told", seed=1, corpus=["Winner: B and A", "text about blur"] * 9)
+    begun = [loader.from_pretrained(tmp_path / "old") for loader in (AutoModelForImageTextToText, AutoProcessor)]
+    continued(*begun, tmp_path / "wide", seed=1, intermediate=256)
+    continued(*begun, tmp_path / "told", seed=1, corpus=["Winner: B and A", "text about blur"] * 9)
     names = ("old", "wide", "told")
     old, wide, told = (AutoModelForImageTextToText.from_pretrained(tmp_path / name).eval() for name in names)
     assert wide.config.text_config.intermediate_size == 256

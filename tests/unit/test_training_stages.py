@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from redaes import recipe_files
-from redaes.early_checks import apart
+from redaes.early_checks import apart, settings
 from redaes.errors import InputError
+from redaes.models import nano
 from redaes.training.dry_run.plan import is_dry
 from redaes.training.launching import LaunchArguments, launcher_words, read_launch
 from redaes.training.stages import STAGES, stage_of
@@ -138,30 +139,36 @@ def test_a_dry_run_is_seen(argv: list[str], dry: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "argv", "adapter", "expected"),
+    ("name", "argv", "model", "adapter", "expected"),
     [
-        ("sft", [], True, [
+        ("sft", [], nano.BASE, True, [
             "redaes compare a.jpg b.jpg --adapter 'my runs/stage1/final'",
             "redaes train align --data pairs --adapter 'my runs/stage1/final' --output_dir 'my runs/stage2'",
         ]),
-        ("sft", ["--config", "qwen3_vl_2b"], False, [
+        ("sft", ["--config", "qwen3_vl_2b"], "Qwen/Qwen3-VL-2B-Instruct", False, [
             "redaes compare a.jpg b.jpg --model 'my runs/stage1/final'",
             "redaes train align --config qwen3_vl_2b --data pairs --model 'my runs/stage1/final' "
             "--output_dir 'my runs/stage2'",
         ]),
-        ("dpo", ["--config", "qwen3_5_2b"], True, [
+        ("dpo", ["--config", "qwen3_5_2b", "--model", "mine"], "mine", True, [
             "redaes compare a.jpg b.jpg --adapter 'my runs/stage1/final'",
-            "redaes train grpo --config qwen3_5_2b --data pairs --adapter 'my runs/stage1/final' "
+            "redaes train grpo --config qwen3_5_2b --data pairs --model mine --adapter 'my runs/stage1/final' "
             "--output_dir 'my runs/stage3'",
         ]),
-        ("grpo", [], True, ["redaes compare a.jpg b.jpg --adapter 'my runs/stage1/final'"]),
-        ("nano-reading", [], False, [
+        ("grpo", [], nano.BASE, True, ["redaes compare a.jpg b.jpg --adapter 'my runs/stage1/final'"]),
+        ("nano-reading", [], nano.BASE, False, [
             "redaes train sft --data pairs --model 'my runs/stage1/final' --output_dir 'my runs/stage1'",
         ]),
     ],
 )  # fmt: skip
 def test_a_stage_names_the_commands_that_follow(
-    name: str, argv: list[str], adapter: bool, expected: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str,
+    argv: list[str],
+    model: str,
+    adapter: bool,
+    expected: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     result = Path("my runs/stage1/final")
@@ -169,11 +176,12 @@ def test_a_stage_names_the_commands_that_follow(
     if adapter:
         (result / "adapter_config.json").write_text("{}")
     stage, words = stage_of(name, argv)
-    said = stage.after(words, "pairs", result)
+    said = stage.after(words, "pairs", model, result)
     assert said == expected
     for command in said:
         _, what, *rest = shlex.split(command)
         if what == "train":
             following, found = stage_of(rest[0], rest[1:])
-            assert found[found.index("--config") + 1].endswith(".yaml")
-            assert following.name == rest[0]
+            known = settings(found, following.recipe, (following.arguments, following.config))
+            assert known["data"] == "pairs"
+            assert known["model"] == (model if adapter else str(result))

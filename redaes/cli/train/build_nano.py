@@ -60,14 +60,19 @@ def build_nano(
         if data is not None:
             check_dataset(data)
         check_writable(out)
-        from redaes.backends.loading import model_folder
+        from redaes.backends.loading import load_network, load_processor, model_folder
         from redaes.models.nano.builder import build, continued
         from redaes.models.nano.corpus import corpus
 
         texts = None if data is None else corpus(data)
         if model is not None:
+            import torch
+
             begun = model_folder(model)
-            continued(begun, out, seed=seed, corpus=texts, place_spread=place_spread, intermediate=intermediate)
+            network, processor = load_network(begun, torch.float32), load_processor(begun, None)
+            continued(
+                network, processor, out, seed=seed, corpus=texts, place_spread=place_spread, intermediate=intermediate
+            )
         elif texts is not None:
             shape = {} if intermediate is None else {"intermediate": intermediate}
             build(out, texts, seed=seed, place_spread=place_spread, **shape)

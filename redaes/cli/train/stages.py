@@ -59,7 +59,7 @@ def run_stage(name: str, argv: Sequence[str]) -> None:
         typer.echo(f"{stage.title} finished: {result}")
         if stage.can_be_planned:
             typer.echo("next, for example:")
-            for command in stage.after(words, arguments.data, result):
+            for command in stage.after(words, arguments.data, arguments.model, result):
                 typer.echo(f"  {command}")
 
 

@@ -271,7 +271,8 @@ def build(
 
 
 def continued(
-    trained: Path,
+    trained: Any,
+    processor: Any,
     folder: Path,
     *,
     seed: int,
@@ -286,7 +287,8 @@ def continued(
     model with a new tokenizer or with places has to be trained on afterwards.
 
     Args:
-        trained: folder of the model.
+        trained: the network, in float32.
+        processor: its processor.
         folder: where to write; created.
         seed: seed of what is new.
         corpus: texts for a tokenizer with as many tokens as the one before; None: that one.
@@ -297,25 +299,26 @@ def continued(
     Raises:
         InputError: ``intermediate`` is less than the width before, or the model has another shape than embedded models.
     """
-    before = Qwen3VLForConditionalGeneration.from_pretrained(trained, dtype=torch.float32, local_files_only=True)
-    processor = Qwen3VLProcessor.from_pretrained(trained, local_files_only=True)
-    config = before.config.get_text_config()
-    width = config.intermediate_size if intermediate is None else intermediate
-    if width < config.intermediate_size:
-        raise InputError(
-            f"--intermediate is {width}, but {trained} has {config.intermediate_size}; layers can only be widened"
-        )
-    tokenizer, n_narrow = processor.tokenizer, config.intermediate_size
+    text, vision = trained.config.get_text_config(), getattr(trained.config, "vision_config", None)
+    if trained.config.model_type != "qwen3_vl" or vision is None:
+        raise InputError(f"the model is a {trained.config.model_type}, no embedded model; give redaes/nano-base")
+    width, n_narrow = intermediate or text.intermediate_size, text.intermediate_size
+    if width < n_narrow:
+        raise InputError(f"--intermediate is {width}, but the model has {n_narrow}; layers can only be widened")
+    tokenizer = processor.tokenizer
     if corpus is not None:
-        tokenizer = train_tokenizer(corpus, config.vocab_size, processor.chat_template)
-    vision = before.config.vision_config
-    shape = {"hidden": config.hidden_size, "layers": config.num_hidden_layers}
+        tokenizer = train_tokenizer(corpus, text.vocab_size, processor.chat_template)
+    shape = {"hidden": text.hidden_size, "layers": text.num_hidden_layers}
     shape |= {"vision_hidden": vision.hidden_size, "vision_layers": vision.depth}
     torch.manual_seed(seed)
     model = Qwen3VLForConditionalGeneration(make_config(tokenizer, intermediate=width, **shape)).float()
-    old, new = before.state_dict(), model.state_dict()
-    if {name: weight.dim() for name, weight in old.items()} != {name: weight.dim() for name, weight in new.items()}:
-        raise InputError(f"{trained} does not have the layers of an embedded model; give redaes/nano-base or its like")
+    old, new = trained.state_dict(), model.state_dict()
+    may_differ = ["mlp.gate_proj.weight", "mlp.up_proj.weight", "mlp.down_proj.weight"]
+    may_differ += [] if corpus is None else ["embed_tokens.weight", "lm_head.weight"]
+    other = [name for name in old.keys() | new.keys() if not name.endswith(tuple(may_differ))
+             and (name not in old or name not in new or old[name].shape != new[name].shape)]  # fmt: skip
+    if other:
+        raise InputError(f"the model has not the shape of an embedded one ({min(other)}); give redaes/nano-base")
     with torch.no_grad():
         for name, weight in new.items():
             if name.endswith(("mlp.gate_proj.weight", "mlp.up_proj.weight")):
@@ -330,7 +333,7 @@ def continued(
             for token, number in tokenizer.get_vocab().items():
                 text = tokenizer.convert_tokens_to_string([token])
                 its = [known[token]] if token in known else processor.tokenizer(text)["input_ids"]
-                embedding[number] = before.get_input_embeddings().weight[its].mean(0)
+                embedding[number] = trained.get_input_embeddings().weight[its].mean(0)
         if place_spread is not None:
             positions = model.model.visual.pos_embed.weight
             n_positions, n_wide = positions.shape
